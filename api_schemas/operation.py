@@ -1,0 +1,62 @@
+"""An operation is a promise: a name, a route, what it takes and what it gives. The control plane binds one function to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from api_schemas.shape import Shape
+
+Asked = TypeVar("Asked", bound=Shape)
+Answer = TypeVar("Answer", bound=Shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The resource whose status an operation is about: its kind, and the request field that holds its id."""
+
+    kind: str
+    id_field: str
+
+
+@dataclass(frozen=True)
+class Operation(Generic[Asked, Answer]):
+    """A promise that both doors, the SDK, the CLI and the documentation read.
+
+    ``name`` is the operation's name in the service model, ``route`` its REST method and path below ``/v1``,
+    ``says`` one sentence for people. ``subject`` names the resource that a caller may wait for; ``reads`` is true
+    where nothing is changed.
+    """
+
+    name: str
+    route: str
+    takes: type[Asked]
+    gives: type[Answer]
+    says: str
+    subject: Subject | None = None
+    reads: bool = False
+    ours: bool = field(default=False)
+
+    def __post_init__(self) -> None:
+        if self.name in _PROMISES:
+            raise ValueError(f"{self.name} is promised twice")
+        _PROMISES[self.name] = self
+
+    @property
+    def method(self) -> str:
+        """The HTTP method of the REST route."""
+        return self.route.split(" ", 1)[0]
+
+    @property
+    def path(self) -> str:
+        """The REST path below ``/v1``, with parameters in braces."""
+        return self.route.split(" ", 1)[1]
+
+
+_PROMISES: dict[str, Operation[Shape, Shape]] = {}
+
+
+def promises() -> Iterator[Operation[Shape, Shape]]:
+    """Every operation that is promised by the modules imported so far, in the order of their definition."""
+    yield from _PROMISES.values()
