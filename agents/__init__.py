@@ -1,0 +1,1 @@
+"""The hands: one agent per simulated host, each in an availability zone."""

@@ -1,0 +1,69 @@
+"""The runtime protocol: where an engine process lives. Runtimes know nothing about engines; engines nothing about runtimes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A process to start: for which node and which of its boots, with which arguments, in which folder.
+
+    What the process prints goes to ``log``.
+    """
+
+    key: str
+    boot: int
+    argv: tuple[str, ...]
+    folder: Path
+    log: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What is needed to find a process again after a restart of the agent. Plain data, written down before use.
+
+    ``started`` is the process's start time in clock ticks since boot: a pid alone is reused.
+    """
+
+    runtime: str
+    key: str
+    boot: int
+    pid: int
+    started: int
+    layout: int = field(default=1)
+
+
+class StartRefusedError(Exception):
+    """The process could not be started; the text says why and what to do."""
+
+
+class Runtime(Protocol):
+    """Where an engine process lives. Call any method twice: the second call changes nothing."""
+
+    name: ClassVar[str]
+
+    def start(self, launch: Launch) -> Handle:
+        """Start the process, or return the handle of the one already running for this key and boot. Raises StartRefusedError."""
+
+    def alive(self, handle: Handle) -> bool:
+        """Whether the very process of this handle still runs; a zombie or a reused pid does not count."""
+
+    def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
+        """Call ``ended`` once, from another thread, as soon as the process ends (at once if it already has)."""
+
+    def stop(self, handle: Handle, grace: timedelta) -> None:
+        """End the process: ask first, kill after ``grace``. Returns when it has ended. An unknown handle is already done."""
+
+    def kill(self, handle: Handle) -> None:
+        """End the process without asking. Returns when it has ended."""
+
+    def strays(self, known: Collection[Handle]) -> list[Handle]:
+        """Processes this runtime started for this agent's folder, in any earlier life, that are not among ``known``."""
+
+    def close(self) -> None:
+        """Stop watching. The processes go on."""

@@ -1,0 +1,62 @@
+"""An agent and the control plane: who it is, what it shall run, what it saw."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from api_schemas.agent.node import NodeReport, NodeSpec
+from api_schemas.agent.route import RouteReport, RouteSpec
+from api_schemas.shape import Shape
+
+
+class EngineBinary(Shape):
+    """A server program an agent can run: ``engine`` is ``valkey``, ``redis`` or ``memcached``; ``version`` as it prints it."""
+
+    engine: str
+    version: str
+    path: str
+    tls: bool = False
+
+
+class AgentHello(Shape):
+    """An agent introduces itself. ``url`` is where it takes orders, absent when it lives in the control plane's process."""
+
+    agent: str
+    zone: str
+    host: str
+    runtime: str
+    engines: list[EngineBinary] = Field(default_factory=list)
+    url: str | None = None
+
+
+class Orders(Shape):
+    """A batch of levels for one agent: what to run, what to route, what to let go."""
+
+    nodes: list[NodeSpec] = Field(default_factory=list)
+    dropped_nodes: list[str] = Field(default_factory=list)
+    routes: list[RouteSpec] = Field(default_factory=list)
+    dropped_routes: list[str] = Field(default_factory=list)
+
+
+class Accepted(Shape):
+    """The orders are written down and will be carried out."""
+
+
+class AgentReport(Shape):
+    """What changed on an agent since its last answered report, or everything when ``full``. An empty one is a heartbeat.
+
+    ``gone_nodes`` and ``gone_routes`` are keys that were dropped and have left nothing behind.
+    """
+
+    agent: str
+    full: bool = False
+    nodes: list[NodeReport] = Field(default_factory=list)
+    gone_nodes: list[str] = Field(default_factory=list)
+    routes: list[RouteReport] = Field(default_factory=list)
+    gone_routes: list[str] = Field(default_factory=list)
+
+
+class ReportTaken(Shape):
+    """The control plane has stored the report. ``unknown`` asks the agent to introduce itself again and report in full."""
+
+    unknown: bool = False

@@ -1,0 +1,95 @@
+"""A node as an agent shall run it (desired, with generation and epoch) and as the agent saw it (reported)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from api_schemas.shape import Shape
+
+
+class Role(StrEnum):
+    """What a node is in its node group. Memcached nodes are ``NONE``: none of them replicates another."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+    NONE = "none"
+
+
+class Phase(StrEnum):
+    """How far a node's present boot has come, as its agent saw it."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DEAD = "dead"        # the process ended without being asked to
+    FAILED = "failed"    # it could not be started; ``problem`` says why
+
+
+class Peer(Shape):
+    """Another node of the same node group, and where it serves."""
+
+    key: str
+    address: str
+    port: int
+
+
+class NodeSpec(Shape):
+    """What one node shall be. An agent keeps the newest generation it was given and makes the engine match.
+
+    ``key`` is unique over time (a node made anew under an old name has another) and safe as a file name.
+    ``boot`` counts the starts that were asked for: an agent starts the engine, emptied, when its own count is lower,
+    and never starts a dead one by itself. ``epoch`` rises with every election in the node group; a lower one is refused.
+    ``seed`` is where a primary that boots empty first copies its data from. ``holds`` are endpoint addresses the engine
+    binds, at the node's port, besides its own. ``memory`` is the engine's limit in bytes; ``parameters`` are the parameter
+    group's values under the service's names.
+    """
+
+    key: str
+    generation: int
+    engine: str
+    version: str
+    zone: str
+    address: str
+    port: int
+    boot: int = 1
+    role: Role
+    epoch: int
+    follows: Peer | None = None
+    seed: Peer | None = None
+    replicas: list[Peer] = Field(default_factory=list)
+    holds: list[str] = Field(default_factory=list)
+    memory: int
+    threads: int = 1
+    parameters: dict[str, str] = Field(default_factory=dict)
+
+
+class NodeReport(Shape):
+    """What one node is, as its agent saw it. ``generation`` is that of the newest spec the agent has accepted.
+
+    ``offset`` is the replication offset in bytes when it was last read; ``proven`` holds the keys of the replicas which
+    have acknowledged a write of ours to this primary at this epoch; ``follows`` is the address a replica replicates from.
+    """
+
+    key: str
+    generation: int
+    phase: Phase
+    boot: int
+    problem: str | None = None
+    pid: int | None = None
+    binary: str | None = None
+    binary_version: str | None = None
+    run_id: str | None = None
+    role: Role | None = None
+    epoch: int = 0
+    follows: str | None = None
+    link_up: bool = False
+    offset: int = 0
+    proven: list[str] = Field(default_factory=list)
+    holds: list[str] = Field(default_factory=list)
+
+
+class NodeGone(Shape):
+    """An agent's answer that a node it was told to drop runs no more and has left nothing behind."""
+
+    key: str

@@ -1,0 +1,30 @@
+"""A stable endpoint that is spread over several nodes, and the nodes behind it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from api_schemas.shape import Shape
+
+
+class RouteSpec(Shape):
+    """A reader endpoint: connections to ``address:port`` are spread over ``backends`` (``address:port`` each), one per connection.
+
+    A connection to a backend that leaves the list is closed. An empty list refuses connections.
+    """
+
+    key: str
+    generation: int
+    address: str
+    port: int
+    backends: list[str] = Field(default_factory=list)
+
+
+class RouteReport(Shape):
+    """What the relay does for one route: whether it listens, and the backends it spreads over now."""
+
+    key: str
+    generation: int
+    listening: bool
+    backends: list[str] = Field(default_factory=list)
+    problem: str | None = None

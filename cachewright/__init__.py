@@ -1,0 +1,1 @@
+"""A managed cache on your own machines."""

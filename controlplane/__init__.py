@@ -1,0 +1,1 @@
+"""The brain: stores what is desired, plans, tells agents."""

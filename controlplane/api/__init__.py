@@ -1,0 +1,1 @@
+"""The doors: AWS Query, REST, and the one where agents report."""

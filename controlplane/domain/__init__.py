@@ -1,0 +1,1 @@
+"""Frozen values and the knowledge about them."""
