@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from api_schemas.agent.node import NodeReport, NodeSpec
+from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec
 from api_schemas.agent.route import RouteReport, RouteSpec
 from api_schemas.shape import Shape
 
 
-class EngineBinary(Shape):
-    """A server program an agent can run: ``engine`` is ``valkey``, ``redis`` or ``memcached``; ``version`` as it prints it."""
-
-    engine: str
-    version: str
-    path: str
-    tls: bool = False
-
-
 class AgentHello(Shape):
-    """An agent introduces itself. ``url`` is where it takes orders, absent when it lives in the control plane's process."""
+    """An agent introduces itself.
+
+    ``network`` is the block of addresses its nodes may use (CIDR). ``url`` is where it takes orders, absent when it lives
+    in the control plane's process.
+    """
 
     agent: str
     zone: str
     host: str
     runtime: str
+    network: str
     engines: list[EngineBinary] = Field(default_factory=list)
     url: str | None = None
 
@@ -45,13 +41,12 @@ class Accepted(Shape):
 class AgentReport(Shape):
     """What changed on an agent since its last answered report, or everything when ``full``. An empty one is a heartbeat.
 
-    ``gone_nodes`` and ``gone_routes`` are keys that were dropped and have left nothing behind.
+    ``gone_routes`` are keys that were dropped and are served no more.
     """
 
     agent: str
     full: bool = False
     nodes: list[NodeReport] = Field(default_factory=list)
-    gone_nodes: list[str] = Field(default_factory=list)
     routes: list[RouteReport] = Field(default_factory=list)
     gone_routes: list[str] = Field(default_factory=list)
 

@@ -24,14 +24,25 @@ class Phase(StrEnum):
     RUNNING = "running"
     DEAD = "dead"        # the process ended without being asked to
     FAILED = "failed"    # it could not be started; ``problem`` says why
+    GONE = "gone"        # it was dropped, runs no more and has left nothing behind
 
 
 class Peer(Shape):
-    """Another node of the same node group, and where it serves."""
+    """Another node of the same node group: where it serves, and which of its boots is meant (a proof ends with the boot)."""
 
     key: str
     address: str
     port: int
+    boot: int
+
+
+class EngineBinary(Shape):
+    """A server program an agent can run: ``engine`` is ``valkey``, ``redis`` or ``memcached``; ``version`` as it prints it."""
+
+    engine: str
+    version: str
+    path: str
+    tls: bool = False
 
 
 class NodeSpec(Shape):
@@ -40,15 +51,13 @@ class NodeSpec(Shape):
     ``key`` is unique over time (a node made anew under an old name has another) and safe as a file name.
     ``boot`` counts the starts that were asked for: an agent starts the engine, emptied, when its own count is lower,
     and never starts a dead one by itself. ``epoch`` rises with every election in the node group; a lower one is refused.
-    ``seed`` is where a primary that boots empty first copies its data from. ``holds`` are endpoint addresses the engine
-    binds, at the node's port, besides its own. ``memory`` is the engine's limit in bytes; ``parameters`` are the parameter
-    group's values under the service's names.
+    ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
+    in bytes; ``parameters`` are the parameter group's values under the service's names.
     """
 
     key: str
     generation: int
-    engine: str
-    version: str
+    binary: EngineBinary
     zone: str
     address: str
     port: int
@@ -56,7 +65,6 @@ class NodeSpec(Shape):
     role: Role
     epoch: int
     follows: Peer | None = None
-    seed: Peer | None = None
     replicas: list[Peer] = Field(default_factory=list)
     holds: list[str] = Field(default_factory=list)
     memory: int
@@ -68,7 +76,8 @@ class NodeReport(Shape):
     """What one node is, as its agent saw it. ``generation`` is that of the newest spec the agent has accepted.
 
     ``offset`` is the replication offset in bytes when it was last read; ``proven`` holds the keys of the replicas which
-    have acknowledged a write of ours to this primary at this epoch; ``follows`` is the address a replica replicates from.
+    have acknowledged a write of ours to this primary at this epoch; ``follows`` is the ``address:port`` a replica replicates from.
+    ``address_taken`` says that a foreign process listens where the engine should: it needs another address.
     """
 
     key: str
@@ -76,9 +85,8 @@ class NodeReport(Shape):
     phase: Phase
     boot: int
     problem: str | None = None
+    address_taken: bool = False
     pid: int | None = None
-    binary: str | None = None
-    binary_version: str | None = None
     run_id: str | None = None
     role: Role | None = None
     epoch: int = 0
@@ -87,9 +95,3 @@ class NodeReport(Shape):
     offset: int = 0
     proven: list[str] = Field(default_factory=list)
     holds: list[str] = Field(default_factory=list)
-
-
-class NodeGone(Shape):
-    """An agent's answer that a node it was told to drop runs no more and has left nothing behind."""
-
-    key: str

@@ -1,0 +1,71 @@
+"""The engine protocol: what we say to an engine. An engine knows nothing of where its process lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from agents.runtimes.runtime import Launch
+from api_schemas.agent.node import NodeSpec, Role
+
+
+class EngineUnreachableError(Exception):
+    """The engine did not answer, or answered with an error; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it."""
+
+    role: Role
+    run_id: str = ""
+    follows: str | None = None
+    link_up: bool = False
+    offset: int = 0
+    online: frozenset[str] = frozenset()
+    holds: frozenset[str] = frozenset()
+
+
+class Session(Protocol):
+    """A connection to one running engine. Every call raises EngineUnreachableError when the engine does not answer."""
+
+    def observe(self) -> Observation:
+        """What the engine is at this moment."""
+
+    def assume(self, spec: NodeSpec, seen: Observation) -> bool:
+        """Bring the engine's role towards its spec; answers whether it matches already. Call again until it does."""
+
+    def hold(self, spec: NodeSpec, seen: Observation) -> None:
+        """Bind exactly the endpoint addresses of the spec besides the node's own; clients of an address let go are closed."""
+
+    def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
+        """The keys of the spec's replicas that acknowledge a write of ours within ``patience`` seconds."""
+
+    def save(self) -> None:
+        """Write the data to disk and end the process."""
+
+    def close(self) -> None:
+        """Close the connection; the engine goes on."""
+
+
+class Engine(Protocol):
+    """How an engine is started and talked to."""
+
+    keeps_data: bool
+    """Whether its data can be saved, and loaded by a later start."""
+
+    def launch(self, spec: NodeSpec, folder: Path) -> Launch:
+        """The process that serves this spec, its configuration written to ``folder``."""
+
+    def is_ready(self, spec: NodeSpec) -> bool:
+        """Whether the engine answers at its own address; False while it loads."""
+
+    def open(self, spec: NodeSpec) -> Session:
+        """A session with the running engine."""
+
+    def why_it_ended(self, folder: Path) -> str:
+        """The last thing the engine said, for people."""
+
+    def wipe(self, folder: Path) -> None:
+        """Remove the data of an earlier boot from the folder."""

@@ -1,0 +1,119 @@
+"""Memcached: no roles, no replication, nothing to save. How it is started, and whether it answers."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from agents.engines.engine import EngineUnreachableError, Observation, Session
+from agents.runtimes.runtime import Launch
+from api_schemas.agent.node import NodeSpec, Role
+
+_MEBIBYTE = 1024 * 1024
+
+# A parameter of the service as the program's flag. Those that are switches are given when their value is 1.
+_FLAGS = {
+    "backlog_queue_limit": "-b",
+    "binding_protocol": "-B",
+    "chunk_size": "-n",
+    "chunk_size_growth_factor": "-f",
+    "max_simultaneous_connections": "-c",
+    "requests_per_event": "-R",
+}
+_SWITCHES = {"cas_disabled": "-C", "disable_flush_all": "-F", "error_on_memory_exhausted": "-M", "large_memory_pages": "-L"}
+_OPTIONS = {"hash_algorithm": "hash_algorithm", "hashpower_init": "hashpower", "idle_timeout": "idle_timeout"}
+
+
+class MemcachedEngine:
+    """Serves ``memcached``."""
+
+    keeps_data = False
+
+    def launch(self, spec: NodeSpec, folder: Path) -> Launch:
+        """The server with the node type's memory and threads and the parameter group's values as flags."""
+        return Launch(spec.key, spec.boot, (spec.binary.path, *arguments(spec)), folder, folder / "launch.log")
+
+    def is_ready(self, spec: NodeSpec) -> bool:
+        """Whether it answers ``version``."""
+        return version_at(spec.address, spec.port) is not None
+
+    def open(self, spec: NodeSpec) -> Session:
+        """A session; each question opens a connection of its own, for they are rare."""
+        return MemcachedSession(spec)
+
+    def why_it_ended(self, folder: Path) -> str:
+        """The last lines it printed."""
+        path = folder / "launch.log"
+        lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+        return " / ".join(lines[-2:])[-300:] or "it left no log"
+
+    def wipe(self, folder: Path) -> None:
+        """It keeps nothing on disk but what it printed."""
+        (folder / "launch.log").unlink(missing_ok=True)
+
+
+def arguments(spec: NodeSpec) -> tuple[str, ...]:
+    """The program's arguments."""
+    return tuple(_arguments(spec))
+
+
+def _arguments(spec: NodeSpec) -> Iterator[str]:
+    parameters = spec.parameters
+    yield from ("-l", spec.address, "-p", str(spec.port), "-U", "0")
+    yield from ("-m", str(max(1, spec.memory // _MEBIBYTE)), "-t", str(spec.threads))
+    if os.geteuid() == 0:
+        yield from ("-u", "root")  # it refuses to run as root unless told to
+    if size := parameters.get("max_item_size"):
+        yield from ("-I", str(size))
+    for name, flag in _FLAGS.items():
+        if value := parameters.get(name):
+            yield from (flag, value)
+    for name, flag in _SWITCHES.items():
+        if parameters.get(name) == "1":
+            yield flag
+    for name, option in _OPTIONS.items():
+        if (value := parameters.get(name)) not in (None, "0"):
+            yield from ("-o", f"{option}={value}")
+
+
+def version_at(address: str, port: int, within: float = 0.5) -> str | None:
+    """The version that the server at that address prints, or None when none answers."""
+    try:
+        with socket.create_connection((address, port), timeout=within) as connection:
+            connection.sendall(b"version\r\n")
+            answer = connection.recv(64)
+    except OSError:
+        return None
+    return answer.split()[1].decode(errors="replace") if answer.startswith(b"VERSION ") else None
+
+
+class MemcachedSession:
+    """Questions to one server."""
+
+    def __init__(self, spec: NodeSpec) -> None:
+        self._spec = spec
+
+    def observe(self) -> Observation:
+        """That it answers is all there is to see."""
+        if version_at(self._spec.address, self._spec.port) is None:
+            raise EngineUnreachableError("it does not answer")
+        return Observation(Role.NONE)
+
+    def assume(self, spec: NodeSpec, seen: Observation) -> bool:
+        """It has no role to assume."""
+        return True
+
+    def hold(self, spec: NodeSpec, seen: Observation) -> None:
+        """It holds no endpoint but its own address."""
+
+    def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
+        """It has no replicas."""
+        return frozenset()
+
+    def save(self) -> None:
+        """It has nothing to save."""
+
+    def close(self) -> None:
+        """Nothing is open."""

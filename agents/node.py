@@ -1,0 +1,261 @@
+"""One node on this host: makes its engine match its spec, a step at a time, and says what it sees."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from agents.engines.engine import Engine, EngineUnreachableError, Observation, Session
+from agents.journal import Entry, Journal
+from agents.runtimes.runtime import Handle, Launch, Runtime, StartRefusedError
+from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
+
+log = logging.getLogger("cachewright.agent")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a node is looked at, in seconds, and how long things may take.
+
+    ``eager`` while something is still to happen, ``steady`` when all is as desired; ``patience`` is how long one proof of
+    replication waits; ``start_within`` how long an engine may take to answer (loading its data included).
+    """
+
+    eager: float = 0.003
+    steady: float = 1.0
+    patience: float = 0.25
+    start_within: float = 60.0
+    grace: timedelta = timedelta(seconds=20)
+
+
+class LocalNode:
+    """A node's spec, its process and its session. Visited by one thread at a time; orders may come from another."""
+
+    def __init__(self, entry: Entry, folder: Path, runtime: Runtime, engines: dict[str, Engine], journal: Journal, pace: Pace,
+                 ended: Callable[[str], None]) -> None:  # fmt: skip
+        self._entry = entry
+        self._folder = folder
+        self._runtime = runtime
+        self._engine = engines[entry.spec.binary.engine]
+        self._journal = journal
+        self._pace = pace
+        self._ended = ended
+        self._orders = threading.Lock()
+        self._session: Session | None = None
+        self._ready_by: float | None = None
+        self._epoch = 0
+        self._proven: frozenset[str] = frozenset()
+        self._proven_boots: dict[str, int] = {}
+        self._watched: Handle | None = None
+        self._last: NodeReport | None = None
+        self.dropped = False
+
+    @property
+    def spec(self) -> NodeSpec:
+        """The newest spec this node was given."""
+        return self._entry.spec
+
+    @property
+    def handle(self) -> Handle | None:
+        """The process it was last seen with."""
+        return self._entry.handle
+
+    def accept(self, spec: NodeSpec) -> None:
+        """Take a newer spec, written down before it is used. An older generation or a lower epoch is refused silently: it is stale."""
+        with self._orders:
+            mine = self._entry.spec
+            if spec.generation < mine.generation or spec.epoch < mine.epoch:
+                return
+            self._write(spec=spec)
+
+    def visit(self) -> tuple[NodeReport, float]:
+        """One look and at most a few steps; answers what is now, and in how many seconds to look again."""
+        spec = self._entry.spec
+        if self._entry.boot_done < spec.boot or self._entry.suspended:
+            problem = self._start(spec)
+            if problem is not None:
+                return problem, self._pace.steady
+        if self._entry.handle is None or not self._runtime.alive(self._entry.handle):
+            return self._dead(spec), self._pace.steady
+        self._watch(self._entry.handle)
+        if self._ready_by is not None and not self._came_up(spec):
+            return self._report(spec, Phase.STARTING), self._pace.eager / 3
+        try:
+            return self._converge(spec)
+        except EngineUnreachableError as failed:
+            self._close_session()
+            return self._unreachable(spec, str(failed)), self._pace.eager * 10
+
+    def remove(self) -> NodeReport:
+        """End the process and leave nothing behind."""
+        self._close_session()
+        if self._entry.handle is not None:
+            self._runtime.kill(self._entry.handle)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._journal.forget(self.spec.key)
+        return NodeReport(key=self.spec.key, generation=self.spec.generation, phase=Phase.GONE, boot=self.spec.boot)
+
+    def suspend(self) -> None:
+        """Save and stop, so that a later agent resumes this boot with its data. One that cannot save is left to be found dead."""
+        handle = self._entry.handle
+        if handle is None or not self._runtime.alive(handle):
+            return
+        try:
+            if self._engine.keeps_data:
+                self._engine.open(self.spec).save()
+            self._runtime.stop(handle, self._pace.grace)
+            self._write(handle=None, suspended=True)
+        except EngineUnreachableError as failed:
+            log.warning("node could not save  node=%s because=%s", self.spec.key, failed)
+            self._runtime.stop(handle, self._pace.grace)
+
+    def release(self) -> None:
+        """Let go of the session; the engine goes on."""
+        self._close_session()
+
+    def _start(self, spec: NodeSpec) -> NodeReport | None:
+        """Start the desired boot; answers a report when that failed."""
+        if self._entry.handle is not None:
+            self._close_session()
+            self._runtime.kill(self._entry.handle)
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._entry.suspended:
+            self._engine.wipe(self._folder)
+        if _is_taken(spec):
+            self._write(handle=None, boot_done=spec.boot, suspended=False)
+            problem = f"another process already listens on {spec.address}:{spec.port}"
+            return self._report(spec, Phase.FAILED, problem=problem, address_taken=True)
+        self._epoch, self._proven = 0, frozenset()
+        try:
+            handle = self._runtime.start(self._launch(spec))
+        except StartRefusedError as refused:
+            self._write(handle=None, boot_done=spec.boot, suspended=False)
+            return self._report(spec, Phase.FAILED, problem=str(refused))
+        self._write(handle=handle, boot_done=spec.boot, suspended=False)
+        self._ready_by = time.monotonic() + self._pace.start_within
+        log.info("node started  node=%s boot=%d pid=%d program=%s", spec.key, spec.boot, handle.pid, spec.binary.path)
+        return None
+
+    def _launch(self, spec: NodeSpec) -> Launch:
+        return self._engine.launch(spec, self._folder)
+
+    def _came_up(self, spec: NodeSpec) -> bool:
+        if self._engine.is_ready(spec):
+            self._ready_by = None
+            return True
+        if self._ready_by is not None and time.monotonic() > self._ready_by and self._entry.handle is not None:
+            log.warning("node does not answer and is stopped  node=%s after=%.0fs", spec.key, self._pace.start_within)
+            self._runtime.kill(self._entry.handle)
+        return False
+
+    def _converge(self, spec: NodeSpec) -> tuple[NodeReport, float]:
+        session = self._session or self._engine.open(spec)
+        self._session = session
+        seen = session.observe()
+        settled = session.assume(spec, seen)
+        if not settled:
+            seen = session.observe()
+            settled = session.assume(spec, seen)
+        if settled:
+            self._epoch = max(self._epoch, spec.epoch)
+            if frozenset(spec.holds) != seen.holds:
+                session.hold(spec, seen)
+                seen = session.observe()
+            self._prove(session, spec, seen)
+        done = settled and self._is_content(spec, seen)
+        return self._report(spec, Phase.RUNNING, seen), self._pace.steady if done else self._pace.eager
+
+    def _prove(self, session: Session, spec: NodeSpec, seen: Observation) -> None:
+        """Keep the proofs of the replicas that still stream in the same boot, and ask the others for one."""
+        peers = {peer.key: peer for peer in spec.replicas}
+        online = {key for key, peer in peers.items() if f"{peer.address}:{peer.port}" in seen.online}
+        same_boot = {key for key in self._proven if key in peers and self._proven_boots.get(key) == peers[key].boot}
+        self._proven = frozenset(same_boot & online)
+        if spec.role is Role.PRIMARY and online - self._proven:
+            self._proven |= session.prove(spec, self._pace.patience) & online
+            self._proven_boots = {key: peers[key].boot for key in self._proven}
+
+    def _is_content(self, spec: NodeSpec, seen: Observation) -> bool:
+        if spec.role is Role.PRIMARY:
+            return {peer.key for peer in spec.replicas} == set(self._proven)
+        return spec.role is Role.NONE or seen.link_up
+
+    def _dead(self, spec: NodeSpec) -> NodeReport:
+        self._close_session()
+        self._ready_by = None
+        former = self._last
+        if former is not None and former.phase in (Phase.DEAD, Phase.FAILED) and former.boot == spec.boot:
+            return former.model_copy(update={"generation": spec.generation})
+        why = self._engine.why_it_ended(self._folder)
+        came_up = former is not None and former.phase is Phase.RUNNING and former.boot == spec.boot
+        phase = Phase.DEAD if came_up or former is None else Phase.FAILED
+        log.warning("node ended  node=%s boot=%d said=%s", spec.key, spec.boot, why)
+        return self._report(spec, phase, problem=f"its process ended: {why}")
+
+    def _unreachable(self, spec: NodeSpec, why: str) -> NodeReport:
+        if self._entry.handle is not None and not self._runtime.alive(self._entry.handle):
+            return self._dead(spec)
+        former = self._last
+        if former is not None and former.phase is Phase.RUNNING:
+            return former.model_copy(update={"link_up": False, "problem": f"it does not answer: {why}"})
+        return self._report(spec, Phase.STARTING, problem=why)
+
+    def _report(self, spec: NodeSpec, phase: Phase, seen: Observation | None = None, problem: str | None = None,
+                address_taken: bool = False) -> NodeReport:  # fmt: skip
+        handle = self._entry.handle
+        self._last = NodeReport(
+            key=spec.key,
+            generation=spec.generation,
+            phase=phase,
+            boot=self._entry.boot_done,
+            problem=problem,
+            address_taken=address_taken,
+            pid=handle.pid if handle is not None and phase in (Phase.STARTING, Phase.RUNNING) else None,
+            run_id=seen.run_id if seen else None,
+            role=seen.role if seen else None,
+            epoch=self._epoch,
+            follows=seen.follows if seen else None,
+            link_up=seen.link_up if seen else False,
+            offset=seen.offset if seen else 0,
+            proven=sorted(self._proven),
+            holds=sorted(seen.holds) if seen else [],
+        )
+        return self._last
+
+    def _watch(self, handle: Handle) -> None:
+        if self._watched != handle:
+            self._watched = handle
+            self._runtime.watch(handle, lambda _: self._ended(self.spec.key))
+
+    def _write(self, **changes: object) -> None:
+        entry = Entry(**{**vars_of(self._entry), **changes})  # type: ignore[arg-type]
+        self._journal.write(entry)
+        self._entry = entry
+
+    def _close_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def vars_of(entry: Entry) -> dict[str, object]:
+    """An entry's fields by name."""
+    return {name: getattr(entry, name) for name in ("spec", "handle", "boot_done", "suspended")}
+
+
+def _is_taken(spec: NodeSpec) -> bool:
+    """Whether somebody else listens where the engine should."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((spec.address, spec.port))
+        except OSError:
+            return True
+    return False

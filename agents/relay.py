@@ -1,0 +1,522 @@
+"""The relay of one agent: spreads each new connection to a reader endpoint over the replicas behind it.
+
+It is a process of its own (``python -m agents.relay --folder DIR``), because connections have to outlive the agent. The agent
+tells it the whole set of routes as one line of JSON on a Unix socket in that folder; the relay answers with one line that says
+what it does for each. It keeps the last set it accepted in the folder and serves it again when it is restarted.
+
+Nothing but the standard library is imported (and uvloop, if there is one): a relay is to be up within a blink, and small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import itertools
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+log = logging.getLogger("relay")
+
+DIAL_DEADLINE = 1.0  # seconds a backend has to take a connection before the next one is tried
+AVOID_AFTER_FAILURE = 1.0  # seconds for which a backend that took none is asked last, so that few clients wait for it
+BIND_AGAIN_AFTER = 0.5  # seconds between attempts to listen on an address that was refused
+BACKLOG = 1024
+LONGEST_LINE = 16 * 1024 * 1024  # bytes; some 80 000 routes
+LONGEST_SOCKET_PATH = 107  # bytes; what sockaddr_un holds without its closing zero
+
+
+@contextlib.contextmanager
+def control_path(folder: Path) -> Iterator[str]:
+    """A path of the relay's control socket that fits a Unix address, however deep the folder is. Good inside the block only."""
+    path = folder / "relay.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        yield str(path)
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{opened}/relay.sock"
+    finally:
+        os.close(opened)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is asked for one endpoint; ``backends`` are ``address:port``."""
+
+    key: str
+    generation: int
+    address: str
+    port: int
+    backends: tuple[str, ...]
+
+    @classmethod
+    def read(cls, given: Any) -> Route:
+        """Raise ValueError when ``given`` is not a route."""
+        try:
+            route = cls(given["key"], given["generation"], given["address"], given["port"], tuple(given["backends"]))
+        except (KeyError, TypeError) as missing:
+            raise ValueError(f"not a route: {missing!r}") from None
+        if [type(part) for part in astuple(route)] != [str, int, str, int, tuple]:
+            raise ValueError(f"route {route.key!r} has a field of the wrong type")
+        split_address(f"{route.address}:{route.port}")
+        for backend in route.backends:
+            split_address(backend)
+        return route
+
+
+def read_level(line: bytes) -> list[Route]:
+    """The routes in a control line. Raise ValueError when the line is not a whole, consistent set."""
+    try:
+        level = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(level, dict) or not isinstance(level.get("routes"), list):
+        raise ValueError('expected {"routes": [...]}')
+    routes = [Route.read(given) for given in level["routes"]]
+    if len({route.key for route in routes}) != len(routes):
+        raise ValueError("a key is given twice")
+    return routes
+
+
+def split_address(text: object) -> tuple[str, int]:
+    """``host:port`` or ``[host]:port`` as a pair. Raise ValueError when it is neither."""
+    host, _, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"not an address and port: {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def keep_lively(connection: socket.socket) -> None:
+    """Send small answers at once, and notice within two minutes a far side that vanished without a word."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4)):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+class Backend:
+    """A replica behind one endpoint, and the connections that lead to it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.address = split_address(name)
+        self.links: set[Link] = set()
+        self.dialing = 0
+        self.avoided_until = 0.0
+        self.left = False
+
+    @property
+    def load(self) -> int:
+        return len(self.links) + self.dialing
+
+    async def dial(self) -> socket.socket | None:
+        """A connection to it, or None if it takes none within the deadline or has left."""
+        if self.left:
+            return None
+        connection = socket.socket(family_of(self.address[0]), socket.SOCK_STREAM)
+        self.dialing += 1
+        try:
+            connection.setblocking(False)
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(connection, self.address), DIAL_DEADLINE)
+        except OSError as refused:  # TimeoutError is one too
+            self._avoid(refused)
+            connection.close()
+            return None
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self.dialing -= 1
+        if self.left:
+            connection.close()
+            return None
+        return connection
+
+    def leave(self) -> None:
+        """Close every connection to it, so that clients connect again and reach another."""
+        self.left = True
+        for link in tuple(self.links):
+            link.abort()
+
+    def _avoid(self, reason: OSError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self.avoided_until:
+            log.warning("backend takes no connection  backend=%s because=%r", self.name, reason)
+        self.avoided_until = now + AVOID_AFTER_FAILURE
+
+
+class Link:
+    """A client's connection and the one to its backend, joined for life."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.client = Side(self)
+        self.server = Side(self)
+        self.early: list[bytes] = []  # what the client sent before there was a server side to write to
+        self.client_ended = False
+        self.aborted = False
+        self.open_sides = 0
+
+    async def join(self, client: socket.socket, server: socket.socket) -> None:
+        """Take over both sockets and pass bytes both ways from now on."""
+        self.backend.links.add(self)
+        try:
+            await self.client.take(client)
+            await self.server.take(server)
+        except OSError as broken:
+            log.info("connection broke while it was joined  backend=%s because=%r", self.backend.name, broken)
+            self.abort()
+            client.close()
+            server.close()
+            self.backend.links.discard(self)
+
+    def server_made(self, server: asyncio.Transport) -> None:
+        """Catch up with what the client did meanwhile."""
+        server.writelines(self.early)
+        self.early = []
+        if self.client_ended:
+            server.write_eof()
+        if self.client.transport is None or self.client.transport.is_closing():
+            self.finish()
+
+    def other(self, side: Side) -> asyncio.Transport | None:
+        return (self.server if side is self.client else self.client).transport
+
+    def finish(self) -> None:
+        """Close both sides once what was read has been written."""
+        for side in (self.client, self.server):
+            if side.transport:
+                side.transport.close()
+
+    def abort(self) -> None:
+        """Close both sides now."""
+        self.aborted = True
+        for side in (self.client, self.server):
+            if side.transport:
+                side.transport.abort()
+
+
+class Side(asyncio.Protocol):
+    """One side of a link: what it reads is written to the other, and it reads no faster than the other takes."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.transport: asyncio.Transport | None = None
+        self._write: Callable[[bytes], None] | None = None
+
+    async def take(self, connection: socket.socket) -> None:
+        keep_lively(connection)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: self, connection)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = made = cast(asyncio.Transport, transport)  # uvloop's are no subclass, so this cannot be asserted
+        self.link.open_sides += 1
+        if self.link.aborted:
+            made.abort()
+        elif self is self.link.server:
+            self.link.server_made(made)
+
+    def data_received(self, data: bytes) -> None:
+        if self._write is None:
+            other = self.link.other(self)
+            if other is None:
+                self.link.early.append(data)
+                return
+            self._write = other.write  # looked up once: this is the path of every command
+        self._write(data)
+
+    def pause_writing(self) -> None:
+        if other := self.link.other(self):
+            other.pause_reading()
+
+    def resume_writing(self) -> None:
+        if other := self.link.other(self):
+            other.resume_reading()
+
+    def eof_received(self) -> bool:
+        """A client may end its requests and still read answers; an engine that ends has nothing more to hear."""
+        server = self.link.server.transport
+        if self is self.link.server:
+            self.link.finish()
+        elif server is None:
+            self.link.client_ended = True
+        elif not server.is_closing():
+            server.write_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._write = None
+        self.link.finish()
+        self.link.open_sides -= 1
+        if not self.link.open_sides:
+            self.link.backend.links.discard(self.link)
+
+
+class Endpoint:
+    """A route in service: its listener, its backends and their connections."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.backends: dict[str, Backend] = {}
+        self.listener: socket.socket | None = None
+        self.problem: str | None = None
+        # Any start will do, as long as the relays of several agents do not all begin with the same replica.
+        self._turn = itertools.count(os.getpid())
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def spread_over(self, route: Route) -> None:
+        """Take over the backends of ``route``. Connections to those that leave are closed, the others are not touched."""
+        self.route = route
+        for name in self.backends.keys() - set(route.backends):
+            leaving = self.backends.pop(name)
+            log.info("backend left  route=%s backend=%s connections=%d", route.key, name, leaving.load)
+            leaving.leave()
+        self.backends = {name: self.backends.get(name) or Backend(name) for name in route.backends}
+        if not self.backends:
+            self.close()
+
+    def open(self) -> None:
+        """Listen, if there is a backend to lead to. What stands in the way is in ``problem`` afterwards."""
+        if self.listener or not self.backends:
+            return
+        address = (self.route.address.strip("[]"), self.route.port)
+        try:
+            self.listener = socket.create_server(address, family=family_of(address[0]), backlog=BACKLOG)
+        except OSError as refused:
+            self._cannot_listen(refused.strerror or str(refused))
+            return
+        self.problem = None
+        self.listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(self.listener, self._accept, self.listener)
+        log.info("listening  route=%s address=%s:%d backends=%s", self.route.key, *address, ",".join(self.backends))
+
+    def close(self) -> None:
+        """Stop listening and close every connection. The address is free when this returns."""
+        for backend in self.backends.values():
+            backend.leave()
+        self.backends = {}
+        self.problem = None
+        if self.listener:
+            asyncio.get_running_loop().remove_reader(self.listener)
+            self.listener.close()
+            self.listener = None
+            log.info("stopped listening  route=%s", self.route.key)
+
+    def report(self) -> dict[str, object]:
+        return {
+            "key": self.route.key,
+            "generation": self.route.generation,
+            "listening": self.listener is not None,
+            "backends": list(self.backends),
+            "problem": self.problem,
+        }
+
+    def _cannot_listen(self, problem: str) -> None:
+        if problem != self.problem:
+            route = self.route
+            log.warning("cannot listen  route=%s address=%s:%d because=%r", route.key, route.address, route.port, problem)
+        self.problem = problem
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+            client.setblocking(False)
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return
+        except OSError as exhausted:
+            # No descriptors or no memory: the waiting client would wake us without end, so look away for a moment.
+            log.warning("cannot accept  route=%s because=%r", self.route.key, exhausted)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listener)
+            loop.call_later(BIND_AGAIN_AFTER, self._accept_again, listener)
+            return
+        serving = asyncio.get_running_loop().create_task(self._serve(client))
+        self._serving.add(serving)  # the loop itself holds tasks only weakly
+        serving.add_done_callback(self._serving.discard)
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if listener is self.listener:
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    async def _serve(self, client: socket.socket) -> None:
+        """Join a client to the first backend that takes the connection; close it when none does."""
+        for backend in self._in_order():
+            if server := await backend.dial():
+                await Link(backend).join(client, server)
+                return
+        client.close()
+
+    def _in_order(self) -> Sequence[Backend]:
+        """Best first: took connections lately, then the fewest connections, then whose turn it is."""
+        now = asyncio.get_running_loop().time()
+        backends = list(self.backends.values())
+        first = next(self._turn) % len(backends) if backends else 0
+        return sorted(backends[first:] + backends[:first], key=lambda backend: (backend.avoided_until > now, backend.load))
+
+
+class Relay:
+    """All endpoints of one agent, kept as the last level asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._endpoints: dict[tuple[str, str, int], Endpoint] = {}
+        self._kept = folder / "relay-routes.json"
+        self._bind_again: asyncio.TimerHandle | None = None
+
+    def serve(self, routes: Iterable[Route]) -> list[dict[str, object]]:
+        """Make ``routes`` the whole set, and report on each. Doing so twice changes nothing."""
+        asked = {(route.key, route.address, route.port): route for route in routes}
+        # What goes is closed before anything is opened: an address may pass from one route to another.
+        for identity in self._endpoints.keys() - asked.keys():
+            self._endpoints.pop(identity).close()
+        for identity, route in asked.items():
+            self._endpoints.setdefault(identity, Endpoint(route)).spread_over(route)
+        self._open_all()
+        return [self._endpoints[identity].report() for identity in asked]
+
+    def keep(self, routes: Sequence[Route]) -> None:
+        """Write the set down for the next start. A full disk is no reason to stop serving."""
+        text = json.dumps({"routes": [asdict(route) for route in routes]})
+        try:
+            if self._kept.exists() and self._kept.read_text() == text:
+                return
+            fresh = self._kept.with_suffix(".new")
+            fresh.write_text(text)
+            fresh.replace(self._kept)
+        except OSError as problem:
+            log.warning("routes not kept  file=%s because=%r", self._kept, problem)
+
+    def resume(self) -> None:
+        """Serve the set that was kept, if there is one that can be read."""
+        try:
+            self.serve(read_level(self._kept.read_bytes()))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as problem:
+            log.warning("kept routes left aside  file=%s because=%r", self._kept, problem)
+
+    def close(self) -> None:
+        """Stop serving altogether. What was kept stays for the next start."""
+        self.serve([])
+
+    def _open_all(self) -> None:
+        for endpoint in self._endpoints.values():
+            endpoint.open()
+        if self._bind_again:
+            self._bind_again.cancel()
+            self._bind_again = None
+        if any(endpoint.problem for endpoint in self._endpoints.values()):
+            self._bind_again = asyncio.get_running_loop().call_later(BIND_AGAIN_AFTER, self._open_all)
+
+
+def obey(relay: Relay, line: bytes) -> dict[str, object]:
+    """The answer to one control line. A line that makes no sense changes nothing."""
+    try:
+        routes = read_level(line)
+    except ValueError as problem:
+        log.warning("control line refused  because=%r", str(problem))
+        return {"error": str(problem)}
+    reports = relay.serve(routes)
+    relay.keep(routes)
+    return {"routes": reports}
+
+
+async def converse(relay: Relay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer control lines, one each, until the caller hangs up."""
+    with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+        while True:
+            try:
+                line = await reader.readline()
+            except ValueError:  # where the next line starts cannot be told any more
+                writer.write(b'{"error": "the line is too long"}\n')
+                return
+            if not line:
+                return
+            writer.write(json.dumps(obey(relay, line)).encode() + b"\n")
+            await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def controlled(relay: Relay, folder: Path) -> AsyncIterator[None]:
+    """Listen for control lines inside the block. The lock on the folder is held: a socket found there is a dead relay's."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.setblocking(False)
+    with control_path(folder) as path:
+        Path(path).unlink(missing_ok=True)
+        listener.bind(path)
+        Path(path).chmod(0o600)
+    server = await asyncio.start_unix_server(lambda r, w: converse(relay, r, w), sock=listener, limit=LONGEST_LINE)
+    try:
+        yield
+    finally:
+        server.close()
+        (folder / "relay.sock").unlink(missing_ok=True)
+
+
+async def relay_until_told(folder: Path) -> None:
+    """Serve the kept routes, then what the control socket says, until SIGTERM."""
+    told = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, told.set)
+    relay = Relay(folder)
+    relay.resume()
+    async with controlled(relay, folder):
+        log.info("relay serves  folder=%s pid=%d", folder, os.getpid())
+        await told.wait()
+    relay.close()
+    log.info("relay ends  pid=%d", os.getpid())
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def lock(folder: Path) -> int | None:
+    """Hold the folder for the life of this process. None when another relay holds it."""
+    held = os.open(folder / "relay.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        return None
+    return held
+
+
+def main() -> int:
+    """0 after SIGTERM, 1 when another relay serves the folder."""
+    parser = argparse.ArgumentParser(prog="agents.relay", description="Spread connections to reader endpoints over replicas.")
+    parser.add_argument("--folder", type=Path, required=True, help="holds the control socket and the routes in service")
+    folder = parser.parse_args().folder.absolute()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    if lock(folder) is None:
+        log.error("another relay serves this folder  folder=%s", folder)
+        return 1
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each client takes two descriptors
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(relay_until_told(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,109 @@
+"""Rounds: runs a visit to each of many things when it is due, never two visits to the same thing at once."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+log = logging.getLogger("cachewright.agent")
+
+
+class Rounds:
+    """Calls ``visit(key)`` from a few threads whenever ``key`` is due. The visit answers when to come again, in seconds, or None.
+
+    A key that is woken during its visit is visited once more afterwards.
+    """
+
+    def __init__(self, name: str, visit: Callable[[str], float | None], threads: int = 8) -> None:
+        self._name = name
+        self._visit = visit
+        self._most_threads = threads
+        self._changed = threading.Condition()
+        self._due: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
+        self._busy: set[str] = set()
+        self._idle = 0
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+
+    def wake(self, key: str, delay: float = 0.0) -> None:
+        """Visit the key after ``delay`` seconds, or earlier if it is due earlier."""
+        at = time.monotonic() + delay
+        with self._changed:
+            if self._closing or self._due.get(key, at + 1) <= at:
+                return
+            self._due[key] = at
+            heapq.heappush(self._heap, (at, key))
+            self._hire()
+            self._changed.notify()
+
+    def forget(self, key: str) -> None:
+        """Do not visit the key again until it is woken."""
+        with self._changed:
+            self._due.pop(key, None)
+
+    def close(self, within: float = 10.0) -> None:
+        """End after the visits that are under way, waiting for them ``within`` seconds in all."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        deadline = time.monotonic() + within
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _hire(self) -> None:
+        if self._idle == 0 and len(self._threads) < self._most_threads:
+            thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while (key := self._next()) is not None:
+            again: float | None = 1.0
+            try:
+                again = self._visit(key)
+            except Exception:  # a visit that fails must not end the rounds
+                log.exception("visit failed  key=%s", key)
+            with self._changed:
+                self._busy.discard(key)
+                if key in self._due:
+                    self._changed.notify()  # it was woken meanwhile
+            if again is not None:
+                self.wake(key, again)
+
+    def _next(self) -> str | None:
+        with self._changed:
+            while not self._closing:
+                wait = self._take()
+                if isinstance(wait, str):
+                    return wait
+                self._idle += 1
+                self._changed.wait(wait)
+                self._idle -= 1
+            return None
+
+    def _take(self) -> str | float | None:
+        """A key that is due and not being visited; else how long to wait, None meaning until woken."""
+        postponed: list[tuple[float, str]] = []
+        answer: str | float | None = None
+        while self._heap:
+            at, key = self._heap[0]
+            if self._due.get(key) != at:
+                heapq.heappop(self._heap)  # visited or rescheduled since
+            elif key in self._busy:
+                postponed.append(heapq.heappop(self._heap))
+            elif (left := at - time.monotonic()) > 0:
+                answer = left
+                break
+            else:
+                heapq.heappop(self._heap)
+                del self._due[key]
+                self._busy.add(key)
+                answer = key
+                break
+        for item in postponed:
+            heapq.heappush(self._heap, item)
+        return answer

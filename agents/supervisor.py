@@ -1,0 +1,189 @@
+"""The agent itself: keeps every node and the relay as ordered, and reports what changed. Orders are levels; so is the work."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents.engines.engine import Engine
+from agents.journal import Entry, Journal
+from agents.node import LocalNode, Pace
+from agents.relay_keeper import RelayKeeper
+from agents.rounds import Rounds
+from agents.runtimes.runtime import Runtime
+from api_schemas.agent.agent import AgentHello, AgentReport, Orders
+from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Phase
+
+log = logging.getLogger("cachewright.agent")
+
+Report = Callable[[AgentReport], bool]
+"""Delivers a report; answers whether the control plane took it. One it did not take is offered again."""
+
+_RELAY = "relay"
+
+
+@dataclass(frozen=True)
+class Host:
+    """Who an agent is: its name, its zone, the addresses its nodes may use, its folder, what its host can run."""
+
+    agent: str
+    zone: str
+    network: str
+    folder: Path
+    host: str = "localhost"
+    binaries: list[EngineBinary] = field(default_factory=list)
+    url: str | None = None
+
+
+class Supervisor:
+    """Runs the nodes and reader routes of one host. Safe to order from any thread."""
+
+    def __init__(self, host: Host, runtime: Runtime, engines: dict[str, Engine], report: Report, pace: Pace | None = None) -> None:
+        self.host = host
+        self._runtime = runtime
+        self._engines = engines
+        self._report = report
+        self._pace = pace or Pace()
+        self._journal = Journal(host.folder)
+        self._relay = RelayKeeper(host.folder, runtime, self._journal)
+        self._nodes: dict[str, LocalNode] = {}
+        self._reported: dict[str, NodeReport] = {}
+        self._lock = threading.Lock()
+        self._rounds = Rounds(host.agent, self._visit)
+
+    def hello(self) -> AgentHello:
+        """How this agent introduces itself."""
+        host = self.host
+        return AgentHello(agent=host.agent, zone=host.zone, host=host.host, runtime=self._runtime.name, network=host.network,
+                          engines=host.binaries, url=host.url)  # fmt: skip
+
+    def start(self) -> None:
+        """Find every node of the journal again, end what is ours but not in it, and begin the rounds."""
+        entries = self._journal.entries()
+        known = [entry.handle for entry in entries.values() if entry.handle is not None]
+        for stray in self._runtime.strays([*known, *self._relay.handles()]):
+            log.warning("stray process ended  node=%s pid=%d", stray.key, stray.pid)
+            self._runtime.kill(stray)
+        for key, entry in entries.items():
+            self._nodes[key] = self._node_of(entry)
+            self._rounds.wake(key)
+        if self._relay.is_wanted():
+            self._rounds.wake(_RELAY)
+
+    def take(self, orders: Orders) -> None:
+        """Write the orders down and carry them out soon."""
+        for spec in orders.nodes:
+            self._take_node(spec)
+        for key in orders.dropped_nodes:
+            self._drop_node(key)
+        if orders.routes or orders.dropped_routes:
+            self._relay.take(orders.routes, orders.dropped_routes)
+            self._rounds.wake(_RELAY)
+
+    def report_all(self) -> None:
+        """Offer the newest report of every node and route again, as to a control plane that has just met us."""
+        with self._lock:
+            self._reported.clear()
+        for key in list(self._nodes):
+            self._rounds.wake(key)
+        self._relay.report_again()
+        self._rounds.wake(_RELAY)
+
+    def suspend(self) -> None:
+        """An orderly stop: every engine saves and ends; a later start of this agent brings all back with their data."""
+        self._rounds.close()
+        with ThreadPoolExecutor(max_workers=8) as together:
+            list(together.map(LocalNode.suspend, list(self._nodes.values())))
+        self._relay.stop()
+        self._runtime.close()
+
+    def leave(self) -> None:
+        """Stop looking after the engines, which go on."""
+        self._rounds.close()
+        for node in list(self._nodes.values()):
+            node.release()
+        self._runtime.close()
+
+    def remove_all(self) -> None:
+        """End every node and leave nothing behind."""
+        self._rounds.close()
+        with ThreadPoolExecutor(max_workers=8) as together:
+            list(together.map(LocalNode.remove, list(self._nodes.values())))
+        self._relay.stop()
+        self._runtime.close()
+
+    def _take_node(self, spec: NodeSpec) -> None:
+        with self._lock:
+            node = self._nodes.get(spec.key)
+            if node is None:
+                entry = Entry(spec=spec, handle=None, boot_done=0, suspended=False)
+                self._journal.write(entry)
+                self._nodes[spec.key] = self._node_of(entry)
+        if node is not None:
+            node.accept(spec)
+        self._rounds.wake(spec.key)
+
+    def _drop_node(self, key: str) -> None:
+        with self._lock:
+            node = self._nodes.get(key)
+            self._reported.pop(key, None)
+        if node is None:
+            self._offer(NodeReport(key=key, generation=0, phase=Phase.GONE, boot=0))
+            return
+        node.dropped = True
+        self._rounds.wake(key)
+
+    def _node_of(self, entry: Entry) -> LocalNode:
+        folder = self.host.folder / "nodes" / entry.spec.key
+        return LocalNode(entry, folder, self._runtime, self._engines, self._journal, self._pace, self._rounds.wake)
+
+    def _visit(self, key: str) -> float | None:
+        if key == _RELAY:
+            return self._visit_relay()
+        node = self._nodes.get(key)
+        if node is None:
+            return None
+        if node.dropped:
+            gone = node.remove()
+            with self._lock:
+                self._nodes.pop(key, None)
+            return None if self._offer(gone) else self._pace.steady
+        report, again = node.visit()
+        return again if self._offer(report) else min(again, self._pace.steady)
+
+    def _visit_relay(self) -> float | None:
+        routes, gone = self._relay.visit(lambda: self._rounds.wake(_RELAY))
+        if routes or gone:
+            taken = self._report(AgentReport(agent=self.host.agent, routes=routes, gone_routes=gone))
+            if not taken:
+                self._relay.report_again(gone)
+        return self._pace.steady if self._relay.is_wanted() else None
+
+    def _offer(self, report: NodeReport) -> bool:
+        """Report a node if anything but its offset changed since the last report that was taken."""
+        former = self._reported.get(report.key)
+        if former is not None and former.model_copy(update={"offset": report.offset, "generation": report.generation}) == report:
+            return True
+        if not self._report(AgentReport(agent=self.host.agent, nodes=[report])):
+            return False
+        with self._lock:
+            if report.phase is Phase.GONE:
+                self._reported.pop(report.key, None)
+            else:
+                self._reported[report.key] = report
+        return True
+
+
+def heartbeat(supervisor: Supervisor, report: Report, every: float, closing: threading.Event) -> None:
+    """Send an empty report every so many seconds until ``closing``; offer everything again after one that was not taken."""
+    missed = False
+    while not closing.wait(every):
+        taken = report(AgentReport(agent=supervisor.host.agent))
+        if taken and missed:
+            supervisor.report_all()
+        missed = not taken
+

@@ -1,0 +1,108 @@
+"""What agents saw, as the planner and the status rules read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from controlplane.domain.topology import Binary, Node, NodeGroup, Topology
+
+STARTING, RUNNING, DEAD, FAILED, GONE = "starting", "running", "dead", "failed", "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenNode:
+    """The newest report on one node; see ``api_schemas.agent.node.NodeReport`` for the fields' meaning."""
+
+    phase: str
+    boot: int
+    role: str | None = None
+    epoch: int = 0
+    follows: str | None = None
+    link_up: bool = False
+    offset: int = 0
+    proven: frozenset[str] = frozenset()
+    holds: frozenset[str] = frozenset()
+    problem: str | None = None
+    address_taken: bool = False
+    pid: int | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRoute:
+    """The newest report on a reader route: whether the relay listens, and over which backends it spreads."""
+
+    listening: bool
+    backends: tuple[str, ...] = ()
+    gone: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAgent:
+    """An agent that has introduced itself: its zone's letter, what it can run, how many nodes it has, whether it is heard."""
+
+    id: str
+    zone: str
+    binaries: tuple[Binary, ...] = ()
+    nodes: int = 0
+    heard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """All that was seen of one topology: its nodes by id, and its reader route."""
+
+    nodes: dict[str, SeenNode] = field(default_factory=dict)
+    route: SeenRoute | None = None
+
+    def of(self, node: Node) -> SeenNode | None:
+        """What was last seen of the node, if anything."""
+        return self.nodes.get(node.id)
+
+
+def is_up(node: Node, seen: SeenNode | None) -> bool:
+    """Whether the boot that is desired runs."""
+    return seen is not None and seen.phase == RUNNING and seen.boot == node.boot
+
+
+def is_down(node: Node, seen: SeenNode | None) -> bool:
+    """Whether the boot that is desired has ended, or could not be started."""
+    return seen is not None and seen.phase in (DEAD, FAILED) and seen.boot >= node.boot
+
+
+def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
+    """Whether a node does all that is desired of it: runs, has its role at this epoch and, as a replica, has proven to replicate."""
+    seen = reported.of(node)
+    if seen is None or not is_up(node, seen):
+        return False
+    if topology.is_memcached:
+        return True
+    if seen.epoch != group.epoch:
+        return False
+    if node.id == group.primary:
+        return seen.role == "primary"
+    return seen.role == "replica" and replicates(topology, group, node, reported)
+
+
+def replicates(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
+    """Whether a replica follows the present primary, with its link up and a write of ours acknowledged."""
+    primary = group.primary_node
+    seen, seen_primary = reported.of(node), reported.of(primary) if primary else None
+    if seen is None or seen_primary is None or primary is None or primary.placement is None:
+        return False
+    follows = seen.follows == f"{primary.placement.address}:{topology.port}"
+    return follows and seen.link_up and seen_primary.epoch == group.epoch and topology.key(node.id) in seen_primary.proven
+
+
+def holds_endpoint(topology: Topology, group: NodeGroup, reported: Reported) -> bool:
+    """Whether the primary endpoint is bound by the present primary at the present epoch."""
+    primary = group.primary_node
+    seen = reported.of(primary) if primary else None
+    return (
+        seen is not None
+        and group.holder == group.primary
+        and seen.epoch == group.epoch
+        and seen.role == "primary"
+        and topology.primary_address in seen.holds
+    )

@@ -1,0 +1,55 @@
+"""The AWS status of everything, computed from what is desired and what was reported; never stored."""
+
+from __future__ import annotations
+
+from controlplane.domain.reported import FAILED, Reported, is_up
+from controlplane.domain.topology import Node, Restart, Topology
+
+AVAILABLE, CREATING, MODIFYING, DELETING = "available", "creating", "modifying", "deleting"
+CREATE_FAILED = "create-failed"
+REBOOTING = "rebooting cache cluster nodes"  # the text that clients of the real service match
+SETTLED = frozenset({AVAILABLE, CREATE_FAILED, "incompatible-network", "restore-failed"})
+
+
+def topology_status(topology: Topology, reported: Reported, most_boots: int) -> str:
+    """The status of a replication group, or of a stand-alone cache cluster. ``most_boots`` failed starts mean ``create-failed``."""
+    if topology.deleting:
+        return DELETING
+    if topology.announced_at is None:
+        return CREATE_FAILED if _has_given_up(topology, reported, most_boots) else CREATING
+    if any(node.restart is Restart.ASKED for node in topology.nodes):
+        return REBOOTING if topology.kind == "cache-cluster" else AVAILABLE
+    changing = topology.modifying or any(node.leaving or node.joined_at is None for node in topology.nodes)
+    return MODIFYING if changing else AVAILABLE
+
+
+def member_status(topology: Topology, node: Node, reported: Reported, most_boots: int) -> str:
+    """The status of the cache cluster that one node of a replication group is."""
+    if topology.deleting and node.id != topology.retained:
+        return DELETING
+    if node.leaving:
+        return DELETING
+    if node.joined_at is None:
+        return topology_status(topology, reported, most_boots) if topology.announced_at is None else CREATING
+    if node.restart is Restart.ASKED:
+        return REBOOTING
+    return MODIFYING if topology.modifying else AVAILABLE
+
+
+def node_status(topology: Topology, node: Node, reported: Reported) -> str:
+    """The status of one cache node inside its cache cluster."""
+    if node.leaving or topology.deleting:
+        return DELETING
+    if node.joined_at is None:
+        return CREATING
+    if node.restart is Restart.ASKED:
+        return REBOOTING
+    return AVAILABLE
+
+
+def _has_given_up(topology: Topology, reported: Reported, most_boots: int) -> bool:
+    for node in topology.nodes:
+        seen = reported.of(node)
+        if node.boot >= most_boots and seen is not None and seen.phase == FAILED and not is_up(node, seen):
+            return True
+    return False

@@ -1,0 +1,221 @@
+"""A topology: one replication group or one stand-alone cache cluster, as it is desired. Frozen values with ``with_…`` methods."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+
+class Kind(StrEnum):
+    """What a topology is to its callers."""
+
+    REPLICATION_GROUP = "replication-group"
+    CACHE_CLUSTER = "cache-cluster"
+
+
+class Restart(StrEnum):
+    """Why a node that had joined is being started again."""
+
+    ASKED = "asked"        # a caller reboots it
+    RECOVERY = "recovery"  # its process died, or never came up
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """An account in a region. Worlds know nothing of each other."""
+
+    account: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A server program on an agent's host: which engine it is, the version it prints, where it lies."""
+
+    engine: str
+    version: str
+    path: str
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a node lives: the agent that runs it, its own address, and the program that was chosen for it."""
+
+    agent: str
+    address: str
+    binary: Binary
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One engine. For Redis and Valkey its id is that of its cache cluster; for Memcached ``0001`` and on.
+
+    ``boot`` counts the starts that are desired. ``joined_at`` is when it first did its full duty; ``leaving`` nodes are on their
+    way out.
+    """
+
+    id: str
+    zone: str
+    placement: Placement | None = None
+    boot: int = 1
+    restart: Restart | None = None
+    joined_at: datetime | None = None
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """A primary with its replicas, or all nodes of a Memcached cluster (which has no primary).
+
+    ``epoch`` rises with every election. ``holder`` is the node which the primary endpoint was published to, if any.
+    ``home`` is set while a replica stands in for a primary that is rebuilt in place (automatic failover is off): the node
+    that becomes primary again.
+    """
+
+    id: str
+    nodes: tuple[Node, ...]
+    primary: str | None
+    epoch: int = 1
+    holder: str | None = None
+    home: str | None = None
+
+    def node(self, node_id: str) -> Node | None:
+        """The node of that id, if it is one of ours."""
+        return next((node for node in self.nodes if node.id == node_id), None)
+
+    @property
+    def primary_node(self) -> Node | None:
+        """The node that is desired to be primary."""
+        return self.node(self.primary) if self.primary else None
+
+    @property
+    def staying(self) -> tuple[Node, ...]:
+        """The nodes that are not on their way out."""
+        return tuple(node for node in self.nodes if not node.leaving)
+
+    @property
+    def replicas(self) -> tuple[Node, ...]:
+        """Every staying node but the primary."""
+        return tuple(node for node in self.staying if node.id != self.primary)
+
+    def with_node(self, changed: Node) -> Self:
+        """The same group with the node of that id replaced."""
+        return replace(self, nodes=tuple(changed if node.id == changed.id else node for node in self.nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What callers set that no engine needs to hear of. Windows are lower case and UTC, as the service stores them."""
+
+    description: str = ""
+    maintenance_window: str = "sun:05:00-sun:06:00"
+    snapshot_window: str = "03:00-04:00"
+    snapshot_retention_limit: int = 0
+    auto_minor_version_upgrade: bool = True
+    automatic_failover: bool = False
+    multi_az: bool = False
+    cross_az: bool = False
+    security_group_ids: tuple[str, ...] = ()
+    notification_topic: str | None = None
+    notification_active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The aggregate that operations change and the planner works on; stored and versioned as a whole.
+
+    ``uid`` tells it from an earlier one of the same name. ``version`` is the stored version this value was read at.
+    ``announced_at`` is when everything first worked (it is then no longer ``creating``); ``modifying`` is set by a change
+    and cleared once the engines were seen to match. ``retained`` is the node that outlives the group's deletion.
+    """
+
+    uid: str
+    kind: Kind
+    world: World
+    name: str
+    engine: str
+    engine_version: str
+    node_type: str
+    port: int
+    parameter_group: str
+    subnet_group: str | None
+    node_groups: tuple[NodeGroup, ...]
+    requested_at: datetime
+    settings: Settings = field(default_factory=Settings)
+    primary_address: str | None = None
+    reader_address: str | None = None
+    reader_agent: str | None = None
+    reader_backends: tuple[str, ...] = ()
+    announced_at: datetime | None = None
+    modifying: bool = False
+    deleting: bool = False
+    retained: str | None = None
+    version: int = 0
+
+    @property
+    def nodes(self) -> Iterator[Node]:
+        """Every node of every node group, in order."""
+        return (node for group in self.node_groups for node in group.nodes)
+
+    @property
+    def is_memcached(self) -> bool:
+        """Whether its nodes share nothing and replicate nothing."""
+        return self.engine == "memcached"
+
+    @property
+    def has_endpoints(self) -> bool:
+        """Whether it has a primary and a reader endpoint besides the addresses of its nodes."""
+        return self.kind is Kind.REPLICATION_GROUP
+
+    def key(self, node_id: str) -> str:
+        """The node's key towards agents: unique over time and safe as a file name."""
+        return f"{self.uid}.{node_id}"
+
+    @property
+    def route_key(self) -> str:
+        """The reader route's key towards agents."""
+        return f"{self.uid}.reader"
+
+    def node(self, node_id: str) -> Node | None:
+        """The node of that id, if it is one of ours."""
+        return next((node for node in self.nodes if node.id == node_id), None)
+
+    def group_of(self, node_id: str) -> NodeGroup:
+        """The node group that holds the node. Raises KeyError where none does."""
+        for group in self.node_groups:
+            if group.node(node_id):
+                return group
+        raise KeyError(node_id)
+
+    def with_group(self, changed: NodeGroup) -> Self:
+        """The same topology with the node group of that id replaced."""
+        return replace(self, node_groups=tuple(changed if group.id == changed.id else group for group in self.node_groups))
+
+    def with_node(self, changed: Node) -> Self:
+        """The same topology with the node of that id replaced."""
+        return self.with_group(self.group_of(changed.id).with_node(changed))
+
+    def with_reboot_of(self, node_ids: Collection[str]) -> Self:
+        """Each named node shall be started once more, emptied, as its caller asked."""
+        changed = self
+        for node in self.nodes:
+            if node.id in node_ids:
+                changed = changed.with_node(replace(node, boot=node.boot + 1, restart=Restart.ASKED))
+        return changed
+
+    def with_departure_of(self, node_ids: Collection[str]) -> Self:
+        """Each named node is on its way out."""
+        changed = self
+        for node in self.nodes:
+            if node.id in node_ids:
+                changed = changed.with_node(replace(node, leaving=True))
+        return changed
+
+    def with_deletion(self, retained: str | None = None) -> Self:
+        """All nodes are on their way out, but the one that is retained."""
+        leaving = [node.id for node in self.nodes if node.id != retained]
+        return replace(self.with_departure_of(leaving), deleting=True, retained=retained)

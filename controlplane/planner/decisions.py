@@ -1,0 +1,145 @@
+"""Everything that can be decided. Each decision is a value that says why; :mod:`controlplane.planner.outcome` says what it changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from controlplane.domain.topology import Binary
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceNode:
+    """Give a node an agent, a program and an address of its own."""
+
+    node: str
+    agent: str
+    binary: Binary
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveEndpoints:
+    """Give the topology its stable addresses, and the agent that spreads readers."""
+
+    reader_agent: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class BootNode:
+    """Start a node once more, emptied."""
+
+    node: str
+    boot: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class ElectPrimary:
+    """Make another node the primary of its node group at a higher epoch; the endpoint is closed until it reports the role.
+
+    ``home`` names the node it only stands in for, if any: the endpoint then stays closed until that one is primary again.
+    """
+
+    group: str
+    node: str
+    epoch: int
+    home: str | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPrimary:
+    """Lead the primary endpoint to the node that reports the role at the present epoch."""
+
+    group: str
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadReaders:
+    """Spread the reader endpoint over these backends, ``address:port`` each."""
+
+    backends: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class WelcomeNode:
+    """Count a node as joined: for the first time it does all that is desired of it."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRestart:
+    """A node that was started again does its duty again."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Everything works for the first time: the topology is no longer being created."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseModification:
+    """The engines were seen to match what a caller changed."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNode:
+    """Forget a node that was on its way out and has left nothing behind."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Forget the whole topology: none of it runs any more."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The group is gone; its retained node lives on as a cache cluster of its own."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """Nothing can be decided before that time; plan again then."""
+
+    at: datetime
+    because: str
+
+
+Decision = (
+    PlaceNode
+    | GiveEndpoints
+    | BootNode
+    | ElectPrimary
+    | PublishPrimary
+    | SpreadReaders
+    | WelcomeNode
+    | CloseRestart
+    | Announce
+    | CloseModification
+    | RemoveNode
+    | Bury
+    | Release
+    | LookAgain
+)

@@ -1,0 +1,51 @@
+"""Rules about the topology as a whole: announced when it first works, changes closed when seen, buried when nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controlplane.domain.reported import holds_endpoint
+from controlplane.planner.decisions import Announce, Bury, CloseModification, Decision, Release
+from controlplane.planner.nodes import all_up
+from controlplane.planner.situation import Situation
+
+
+def announce(now: Situation) -> Iterator[Decision]:
+    """A topology is announced once every node has joined, does its duty, and every endpoint leads where it should."""
+    topology = now.topology
+    if topology.announced_at is not None or topology.deleting:
+        return
+    if all(node.joined_at for node in topology.nodes) and all_up(now) and endpoints_lead(now):
+        yield Announce(because="every node does its duty and every endpoint leads to its node")
+
+
+def close_modification(now: Situation) -> Iterator[Decision]:
+    """A change that a caller made is over once the engines were seen to match it."""
+    topology = now.topology
+    if topology.modifying and not topology.deleting and topology.announced_at and all_up(now) and endpoints_lead(now):
+        yield CloseModification(because="the engines match")
+
+
+def endpoints_lead(now: Situation) -> bool:
+    """Whether the primary endpoint is bound by the primary and the relay spreads readers as desired."""
+    topology = now.topology
+    if not topology.has_endpoints:
+        return True
+    route = now.reported.route
+    held = all(holds_endpoint(topology, group, now.reported) for group in topology.node_groups)
+    return held and route is not None and route.listening and set(route.backends) == set(topology.reader_backends)
+
+
+def bury(now: Situation) -> Iterator[Decision]:
+    """A deleted topology is forgotten once none of it runs, or released to its retained node."""
+    topology = now.topology
+    left = [node for node in topology.nodes if node.id != topology.retained]
+    route_gone = topology.reader_address is None or now.reported.route is None or now.reported.route.gone
+    if not topology.deleting or left or not route_gone:
+        return
+    if topology.retained is None:
+        yield Bury(because="nothing of it runs any more")
+        return
+    seen = now.reported.nodes.get(topology.retained)
+    if seen is not None and topology.primary_address not in seen.holds:
+        yield Release(topology.retained, because="its group is gone")

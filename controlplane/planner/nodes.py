@@ -1,0 +1,110 @@
+"""Rules about nodes: where they live, when they start again, when they count as joined, when they are forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from controlplane.domain.binaries import best_binary
+from controlplane.domain.reported import GONE, does_duty, is_down, is_up
+from controlplane.domain.topology import Node, NodeGroup, Restart
+from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, PlaceNode, RemoveNode, WelcomeNode
+from controlplane.planner.primaries import ranked
+from controlplane.planner.situation import Situation
+
+
+def place_missing_nodes(now: Situation) -> Iterator[Decision]:
+    """Every desired node has an agent in its zone and a program that fits; one whose address turned out taken gets another."""
+    topology = now.topology
+    load = {agent.id: agent.nodes for agent in now.agents}
+    for node in topology.nodes:
+        if node.leaving or not _needs_place(now, node):
+            continue
+        hosts = [agent for agent in now.agents if agent.heard and agent.zone == node.zone[-1:]]
+        for agent in sorted(hosts, key=lambda agent: (load[agent.id], agent.id)):
+            if binary := best_binary(topology.engine, topology.engine_version, agent.binaries):
+                load[agent.id] += 1
+                yield PlaceNode(node.id, agent.id, binary, because=f"zone {node.zone}, fewest nodes there")
+                break
+
+
+def _needs_place(now: Situation, node: Node) -> bool:
+    if node.placement is None:
+        return True
+    seen = now.reported.of(node)
+    return seen is not None and seen.address_taken and is_down(node, seen)
+
+
+def start_dead_nodes(now: Situation) -> Iterator[Decision]:
+    """Every node whose process ended is started again, emptied; a primary only where no living replica has its data."""
+    if now.topology.deleting and now.topology.retained is None:
+        return
+    for group in now.topology.node_groups:
+        for node in group.staying:
+            seen = now.reported.of(node)
+            if seen is None or not is_down(node, seen) or _needs_place(now, node):
+                continue
+            yield from _start_again(now, group, node)
+
+
+def _start_again(now: Situation, group: NodeGroup, node: Node) -> Iterator[Decision]:
+    due = now.seen_at.get(node.id, now.now) + _pause(now, node)
+    if node.joined_at is None and node.boot >= now.policy.most_boots and now.topology.announced_at is None:
+        return
+    if due > now.now:
+        yield LookAgain(due, because=f"{node.id} could not be started; trying again")
+    elif node.id != group.primary:
+        yield BootNode(node.id, node.boot + 1, because=_cause(now, node))
+    elif not ranked(now, group):
+        yield BootNode(node.id, node.boot + 1, because=f"{_cause(now, node)}; no living replica has its data")
+
+
+def _pause(now: Situation, node: Node) -> timedelta:
+    seen = now.reported.of(node)
+    none = timedelta(0)
+    if seen is None or seen.phase != "failed":
+        return none
+    return min(now.policy.retry * 2 ** min(node.boot, 12), now.policy.longest_retry)
+
+
+def _cause(now: Situation, node: Node) -> str:
+    seen = now.reported.of(node)
+    return (seen.problem if seen else None) or "its process ended"
+
+
+def welcome_nodes(now: Situation) -> Iterator[Decision]:
+    """A node counts as joined once it does all that is desired of it."""
+    for group in now.topology.node_groups:
+        for node in group.staying:
+            if node.joined_at is None and does_duty(now.topology, group, node, now.reported):
+                yield WelcomeNode(node.id, because="it runs and, as a replica, has acknowledged a write")
+
+
+def close_restarts(now: Situation) -> Iterator[Decision]:
+    """A restart is over once the node does its duty again."""
+    for group in now.topology.node_groups:
+        for node in group.staying:
+            if node.restart is not None and does_duty(now.topology, group, node, now.reported):
+                word = "rebooted" if node.restart is Restart.ASKED else "recovered"
+                yield CloseRestart(node.id, because=f"{word}, boot {node.boot}")
+
+
+def retire_leaving_nodes(now: Situation) -> Iterator[Decision]:
+    """A leaving node is forgotten once its agent has left nothing of it behind."""
+    for node in now.topology.nodes:
+        if not node.leaving:
+            continue
+        seen = now.reported.of(node)
+        if node.placement is None:
+            yield RemoveNode(node.id, because="it was never placed")
+        elif seen is not None and seen.phase == GONE:
+            yield RemoveNode(node.id, because="its agent has removed it")
+
+
+def all_up(now: Situation) -> bool:
+    """Whether every staying node does its duty."""
+    return all(
+        does_duty(now.topology, group, node, now.reported) and is_up(node, now.reported.of(node))
+        for group in now.topology.node_groups
+        for node in group.staying
+    )

@@ -1,0 +1,97 @@
+"""What a decision changes in the desired topology. Pure, so that storms and the recorder share it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from controlplane.domain.topology import Kind, Node, Placement, Restart, Settings, Topology
+from controlplane.planner import decisions as d
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Addresses that were drawn for a decision that needs them: a node's own, or the two endpoints of a group."""
+
+    node: str = ""
+    primary: str = ""
+    reader: str = ""
+
+
+def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addresses) -> Topology | None:
+    """The topology as it is desired after the decision; None when it is forgotten."""
+    match decision:
+        case d.PlaceNode():
+            return _placed(topology, decision, drawn.node)
+        case d.GiveEndpoints():
+            addresses = {"primary_address": drawn.primary, "reader_address": drawn.reader}
+            return replace(topology, **addresses, reader_agent=decision.reader_agent)
+        case d.BootNode():
+            node = _node(topology, decision.node)
+            restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
+            return topology.with_node(replace(node, boot=decision.boot, restart=restart))
+        case d.ElectPrimary():
+            group = topology.group_of(decision.node)
+            return topology.with_group(replace(group, primary=decision.node, epoch=decision.epoch, holder=None, home=decision.home))
+        case d.PublishPrimary():
+            return topology.with_group(replace(topology.group_of(decision.node), holder=decision.node))
+        case d.SpreadReaders():
+            return replace(topology, reader_backends=decision.backends)
+        case d.WelcomeNode():
+            return topology.with_node(replace(_node(topology, decision.node), joined_at=now))
+        case d.CloseRestart():
+            return topology.with_node(replace(_node(topology, decision.node), restart=None))
+        case d.Announce():
+            return replace(topology, announced_at=now, modifying=False)
+        case d.CloseModification():
+            return replace(topology, modifying=False)
+        case d.RemoveNode():
+            group = topology.group_of(decision.node)
+            return topology.with_group(replace(group, nodes=tuple(node for node in group.nodes if node.id != decision.node)))
+        case d.Bury():
+            return None
+        case d.Release():
+            return _released(topology, decision.node)
+        case d.LookAgain():
+            return topology
+        case _:
+            assert_never(decision)
+
+
+def _node(topology: Topology, node_id: str) -> Node:
+    return next(node for node in topology.nodes if node.id == node_id)
+
+
+def _placed(topology: Topology, decision: d.PlaceNode, address: str) -> Topology:
+    node = _node(topology, decision.node)
+    boot = node.boot if node.placement is None else node.boot + 1  # a new address asks for a new start
+    return topology.with_node(replace(node, placement=Placement(decision.agent, address, decision.binary), boot=boot))
+
+
+def _released(topology: Topology, node_id: str) -> Topology:
+    """The retained node as a stand-alone cache cluster: same process, same address, no endpoints of a group."""
+    kept = topology.settings
+    return replace(
+        topology,
+        kind=Kind.CACHE_CLUSTER,
+        name=node_id,
+        settings=replace(Settings(), **{name: getattr(kept, name) for name in _KEPT_BY_A_RELEASED_NODE}),
+        primary_address=None,
+        reader_address=None,
+        reader_agent=None,
+        reader_backends=(),
+        deleting=False,
+        retained=None,
+    )
+
+
+_KEPT_BY_A_RELEASED_NODE = (
+    "maintenance_window",
+    "snapshot_window",
+    "snapshot_retention_limit",
+    "auto_minor_version_upgrade",
+    "security_group_ids",
+    "notification_topic",
+    "notification_active",
+)

@@ -1,0 +1,43 @@
+"""The life of a topology in one tuple. Each rule is pure, reads only the situation, and keeps one sentence true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from controlplane.planner.decisions import Bury, Decision, Release
+from controlplane.planner.endpoints import give_endpoints, publish_primary, spread_readers
+from controlplane.planner.lifecycle import announce, bury, close_modification
+from controlplane.planner.nodes import close_restarts, place_missing_nodes, retire_leaving_nodes, start_dead_nodes, welcome_nodes
+from controlplane.planner.primaries import elect_primaries, hand_back
+from controlplane.planner.situation import Situation
+
+Rule = Callable[[Situation], Iterator[Decision]]
+
+RULES: tuple[Rule, ...] = (
+    place_missing_nodes,    # every desired node has an agent in its zone
+    give_endpoints,         # every replication group has its stable addresses
+    elect_primaries,        # every node group has a living primary
+    hand_back,              # a primary that was rebuilt in place is primary again
+    start_dead_nodes,       # every node whose process ended is started again
+    publish_primary,        # the primary endpoint leads to the node that reports the role
+    welcome_nodes,          # a node that does its duty has joined
+    close_restarts,         # a restarted node that does its duty is back
+    spread_readers,         # the reader endpoint is spread over what is in sync
+    announce,               # a topology that works is available
+    close_modification,     # a change that was seen in the engines is over
+    retire_leaving_nodes,   # a leaving node that left nothing behind is forgotten
+    bury,                   # a deleted topology that runs no more is forgotten
+)
+
+
+def plan(now: Situation) -> list[Decision]:
+    """What to do next, in the order of the rules. Nothing means that the topology is as desired, or waits for a report."""
+    decisions: list[Decision] = []
+    for rule in RULES:
+        decisions.extend(rule(now))
+    return decisions
+
+
+def ends(decisions: list[Decision]) -> bool:
+    """Whether the topology, as it was known, is over after these decisions."""
+    return any(isinstance(decision, Bury | Release) for decision in decisions)

@@ -1,0 +1,36 @@
+"""What the planner looks at: one topology, what was seen of it, the agents, the time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from controlplane.domain.reported import Reported, SeenAgent
+from controlplane.domain.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The intervals and bounds of planning, in one place so that a test can run at another speed.
+
+    ``settle`` is how long an election waits for living replicas to report once after the loss; ``most_boots`` how many
+    starts of a node that has never joined may fail before its creation counts as failed; ``retry`` the pause before a
+    node which could not be started is tried again, doubled with each try up to ``longest_retry``.
+    """
+
+    settle: timedelta = timedelta(seconds=1)
+    most_boots: int = 4
+    retry: timedelta = timedelta(seconds=0.5)
+    longest_retry: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything a rule may read. ``seen_at`` is when the newest report of each node arrived, by node id."""
+
+    topology: Topology
+    reported: Reported
+    agents: tuple[SeenAgent, ...]
+    now: datetime
+    policy: Policy = field(default_factory=Policy)
+    seen_at: dict[str, datetime] = field(default_factory=dict)

@@ -1,0 +1,118 @@
+"""Agents that have introduced themselves, and the addresses that were drawn."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from api_schemas.agent.agent import AgentHello
+from controlplane.store.tables import AddressRow, AgentRow
+
+NOBODY = "-"
+"""The key of an address that must not be drawn: a foreign process holds it."""
+
+
+class NoAddressLeftError(Exception):
+    """Every address of the network is drawn; the text names the network."""
+
+
+class Agents:
+    """Who has introduced itself, by agent name."""
+
+    def __init__(self, memory: dict[str, AgentHello], connection: Connection | None) -> None:
+        self._memory = memory
+        self._connection = connection
+        self._changed: dict[str, AgentHello | None] = {}
+
+    @staticmethod
+    def load(connection: Connection) -> dict[str, AgentHello]:
+        """Everything the database holds."""
+        documents = connection.execute(select(AgentRow.document)).scalars()  # type: ignore[call-overload]
+        return {hello.agent: hello for hello in map(AgentHello.model_validate_json, documents)}
+
+    def all(self) -> list[AgentHello]:
+        """Every agent, by name."""
+        both = {**self._memory, **self._changed}
+        return [hello for _, hello in sorted(both.items()) if hello is not None]
+
+    def get(self, agent: str) -> AgentHello | None:
+        """What the agent said of itself."""
+        return self._changed.get(agent, self._memory.get(agent))
+
+    def put(self, hello: AgentHello) -> None:
+        """Remember an agent as it introduced itself last."""
+        if self._connection is None:
+            raise RuntimeError("a reading unit of work cannot write")
+        document = hello.model_dump_json()
+        if hello.agent in self._memory:
+            self._connection.execute(update(AgentRow).where(AgentRow.agent == hello.agent).values(document=document))  # type: ignore[arg-type]
+        else:
+            self._connection.execute(insert(AgentRow).values(agent=hello.agent, document=document))
+        self._changed[hello.agent] = hello
+
+    def settle(self) -> None:
+        """Make this unit's changes visible to everybody; called after the commit."""
+        for name, hello in self._changed.items():
+            if hello is None:
+                self._memory.pop(name, None)
+            else:
+                self._memory[name] = hello
+
+
+class Addresses:
+    """Which addresses are drawn, and for whom. No address is drawn twice."""
+
+    def __init__(self, memory: dict[str, str], connection: Connection | None) -> None:
+        self._memory = memory
+        self._connection = connection
+        self._changed: dict[str, str | None] = {}
+
+    @staticmethod
+    def load(connection: Connection) -> dict[str, str]:
+        """Everything the database holds."""
+        rows = connection.execute(select(AddressRow.address, AddressRow.key))  # type: ignore[call-overload]
+        return {address: key for address, key in rows}
+
+    def draw(self, network: str, key: str) -> str:
+        """The lowest free address of the network (CIDR), now drawn for ``key``. Raises NoAddressLeftError."""
+        for address in ipaddress.ip_network(network).hosts():
+            if self._holder(str(address)) is None:
+                self._set(str(address), key)
+                return str(address)
+        raise NoAddressLeftError(f"every address of {network} is in use")
+
+    def give_back(self, key: str) -> None:
+        """Every address drawn for ``key`` is free again."""
+        for address in list(self._drawn_for(key)):
+            self._set(address, None)
+
+    def block(self, address: str) -> None:
+        """Keep an address from being drawn: a foreign process holds it."""
+        self._set(address, None)
+        self._set(address, NOBODY)
+
+    def settle(self) -> None:
+        """Make this unit's changes visible to everybody; called after the commit."""
+        for address, key in self._changed.items():
+            if key is None:
+                self._memory.pop(address, None)
+            else:
+                self._memory[address] = key
+
+    def _holder(self, address: str) -> str | None:
+        return self._changed[address] if address in self._changed else self._memory.get(address)
+
+    def _drawn_for(self, key: str) -> Iterator[str]:
+        both = {**self._memory, **self._changed}
+        return (address for address, holder in both.items() if holder == key)
+
+    def _set(self, address: str, key: str | None) -> None:
+        if self._connection is None:
+            raise RuntimeError("a reading unit of work cannot write")
+        if key is None:
+            self._connection.execute(delete(AddressRow).where(AddressRow.address == address))  # type: ignore[arg-type]
+        else:
+            self._connection.execute(insert(AddressRow).values(address=address, key=key))
+        self._changed[address] = key

@@ -1,0 +1,120 @@
+"""Events, tags, subnet groups and facts: small records that are read from the database as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, RowMapping, delete, insert, select
+
+from controlplane.domain.events import Event
+from controlplane.domain.subnet_group import SubnetGroup
+from controlplane.domain.topology import World
+from controlplane.store.tables import EventRow, FactRow, SubnetGroupRow, TagRow
+
+_SUBNET_GROUP = TypeAdapter(SubnetGroup)
+Connect = Callable[[], Connection]
+
+
+class Events:
+    """What happened, newest first."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+        self.said: list[Event] = []
+
+    def say(self, event: Event) -> None:
+        """Write an event down."""
+        row = {"account": event.world.account, "region": event.world.region, "source_type": event.source_type, "source": event.source}
+        self._connect().execute(insert(EventRow).values(**row, message=event.message, because=event.because, at=event.at))
+        self.said.append(event)
+
+    def between(self, world: World, start: datetime, end: datetime, source_type: str | None, source: str | None) -> list[Event]:
+        """The events of a world from ``start`` up to ``end``, newest first."""
+        asked = select(*EventRow.__table__.columns).where(EventRow.account == world.account, EventRow.region == world.region)  # type: ignore[arg-type]
+        asked = asked.where(EventRow.at >= start, EventRow.at <= end)  # type: ignore[arg-type]
+        if source_type is not None:
+            asked = asked.where(EventRow.source_type == source_type)  # type: ignore[arg-type]
+        if source is not None:
+            asked = asked.where(EventRow.source == source)  # type: ignore[arg-type]
+        rows = self._connect().execute(asked.order_by(EventRow.number.desc())).mappings()  # type: ignore[union-attr]
+        return [_event_of(row) for row in rows]
+
+    def prune(self, before: datetime) -> None:
+        """Forget the events older than that."""
+        self._connect().execute(delete(EventRow).where(EventRow.at < before))  # type: ignore[arg-type]
+
+
+def _event_of(row: RowMapping) -> Event:
+    at = row["at"] if row["at"].tzinfo else row["at"].replace(tzinfo=UTC)
+    world = World(row["account"], row["region"])
+    return Event(world, row["source_type"], row["source"], row["message"], at, row["because"], row["number"])
+
+
+class Tags:
+    """Tags by ARN."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+
+    def of(self, arn: str) -> dict[str, str]:
+        """The tags of a resource, by name in order."""
+        rows = self._connect().execute(select(TagRow.name, TagRow.text).where(TagRow.arn == arn).order_by(TagRow.name))  # type: ignore[call-overload]
+        return {name: text for name, text in rows}
+
+    def put(self, arn: str, tags: dict[str, str]) -> None:
+        """Replace all tags of a resource."""
+        self._connect().execute(delete(TagRow).where(TagRow.arn == arn))  # type: ignore[arg-type]
+        rows = [{"arn": arn, "name": name, "text": text} for name, text in tags.items()]
+        if rows:
+            self._connect().execute(insert(TagRow), rows)
+
+
+class SubnetGroups:
+    """Cache subnet groups by name, in their world."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+
+    def of(self, world: World) -> Sequence[SubnetGroup]:
+        """Every subnet group of the world, by name."""
+        asked = select(SubnetGroupRow.document).where(*_in(world)).order_by(SubnetGroupRow.name)  # type: ignore[call-overload]
+        return [_SUBNET_GROUP.validate_json(document) for document in self._connect().execute(asked).scalars()]
+
+    def get(self, world: World, name: str) -> SubnetGroup | None:
+        """The subnet group of that name."""
+        asked = select(SubnetGroupRow.document).where(*_in(world), SubnetGroupRow.name == name)  # type: ignore[call-overload]
+        document = self._connect().execute(asked).scalar()
+        return None if document is None else _SUBNET_GROUP.validate_json(document)
+
+    def save(self, group: SubnetGroup) -> None:
+        """Write a subnet group down in place of its former value."""
+        self.forget(group)
+        place = {"account": group.world.account, "region": group.world.region, "name": group.name}
+        self._connect().execute(insert(SubnetGroupRow).values(**place, document=_SUBNET_GROUP.dump_json(group).decode()))
+
+    def forget(self, group: SubnetGroup) -> None:
+        """Remove a subnet group."""
+        self._connect().execute(delete(SubnetGroupRow).where(*_in(group.world), SubnetGroupRow.name == group.name))  # type: ignore[arg-type]
+
+
+def _in(world: World) -> tuple[object, object]:
+    return (SubnetGroupRow.account == world.account, SubnetGroupRow.region == world.region)
+
+
+class Facts:
+    """Facts about this control plane, by name."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+
+    def get(self, name: str) -> str | None:
+        """The fact of that name."""
+        text: str | None = self._connect().execute(select(FactRow.text).where(FactRow.name == name)).scalar()  # type: ignore[call-overload]
+        return text
+
+    def put(self, name: str, text: str) -> None:
+        """Write a fact down in place of its former value."""
+        self._connect().execute(delete(FactRow).where(FactRow.name == name))  # type: ignore[arg-type]
+        self._connect().execute(insert(FactRow).values(name=name, text=text))

@@ -1,0 +1,105 @@
+"""Reports: the newest of every node and reader route in memory; in the database whenever more than an offset changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, delete, insert, select, update
+
+from controlplane.domain.reported import Reported, SeenNode, SeenRoute
+from controlplane.domain.topology import Topology
+from controlplane.store.tables import ReportRow
+
+_NODE, _ROUTE = TypeAdapter(SeenNode), TypeAdapter(SeenRoute)
+
+
+@dataclass
+class ReportMemory:
+    """The newest reports and when they came, by key."""
+
+    nodes: dict[str, SeenNode] = field(default_factory=dict)
+    routes: dict[str, SeenRoute] = field(default_factory=dict)
+    seen_at: dict[str, datetime] = field(default_factory=dict)
+
+
+def load_reports(connection: Connection) -> ReportMemory:
+    """Everything the database holds."""
+    memory = ReportMemory()
+    rows = connection.execute(select(ReportRow.key, ReportRow.kind, ReportRow.document, ReportRow.seen_at))  # type: ignore[call-overload]
+    for key, kind, document, seen_at in rows:
+        if kind == "node":
+            memory.nodes[key] = _NODE.validate_json(document)
+        else:
+            memory.routes[key] = _ROUTE.validate_json(document)
+        memory.seen_at[key] = seen_at if seen_at.tzinfo else seen_at.replace(tzinfo=UTC)
+    return memory
+
+
+class Reports:
+    """Reports as one unit of work sees them."""
+
+    def __init__(self, memory: ReportMemory, connection: Connection | None) -> None:
+        self._memory = memory
+        self._connection = connection
+        self._changed: dict[str, tuple[SeenNode | SeenRoute | None, datetime | None]] = {}
+
+    def of(self, topology: Topology) -> Reported:
+        """All that was seen of a topology."""
+        found = ((node.id, self._memory.nodes.get(topology.key(node.id))) for node in topology.nodes)
+        nodes = {node_id: seen for node_id, seen in found if seen is not None}
+        return Reported(nodes, self._memory.routes.get(topology.route_key))
+
+    def times(self, topology: Topology) -> dict[str, datetime]:
+        """When the newest report of each node came, by node id."""
+        found = ((node.id, self._memory.seen_at.get(topology.key(node.id))) for node in topology.nodes)
+        return {node_id: at for node_id, at in found if at is not None}
+
+    def put_node(self, key: str, seen: SeenNode, at: datetime) -> bool:
+        """Take the newest report on a node; answers whether it says anything new besides the offset."""
+        former = self._memory.nodes.get(key)
+        if former is not None and replace(former, offset=seen.offset) == seen:
+            self._changed[key] = (seen, None)
+            return False
+        self._write(key, "node", _NODE.dump_json(seen).decode(), at, known=key in self._memory.seen_at)
+        self._changed[key] = (seen, at)
+        return True
+
+    def put_route(self, key: str, seen: SeenRoute, at: datetime) -> bool:
+        """Take the newest report on a reader route; answers whether it says anything new."""
+        if self._memory.routes.get(key) == seen:
+            return False
+        self._write(key, "route", _ROUTE.dump_json(seen).decode(), at, known=key in self._memory.seen_at)
+        self._changed[key] = (seen, at)
+        return True
+
+    def forget(self, key: str) -> None:
+        """Forget what was seen under that key."""
+        if self._connection is not None:
+            self._connection.execute(delete(ReportRow).where(ReportRow.key == key))  # type: ignore[arg-type]
+        self._changed[key] = (None, None)
+
+    def settle(self) -> None:
+        """Make this unit's changes visible to everybody; called after the commit."""
+        for key, (seen, at) in self._changed.items():
+            if isinstance(seen, SeenNode):
+                self._memory.nodes[key] = seen
+            elif isinstance(seen, SeenRoute):
+                self._memory.routes[key] = seen
+            else:
+                self._memory.nodes.pop(key, None)
+                self._memory.routes.pop(key, None)
+                self._memory.seen_at.pop(key, None)
+            if at is not None:
+                self._memory.seen_at[key] = at
+
+    def _write(self, key: str, kind: str, document: str, at: datetime, *, known: bool) -> None:
+        if self._connection is None:
+            raise RuntimeError("a reading unit of work cannot write")
+        if known:
+            values = update(ReportRow).where(ReportRow.key == key).values(document=document, seen_at=at)  # type: ignore[arg-type]
+            self._connection.execute(values)
+        else:
+            uid = key.partition(".")[0]
+            self._connection.execute(insert(ReportRow).values(key=key, kind=kind, uid=uid, document=document, seen_at=at))

@@ -1,0 +1,109 @@
+"""The tables. A topology, a report or a subnet group is one document in one row; what is looked up by has a column of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Column, DateTime, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class TopologyRow(SQLModel, table=True):
+    """A replication group or a stand-alone cache cluster, as desired."""
+
+    __tablename__ = "topologies"
+    __table_args__ = (UniqueConstraint("account", "region", "kind", "name"),)
+
+    uid: str = Field(primary_key=True)
+    account: str
+    region: str
+    kind: str
+    name: str
+    version: int
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class MemberRow(SQLModel, table=True):
+    """A cache cluster id that is taken, by a stand-alone cache cluster or by a member of a replication group."""
+
+    __tablename__ = "members"
+
+    account: str = Field(primary_key=True)
+    region: str = Field(primary_key=True)
+    cache_cluster: str = Field(primary_key=True)
+    uid: str = Field(index=True)
+
+
+class ReportRow(SQLModel, table=True):
+    """The newest report on a node or a reader route that changed something. ``kind`` is ``node`` or ``route``."""
+
+    __tablename__ = "reports"
+
+    key: str = Field(primary_key=True)
+    kind: str
+    uid: str = Field(index=True)
+    seen_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class AddressRow(SQLModel, table=True):
+    """An address that is drawn, and for whom. One that a foreign process holds stays drawn for nobody."""
+
+    __tablename__ = "addresses"
+
+    address: str = Field(primary_key=True)
+    key: str = Field(index=True)
+
+
+class AgentRow(SQLModel, table=True):
+    """An agent that has introduced itself."""
+
+    __tablename__ = "agents"
+
+    agent: str = Field(primary_key=True)
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class EventRow(SQLModel, table=True):
+    """A sentence about a resource, as DescribeEvents returns it. ``because`` is ours, for explanations."""
+
+    __tablename__ = "events"
+
+    number: int | None = Field(default=None, primary_key=True)
+    account: str = Field(index=True)
+    region: str
+    source_type: str
+    source: str
+    message: str
+    because: str | None = None
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
+
+
+class TagRow(SQLModel, table=True):
+    """One tag of one resource, by the resource's ARN."""
+
+    __tablename__ = "tags"
+
+    arn: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    text: str
+
+
+class SubnetGroupRow(SQLModel, table=True):
+    """A cache subnet group."""
+
+    __tablename__ = "subnet_groups"
+
+    account: str = Field(primary_key=True)
+    region: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class FactRow(SQLModel, table=True):
+    """A fact about this control plane: its own id, the block of addresses it draws from."""
+
+    __tablename__ = "facts"
+
+    name: str = Field(primary_key=True)
+    text: str

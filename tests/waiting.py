@@ -1,0 +1,28 @@
+"""Waiting for a condition with a deadline, in place of sleeping for a guessed time."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], within: float = 10.0, every: float = 0.005) -> T:
+    """The first truthy value of ``condition``, asked every so many seconds. AssertionError when none came ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while not (value := condition()):
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {within:g} s: {_described(condition)}; last seen: {value!r}")
+        time.sleep(every)
+    return value
+
+
+def _described(condition: Callable[[], object]) -> str:
+    """The condition as it is written in the test, or its name."""
+    try:
+        return inspect.getsource(condition).strip()
+    except (OSError, TypeError):
+        return getattr(condition, "__qualname__", repr(condition))
