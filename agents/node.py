@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from agents.engines.engine import Engine, EngineUnreachableError, Observation, Session
+from agents.engines.engine import AddressHeldError, Engine, EngineUnreachableError, Observation, Session
 from agents.journal import Entry, Journal
 from agents.runtimes.runtime import Handle, Launch, Runtime, StartRefusedError
 from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
@@ -25,13 +25,15 @@ class Pace:
     """How often a node is looked at, in seconds, and how long things may take.
 
     ``eager`` while something is still to happen, ``steady`` when all is as desired; ``patience`` is how long one proof of
-    replication waits; ``start_within`` how long an engine may take to answer (loading its data included).
+    replication waits; ``start_within`` how long an engine may take to answer (loading its data included); an engine that
+    has run but does not answer for ``hung_after`` is killed, for it still holds its addresses.
     """
 
     eager: float = 0.003
     steady: float = 1.0
-    patience: float = 0.25
+    patience: float = 0.04
     start_within: float = 60.0
+    hung_after: float = 5.0
     grace: timedelta = timedelta(seconds=20)
 
 
@@ -50,9 +52,12 @@ class LocalNode:
         self._orders = threading.Lock()
         self._session: Session | None = None
         self._ready_by: float | None = None
+        self._seen: Observation | None = None
+        self._silent_since: float | None = None
         self._epoch = 0
         self._proven: frozenset[str] = frozenset()
         self._proven_boots: dict[str, int] = {}
+        self._nudged: set[tuple[str, int]] = set()
         self._watched: Handle | None = None
         self._last: NodeReport | None = None
         self.dropped = False
@@ -92,6 +97,8 @@ class LocalNode:
         except EngineUnreachableError as failed:
             self._close_session()
             return self._unreachable(spec, str(failed)), self._pace.eager * 10
+        except AddressHeldError as held:
+            return self._report(spec, Phase.RUNNING, self._seen, problem=str(held)), self._pace.eager * 10
 
     def remove(self) -> NodeReport:
         """End the process and leave nothing behind."""
@@ -158,16 +165,18 @@ class LocalNode:
     def _converge(self, spec: NodeSpec) -> tuple[NodeReport, float]:
         session = self._session or self._engine.open(spec)
         self._session = session
-        seen = session.observe()
+        seen = self._seen = session.observe()
+        self._silent_since = None
         settled = session.assume(spec, seen)
         if not settled:
             seen = session.observe()
             settled = session.assume(spec, seen)
+        self._seen = seen
         if settled:
             self._epoch = max(self._epoch, spec.epoch)
             if frozenset(spec.holds) != seen.holds:
                 session.hold(spec, seen)
-                seen = session.observe()
+                seen = self._seen = session.observe()
             self._prove(session, spec, seen)
         done = settled and self._is_content(spec, seen)
         return self._report(spec, Phase.RUNNING, seen), self._pace.steady if done else self._pace.eager
@@ -181,6 +190,14 @@ class LocalNode:
         if spec.role is Role.PRIMARY and online - self._proven:
             self._proven |= session.prove(spec, self._pace.patience) & online
             self._proven_boots = {key: peers[key].boot for key in self._proven}
+            self._nudge(session, spec, {(key, peers[key].boot) for key in online - self._proven})
+
+    def _nudge(self, session: Session, spec: NodeSpec, silent: set[tuple[str, int]]) -> None:
+        """Once for each boot of a replica that streams but acknowledges nothing."""
+        fresh = silent - self._nudged
+        if fresh:
+            self._nudged |= fresh
+            session.nudge(spec, frozenset(key for key, _ in fresh))
 
     def _is_content(self, spec: NodeSpec, seen: Observation) -> bool:
         if spec.role is Role.PRIMARY:
@@ -201,6 +218,11 @@ class LocalNode:
 
     def _unreachable(self, spec: NodeSpec, why: str) -> NodeReport:
         if self._entry.handle is not None and not self._runtime.alive(self._entry.handle):
+            return self._dead(spec)
+        self._silent_since = self._silent_since or time.monotonic()
+        if self._entry.handle is not None and time.monotonic() - self._silent_since > self._pace.hung_after:
+            log.warning("node is hung and is killed  node=%s because=%s", spec.key, why)
+            self._runtime.kill(self._entry.handle)
             return self._dead(spec)
         former = self._last
         if former is not None and former.phase is Phase.RUNNING:

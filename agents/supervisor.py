@@ -74,6 +74,11 @@ class Supervisor:
         if self._relay.is_wanted():
             self._rounds.wake(_RELAY)
 
+    def want_relay(self) -> None:
+        """Start the relay before a first route asks for it."""
+        self._relay.want()
+        self._rounds.wake(_RELAY)
+
     def take(self, orders: Orders) -> None:
         """Write the orders down and carry them out soon."""
         for spec in orders.nodes:
@@ -161,7 +166,9 @@ class Supervisor:
             taken = self._report(AgentReport(agent=self.host.agent, routes=routes, gone_routes=gone))
             if not taken:
                 self._relay.report_again(gone)
-        return self._pace.steady if self._relay.is_wanted() else None
+        if not self._relay.is_wanted():
+            return None
+        return self._pace.steady if self._relay.settled() else self._pace.eager * 2
 
     def _offer(self, report: NodeReport) -> bool:
         """Report a node if anything but its offset changed since the last report that was taken."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from api_schemas.shape import Shape
 
@@ -54,9 +54,9 @@ class Operation(Generic[Asked, Answer]):
         return self.route.split(" ", 1)[1]
 
 
-_PROMISES: dict[str, Operation[Shape, Shape]] = {}
+_PROMISES: dict[str, Operation[Any, Any]] = {}
 
 
-def promises() -> Iterator[Operation[Shape, Shape]]:
+def promises() -> Iterator[Operation[Any, Any]]:
     """Every operation that is promised by the modules imported so far, in the order of their definition."""
     yield from _PROMISES.values()

@@ -14,6 +14,10 @@ class EngineUnreachableError(Exception):
     """The engine did not answer, or answered with an error; the text says what."""
 
 
+class AddressHeldError(Exception):
+    """An endpoint address could not be bound: somebody else holds it. The session is as good as before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it."""
@@ -37,10 +41,16 @@ class Session(Protocol):
         """Bring the engine's role towards its spec; answers whether it matches already. Call again until it does."""
 
     def hold(self, spec: NodeSpec, seen: Observation) -> None:
-        """Bind exactly the endpoint addresses of the spec besides the node's own; clients of an address let go are closed."""
+        """Bind exactly the endpoint addresses of the spec besides the node's own; clients of an address let go are closed.
+
+        Raises AddressHeldError, with the node's own address still served, when another process holds one of them.
+        """
 
     def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
         """The keys of the spec's replicas that acknowledge a write of ours within ``patience`` seconds."""
+
+    def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
+        """Have these replicas link anew, where that costs next to nothing, because their stream has not begun."""
 
     def save(self) -> None:
         """Write the data to disk and end the process."""

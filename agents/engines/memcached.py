@@ -112,6 +112,9 @@ class MemcachedSession:
         """It has no replicas."""
         return frozenset()
 
+    def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
+        """It has no replicas."""
+
     def save(self) -> None:
         """It has nothing to save."""
 

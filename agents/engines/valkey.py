@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import Connection
 from redis.retry import Retry
 
-from agents.engines.engine import EngineUnreachableError, Observation, Session
+from agents.engines.engine import AddressHeldError, EngineUnreachableError, Observation, Session
 from agents.engines.valkey_config import write_config
 from agents.runtimes.runtime import Launch
 from api_schemas.agent.node import NodeSpec, Peer, Role
 
+_REPLICATION = ("INFO", "replication")
+_BIND_WITHIN = 0.5  # seconds
+_SMALL = 1000  # keys
 _PROBE = "__cachewright__:probe"
 
 
@@ -68,29 +73,22 @@ class ValkeySession:
 
     def __init__(self, spec: NodeSpec) -> None:
         self._own = spec.address
-        self._client = redis.Redis(
+        self._connection = Connection(
             host=spec.address,
             port=spec.port,
             socket_timeout=2.0,
             socket_connect_timeout=1.0,
-            single_connection_client=False,
             decode_responses=True,
             protocol=2,
             lib_name=None,
             lib_version=None,
             retry=Retry(NoBackoff(), 0),
         )
-        self._client.response_callbacks.clear()
 
     def observe(self) -> Observation:
         """Role, link, offset and replicas from INFO; the bound addresses from the configuration."""
         with self._talk():
-            pipe = self._client.pipeline(transaction=False)
-            pipe.response_callbacks.clear()
-            pipe.execute_command("INFO", "replication")
-            pipe.execute_command("INFO", "server")
-            pipe.execute_command("CONFIG", "GET", "bind")
-            replication, server, bind = pipe.execute()
+            replication, server, bind = self._all(_REPLICATION, ("INFO", "server"), ("CONFIG", "GET", "bind"))
         return _observation(_fields(replication), _fields(server), bind[1].split(), self._own)
 
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
@@ -114,9 +112,33 @@ class ValkeySession:
         wanted = frozenset(spec.holds)
         if wanted == seen.holds:
             return
-        self._say("CONFIG", "SET", "bind", " ".join([self._own, *sorted(wanted)]))
+        self._bind([self._own, *sorted(wanted)])
         for address in seen.holds - wanted:
             self._say("CLIENT", "KILL", "LADDR", f"{address}:{spec.port}")
+
+    def _bind(self, addresses: list[str]) -> None:
+        """CONFIG SET bind, until it takes.
+
+        The engine closes all its listeners and opens the new ones. A child it forked this very moment (a snapshot for a new
+        replica) still holds the old ones for an instant, so that even its own address may be refused, and the engine is then left
+        without any listener. This connection is the only way back in: it must be used again at once, and not be closed.
+        """
+        deadline = time.monotonic() + _BIND_WITHIN
+        while not self._binds(addresses):
+            if time.monotonic() > deadline:
+                if not self._binds([self._own]):
+                    raise EngineUnreachableError(f"it cannot listen on {self._own} any more")
+                raise AddressHeldError(f"another process holds one of {', '.join(addresses)}")
+            time.sleep(0.001)
+
+    def _binds(self, addresses: list[str]) -> bool:
+        try:
+            self._say("CONFIG", "SET", "bind", " ".join(addresses))
+        except EngineUnreachableError as refused:
+            if "Failed to bind" in str(refused):
+                return False
+            raise
+        return True
 
     def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
         """Send a message down the replication stream, wait for acknowledgements, and see who has come that far.
@@ -125,29 +147,53 @@ class ValkeySession:
         stream may not have begun.
         """
         with self._talk():
-            pipe = self._client.pipeline(transaction=False)
-            pipe.response_callbacks.clear()
-            pipe.execute_command("PUBLISH", _PROBE, spec.key)
-            pipe.execute_command("INFO", "replication")
-            pipe.execute_command("WAIT", str(len(spec.replicas)), str(int(patience * 1000)))
-            pipe.execute_command("INFO", "replication")
-            _, sent, _, acknowledged = pipe.execute()
+            wait = ("WAIT", str(len(spec.replicas)), str(int(patience * 1000)))
+            _, sent, _, acknowledged = self._all(("PUBLISH", _PROBE, spec.key), _REPLICATION, wait, _REPLICATION)
         reached = int(_fields(sent)["master_repl_offset"])
         return _keys_at(reached, spec.replicas, _fields(acknowledged))
 
+    def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
+        """Cut the links of these replicas, who then come back at once with a partial resynchronisation.
+
+        A replica that loads its first snapshot very fast acknowledges before its primary has noticed the end of the transfer, and
+        its stream then begins only at the next acknowledgement, up to a second later. On a new link it begins at once. Nothing is
+        done for a data set large enough for a replica to be busy with.
+        """
+        addresses = {peer.address for peer in spec.replicas if peer.key in keys}
+        if int(self._say("DBSIZE")) > _SMALL:
+            return
+        for client in self._say("CLIENT", "LIST", "TYPE", "REPLICA").splitlines():
+            place = next((word[5:] for word in client.split() if word.startswith("addr=")), "")
+            if place.rpartition(":")[0] in addresses:
+                self._say("CLIENT", "KILL", "ADDR", place)
+
     def save(self) -> None:
         """SHUTDOWN SAVE. Raises EngineUnreachableError when the engine could not save; it then goes on."""
-        with contextlib.suppress(redis.ConnectionError):  # it ends without an answer
-            answer = self._client.execute_command("SHUTDOWN", "SAVE")
-            raise EngineUnreachableError(f"SHUTDOWN SAVE answered {answer}")
+        try:
+            answer = self._all(("SHUTDOWN", "SAVE"))
+        except (redis.ConnectionError, OSError):
+            return  # it ends without an answer
+        except redis.RedisError as refused:
+            raise EngineUnreachableError(f"SHUTDOWN SAVE was refused: {refused}") from refused
+        raise EngineUnreachableError(f"SHUTDOWN SAVE answered {answer}")
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        self._connection.disconnect()
 
     def _say(self, *command: str) -> Any:
         with self._talk():
-            return self._client.execute_command(*command)
+            return self._all(command)[0]
+
+    def _all(self, *commands: tuple[str, ...]) -> list[Any]:
+        """Send the commands at once; their answers, as the engine gave them."""
+        self._connection.connect()
+        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        answers = [self._connection.read_response() for _ in commands]
+        for answer in answers:
+            if isinstance(answer, redis.ResponseError):
+                raise answer
+        return answers
 
     @contextlib.contextmanager
     def _talk(self) -> Iterator[None]:

@@ -12,9 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import ValidationError
-
-from api_schemas.faults import Fault, InvalidAction, InvalidParameterValue, MalformedQueryString, MissingParameter
+from api_schemas.faults import Fault, InvalidAction, InvalidParameterValue, MalformedQueryString
 from api_schemas.shape import Shape
 
 Model = Mapping[str, Any]
@@ -334,76 +332,19 @@ _TO_TEXT: dict[str, Callable[[Any], str]] = {
 }
 
 
-# ---- Both, and complaints about a validated request ---------------------------------------------------------------------
+# ---- Both ---------------------------------------------------------------------
 def _shape_in(annotation: Any) -> type[Shape]:
     """The Shape inside ``Part | None``, ``list[Part]`` and the like. Raises TypeError where there is none."""
-    if (found := _any_shape_in(annotation)) is None:
+    if (found := any_shape_in(annotation)) is None:
         raise TypeError(f"{annotation} holds no Shape where the service model has a structure")
     return found
 
 
-def _any_shape_in(annotation: Any) -> type[Shape] | None:
+def any_shape_in(annotation: Any) -> type[Shape] | None:
+    """The first Shape inside an annotation, if it has one."""
     if isinstance(annotation, type) and issubclass(annotation, Shape):
         return annotation
-    return next(filter(None, map(_any_shape_in, get_args(annotation))), None)
-
-
-_EXPECTED = {
-    "int_": "it must be a whole number",
-    "float_": "it must be a number",
-    "bool_": "it must be true or false",
-    "string_type": "it must be text",
-    "string_pattern_mismatch": "it must match {pattern}",
-    "list_type": "it must be a list",
-    "model_": "it must be an object",
-    "datetime_": "it must be a time such as 2020-02-26T04:11:43Z",
-    "timezone_": "it must be a time such as 2020-02-26T04:11:43Z",
-    "enum": "it must be one of {expected}",
-    "literal_error": "it must be one of {expected}",
-    "greater_than_equal": "it must be at least {ge}",
-    "less_than_equal": "it must be at most {le}",
-    "extra_forbidden": "there is no such parameter",
-    "value_error": "{error}",
-}
-_SECRETS = ("password", "passwords", "auth_token")
-
-
-def fault_of(problem: ValidationError, takes: type[Shape], *, aws: bool) -> Fault:
-    """What to answer when ``takes`` refused a request: MissingParameter, or InvalidParameterValue with up to three sentences.
-
-    Names are the service model's when ``aws`` is true, else those of REST. Values of secrets are not repeated.
-    """
-    errors = problem.errors(include_url=False)[:3]
-    for error in errors:
-        if error["type"] == "missing":
-            return MissingParameter(_path(error["loc"], takes, aws=aws))
-    return InvalidParameterValue(". ".join(_sentence(error, takes, aws=aws) for error in errors))
-
-
-def _sentence(error: Mapping[str, Any], takes: type[Shape], *, aws: bool) -> str:
-    told = error["msg"][:1].lower() + error["msg"][1:]
-    expected = next((words for kind, words in _EXPECTED.items() if error["type"].startswith(kind)), told)
-    path = _path(error["loc"], takes, aws=aws) or "the request"
-    secret = any(step in _SECRETS for step in error["loc"])
-    shown = f" {shortened(str(error['input']))}" if isinstance(error["input"], str | int | float) and not secret else ""
-    for word, value in error.get("ctx", {}).items():
-        expected = expected.replace(f"{{{word}}}", str(value))
-    return f"Invalid value{shown} for {path}: {expected}"
-
-
-def _path(loc: tuple[str | int, ...], takes: type[Shape], *, aws: bool) -> str:
-    """The place of a problem, such as ``Tags.member.1.Key`` or ``tags.0.key``."""
-    steps: list[str] = []
-    inside: type[Shape] | None = takes
-    for place, step in enumerate(loc, 1):
-        if isinstance(step, int):
-            steps.append(f"member.{step + 1}" if aws else str(step))
-        elif inside and step in inside.model_fields:
-            steps.append(inside.aws_names()[step] if aws else step)
-            inside = _any_shape_in(inside.model_fields[step].annotation)
-        elif inside and place == len(loc):  # a name that the Shape does not have; others are pydantic's marks of alternatives
-            steps.append(shortened(step))
-    return ".".join(steps)
+    return next(filter(None, map(any_shape_in, get_args(annotation))), None)
 
 
 def shortened(text: str) -> str:

@@ -11,13 +11,13 @@ from controlplane.planner.situation import Situation
 
 
 def give_endpoints(now: Situation) -> Iterator[Decision]:
-    """A replication group has a primary and a reader address as soon as its first node has a place."""
+    """A replication group has a primary and a reader address, and an agent that spreads its readers."""
     topology = now.topology
     if not topology.has_endpoints or topology.primary_address is not None or topology.deleting:
         return
-    first = next((node for node in topology.nodes if node.placement is not None), None)
-    if first is not None and first.placement is not None:
-        yield GiveEndpoints(first.placement.agent, because=f"{first.id} has a place")
+    spreads = min((agent.id for agent in now.agents if agent.heard), default=None)
+    if spreads is not None:
+        yield GiveEndpoints(spreads, because=f"agent {spreads} is the first by name")
 
 
 def publish_primary(now: Situation) -> Iterator[Decision]:

@@ -64,7 +64,8 @@ def _pause(now: Situation, node: Node) -> timedelta:
     none = timedelta(0)
     if seen is None or seen.phase != "failed":
         return none
-    return min(now.policy.retry * 2 ** min(node.boot, 12), now.policy.longest_retry)
+    tries: int = min(node.boot, 12)
+    return min(now.policy.retry * (1 << tries), now.policy.longest_retry)
 
 
 def _cause(now: Situation, node: Node) -> str:

@@ -25,8 +25,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.PlaceNode():
             return _placed(topology, decision, drawn.node)
         case d.GiveEndpoints():
-            addresses = {"primary_address": drawn.primary, "reader_address": drawn.reader}
-            return replace(topology, **addresses, reader_agent=decision.reader_agent)
+            addressed = replace(topology, primary_address=drawn.primary, reader_address=drawn.reader)
+            return replace(addressed, reader_agent=decision.reader_agent)
         case d.BootNode():
             node = _node(topology, decision.node)
             restart = node.restart or (Restart.RECOVERY if node.joined_at else None)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, RowMapping, delete, insert, select
+from sqlalchemy import Connection, RowMapping, delete, insert, inspect, select
 
 from controlplane.domain.events import Event
 from controlplane.domain.subnet_group import SubnetGroup
@@ -14,6 +14,7 @@ from controlplane.domain.topology import World
 from controlplane.store.tables import EventRow, FactRow, SubnetGroupRow, TagRow
 
 _SUBNET_GROUP = TypeAdapter(SubnetGroup)
+_EVENT_COLUMNS = inspect(EventRow).columns
 Connect = Callable[[], Connection]
 
 
@@ -32,7 +33,7 @@ class Events:
 
     def between(self, world: World, start: datetime, end: datetime, source_type: str | None, source: str | None) -> list[Event]:
         """The events of a world from ``start`` up to ``end``, newest first."""
-        asked = select(*EventRow.__table__.columns).where(EventRow.account == world.account, EventRow.region == world.region)  # type: ignore[arg-type]
+        asked = select(*_EVENT_COLUMNS).where(EventRow.account == world.account, EventRow.region == world.region)  # type: ignore[arg-type]
         asked = asked.where(EventRow.at >= start, EventRow.at <= end)  # type: ignore[arg-type]
         if source_type is not None:
             asked = asked.where(EventRow.source_type == source_type)  # type: ignore[arg-type]

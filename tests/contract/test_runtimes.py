@@ -403,6 +403,15 @@ def test_a_process_outlives_its_starter_and_is_adopted(processes: ProcessGround,
     assert not runtime.alive(handle)
 
 
+def test_a_stray_that_lost_its_environment_is_found(processes: ProcessGround) -> None:
+    if processes.system is Portable:
+        pytest.skip("needs a label outside the environment")
+    # As Valkey and Redis do, which write their process title over it.
+    handle = processes.runtime().start(processes.launch(argv=("/usr/bin/env", "-i", "/bin/sleep", "600")))
+    wait_until(lambda: psutil.Process(handle.pid).name() == "sleep" and not psutil.Process(handle.pid).environ())
+    assert processes.runtime().strays(()) == [handle]
+
+
 def test_an_adopted_process_can_be_stopped(processes: ProcessGround) -> None:
     handle = start_from_another_process(processes, killed=True)
     runtime = processes.runtime()

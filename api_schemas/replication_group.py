@@ -1,0 +1,209 @@
+"""Requests, results, parts and promises of a replication group."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from api_schemas.operation import Operation, Subject
+from api_schemas.paging import Paged
+from api_schemas.parts import (
+    Endpoint,
+    LogDeliveryConfiguration,
+    LogDeliveryConfigurationRequest,
+    NodeGroupConfiguration,
+    Tag,
+)
+from api_schemas.shape import Aws, Shape
+
+GROUP = "replication-group"
+
+
+class CreateReplicationGroup(Shape):
+    """What a new replication group shall be. Everything but the id and the description has a default."""
+
+    replication_group_id: str
+    replication_group_description: str
+    global_replication_group_id: str | None = None
+    primary_cluster_id: str | None = None
+    automatic_failover_enabled: bool | None = None
+    multi_az_enabled: Annotated[bool | None, Aws("MultiAZEnabled")] = None
+    num_cache_clusters: int | None = None
+    preferred_cache_cluster_azs: Annotated[list[str], Aws("PreferredCacheClusterAZs")] = Field(default_factory=list)
+    num_node_groups: int | None = None
+    replicas_per_node_group: int | None = None
+    node_group_configuration: list[NodeGroupConfiguration] = Field(default_factory=list)
+    cache_node_type: str | None = None
+    engine: str | None = None
+    engine_version: str | None = None
+    cache_parameter_group_name: str | None = None
+    cache_subnet_group_name: str | None = None
+    cache_security_group_names: list[str] = Field(default_factory=list)
+    security_group_ids: list[str] = Field(default_factory=list)
+    tags: list[Tag] = Field(default_factory=list)
+    snapshot_arns: list[str] = Field(default_factory=list)
+    snapshot_name: str | None = None
+    preferred_maintenance_window: str | None = None
+    port: int | None = None
+    notification_topic_arn: str | None = None
+    auto_minor_version_upgrade: bool | None = None
+    snapshot_retention_limit: int | None = None
+    snapshot_window: str | None = None
+    auth_token: str | None = None
+    transit_encryption_enabled: bool | None = None
+    at_rest_encryption_enabled: bool | None = None
+    kms_key_id: str | None = None
+    user_group_ids: list[str] = Field(default_factory=list)
+    log_delivery_configurations: list[LogDeliveryConfigurationRequest] = Field(default_factory=list)
+    data_tiering_enabled: bool | None = None
+    network_type: str | None = None
+    ip_discovery: str | None = None
+    transit_encryption_mode: str | None = None
+    cluster_mode: str | None = None
+    serverless_cache_snapshot_name: str | None = None
+    durability: str | None = None
+
+
+class ModifyReplicationGroup(Shape):
+    """What shall change of a replication group; what is left out stays."""
+
+    replication_group_id: str
+    replication_group_description: str | None = None
+    primary_cluster_id: str | None = None
+    snapshotting_cluster_id: str | None = None
+    automatic_failover_enabled: bool | None = None
+    multi_az_enabled: Annotated[bool | None, Aws("MultiAZEnabled")] = None
+    node_group_id: str | None = None
+    cache_security_group_names: list[str] = Field(default_factory=list)
+    security_group_ids: list[str] | None = None
+    preferred_maintenance_window: str | None = None
+    notification_topic_arn: str | None = None
+    cache_parameter_group_name: str | None = None
+    notification_topic_status: str | None = None
+    apply_immediately: bool | None = None
+    engine: str | None = None
+    engine_version: str | None = None
+    auto_minor_version_upgrade: bool | None = None
+    snapshot_retention_limit: int | None = None
+    snapshot_window: str | None = None
+    cache_node_type: str | None = None
+    auth_token: str | None = None
+    auth_token_update_strategy: str | None = None
+    user_group_ids_to_add: list[str] = Field(default_factory=list)
+    user_group_ids_to_remove: list[str] = Field(default_factory=list)
+    remove_user_groups: bool | None = None
+    log_delivery_configurations: list[LogDeliveryConfigurationRequest] = Field(default_factory=list)
+    ip_discovery: str | None = None
+    transit_encryption_enabled: bool | None = None
+    transit_encryption_mode: str | None = None
+    cluster_mode: str | None = None
+    durability: str | None = None
+
+
+class DeleteReplicationGroup(Shape):
+    """Which replication group shall go, and whether its primary stays as a cache cluster of its own."""
+
+    replication_group_id: str
+    retain_primary_cluster: bool | None = None
+    final_snapshot_identifier: str | None = None
+
+
+class DescribeReplicationGroups(Paged):
+    """Which replication groups to show: one by id, or all."""
+
+    replication_group_id: str | None = None
+
+
+class NodeGroupMember(Shape):
+    """One node of a node group."""
+
+    cache_cluster_id: str
+    cache_node_id: str
+    read_endpoint: Endpoint | None = None
+    preferred_availability_zone: str | None = None
+    current_role: str | None = None
+
+
+class NodeGroup(Shape):
+    """A primary and its replicas."""
+
+    node_group_id: str
+    status: str
+    primary_endpoint: Endpoint | None = None
+    reader_endpoint: Endpoint | None = None
+    slots: str | None = None
+    node_group_members: list[NodeGroupMember] = Field(default_factory=list)
+
+
+class ReplicationGroupPendingModifiedValues(Shape):
+    """Changes that wait for the maintenance window."""
+
+    automatic_failover_status: str | None = None
+
+
+class ReplicationGroup(Shape):
+    """A replication group as it is."""
+
+    replication_group_id: str
+    description: str
+    status: str
+    pending_modified_values: ReplicationGroupPendingModifiedValues = Field(default_factory=ReplicationGroupPendingModifiedValues)
+    member_clusters: list[str] = Field(default_factory=list)
+    node_groups: list[NodeGroup] | None = None
+    snapshotting_cluster_id: str | None = None
+    automatic_failover: str
+    multi_az: Annotated[str, Aws("MultiAZ")]
+    configuration_endpoint: Endpoint | None = None
+    snapshot_retention_limit: int
+    snapshot_window: str
+    cluster_enabled: bool
+    cache_node_type: str
+    auth_token_enabled: bool
+    transit_encryption_enabled: bool
+    at_rest_encryption_enabled: bool
+    arn: Annotated[str, Aws("ARN")]
+    log_delivery_configurations: list[LogDeliveryConfiguration] = Field(default_factory=list)
+    replication_group_create_time: datetime
+    data_tiering: str
+    auto_minor_version_upgrade: bool
+    network_type: str
+    ip_discovery: str
+    cluster_mode: str
+    engine: str
+
+
+class ReplicationGroupResult(Shape):
+    """One replication group."""
+
+    replication_group: ReplicationGroup
+
+
+class ReplicationGroups(Shape):
+    """A page of replication groups."""
+
+    marker: str | None = None
+    replication_groups: list[ReplicationGroup]
+
+
+CREATE_REPLICATION_GROUP = Operation(
+    "CreateReplicationGroup", "POST /replication-groups", CreateReplicationGroup, ReplicationGroupResult,
+    "Create a replication group: a primary with its replicas, spread over zones.",
+    Subject(GROUP, "replication_group_id"),
+)  # fmt: skip
+DESCRIBE_REPLICATION_GROUPS = Operation(
+    "DescribeReplicationGroups", "GET /replication-groups", DescribeReplicationGroups, ReplicationGroups,
+    "Show one replication group, or all.",
+    Subject(GROUP, "replication_group_id"), reads=True,
+)  # fmt: skip
+MODIFY_REPLICATION_GROUP = Operation(
+    "ModifyReplicationGroup", "PATCH /replication-groups/{replication_group_id}", ModifyReplicationGroup, ReplicationGroupResult,
+    "Change a replication group's description, windows and flags.",
+    Subject(GROUP, "replication_group_id"),
+)  # fmt: skip
+DELETE_REPLICATION_GROUP = Operation(
+    "DeleteReplicationGroup", "DELETE /replication-groups/{replication_group_id}", DeleteReplicationGroup, ReplicationGroupResult,
+    "Delete a replication group with its nodes, or keep its primary as a cache cluster of its own.",
+    Subject(GROUP, "replication_group_id"),
+)  # fmt: skip

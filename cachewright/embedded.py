@@ -1,0 +1,96 @@
+"""A whole Cachewright in one process: the control plane, and one agent for each simulated zone. Engines are processes of their own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.engines.catalogue import ENGINES, find_binaries
+from agents.runtimes.process import ProcessRuntime
+from agents.supervisor import Host, Supervisor, heartbeat
+from api_schemas.agent.agent import AgentReport, Orders
+from api_schemas.agent.node import EngineBinary
+from controlplane.app import ControlPlane, build
+from controlplane.reconciler.fleet import AgentUnreachableError
+from controlplane.settings import Settings
+
+log = logging.getLogger("cachewright")
+
+MOST_ZONES = 6
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class EmbeddedFleet:
+    """The fleet port by direct call."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, Supervisor] = {}
+
+    def add(self, supervisor: Supervisor) -> None:
+        """Orders for this agent go to it from now on."""
+        self._agents[supervisor.host.agent] = supervisor
+
+    def push(self, agent: str, orders: Orders) -> None:
+        """Hand the orders over. Raises AgentUnreachableError for an agent that is not of this process."""
+        if agent not in self._agents:
+            raise AgentUnreachableError(f"agent {agent} does not run in this process")
+        self._agents[agent].take(orders)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A running control plane with its agents."""
+
+    plane: ControlPlane
+    supervisors: list[Supervisor]
+    binaries: list[EngineBinary]
+    closing: threading.Event
+
+    def stop(self, how: Callable[[Supervisor], None]) -> None:
+        """End the agents in the given way, then the control plane."""
+        self.closing.set()
+        self.plane.reconciler.close()
+        threads = [threading.Thread(target=how, args=(supervisor,)) for supervisor in self.supervisors]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.plane.close()
+
+
+def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
+    """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses."""
+    fleet = EmbeddedFleet()
+    plane = build(settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"}), fleet)
+    binaries = find_binaries()
+    closing = threading.Event()
+
+    def report(said: AgentReport) -> bool:
+        return not closing.is_set() and plane.registry.take(said)
+
+    supervisors = []
+    for number in range(zones):
+        supervisor = _agent(settings.data_dir, settings.region, number, block, binaries, report)
+        fleet.add(supervisor)
+        supervisors.append(supervisor)
+        plane.registry.welcome(supervisor.hello())
+    for supervisor in supervisors:
+        supervisor.start()
+    plane.reconciler.start()
+    return Embedded(plane, supervisors, binaries, closing)
+
+
+def _agent(data_dir: Path, region: str, number: int, block: int, binaries: list[EngineBinary],
+           report: Callable[[AgentReport], bool]) -> Supervisor:  # fmt: skip
+    letter = _LETTERS[number]
+    folder = data_dir / "agents" / letter
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    network = f"127.{101 + number}.{block}.0/24"
+    host = Host(agent=f"agent-{letter}", zone=f"{region}{letter}", network=network, folder=folder.resolve(), binaries=binaries)
+    return Supervisor(host, ProcessRuntime(folder.resolve()), ENGINES, report)
+
+
+__all__ = ["Embedded", "EmbeddedFleet", "heartbeat", "start_embedded"]

@@ -1,0 +1,264 @@
+"""The REST door: one route per promise, JSON in snake_case, OpenAPI at ``/docs``. Built when it is first used."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, create_model
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from api_schemas.cache_cluster import CACHE_CLUSTER, DESCRIBE_CACHE_CLUSTERS, CacheClusterResult, DescribeCacheClusters
+from api_schemas.faults import Fault, InternalFailure, InvalidParameterValue, MethodNotAllowed, ResourceNotFound
+from api_schemas.operation import Operation, Subject
+from api_schemas.replication_group import DESCRIBE_REPLICATION_GROUPS, GROUP, DescribeReplicationGroups, ReplicationGroupResult
+from api_schemas.shape import Shape
+from controlplane.api.bounded import Bounded
+from controlplane.api.caller import Callers
+from controlplane.api.holding import Holding
+from controlplane.api.problems import fault_of_request
+from controlplane.api.stream import EventStream
+
+from controlplane.domain.topology import World
+from controlplane.operations.performs import Operations, kept_promises
+from controlplane.store.store import Store
+
+log = logging.getLogger("cachewright.api")
+
+_PREFER = re.compile(r"wait=(\d{1,6})")
+_SUCCESS = {"GET": 200, "POST": 202, "PATCH": 202, "DELETE": 202}
+
+
+class Problem(BaseModel):
+    """What went wrong: the service's code, a sentence, and the request's id."""
+
+    code: str
+    message: str
+    request_id: str
+
+
+class ProblemAnswer(BaseModel):
+    """The answer to a request that was refused."""
+
+    error: Problem
+
+
+class RestDoor:
+    """Answers everything below ``/v1``, and the pages that describe it."""
+
+    def __init__(self, operations: Operations, callers: Callers, holding: Holding, store: Store, *, hold: float, longest_wait: float,
+                 largest_body: int) -> None:  # fmt: skip
+        self._operations = operations
+        self._callers = callers
+        self._holding = holding
+        self._events = EventStream(store)
+        self._hold = hold
+        self._longest_wait = longest_wait
+        self._largest_body = largest_body
+        self._building = threading.Lock()
+        self._app: Bounded | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app()(scope, receive, send)
+
+    def app(self) -> Bounded:
+        """The FastAPI application, built at the first call: half a second nobody should wait for who only uses the other door."""
+        with self._building:
+            if self._app is None:
+                self._app = Bounded(self._build(), self._largest_body)
+            return self._app
+
+    def _build(self) -> FastAPI:
+        app = FastAPI(
+            title="Cachewright",
+            version="1",
+            description="A managed cache on your own machines. The same operations as the AWS Query door, as JSON.",
+            redoc_url=None,
+            responses={status: {"model": ProblemAnswer} for status in (400, 404)},
+            generate_unique_id_function=lambda route: route.name,
+        )
+        for promise in kept_promises().values():
+            _add(app, promise, promise.path, promise.name, _signature(promise), self._performer(promise))
+        for describe, subject in ((DESCRIBE_REPLICATION_GROUPS, GROUP), (DESCRIBE_CACHE_CLUSTERS, CACHE_CLUSTER)):
+            self._add_one(app, describe, subject)
+        app.get("/v1/events/stream", tags=["events"], summary="Events as they happen", include_in_schema=False)(self._stream)
+        _handle_problems(app)
+        return app
+
+    def _performer(self, promise: Operation[Any, Any]) -> Callable[..., Any]:
+        async def perform(request: Request, prefer: str | None = None, **given: Any) -> Response:
+            world = self._callers.from_headers(request.headers)
+            wait = _seconds(prefer, self._longest_wait)
+            asked = _asked(promise, given)
+            if promise.reads and promise.subject is not None and wait:
+                await self._holding.until_settled(world, promise.subject, asked, wait)
+            elif promise.reads and promise.subject is not None:
+                await self._holding.until_changed(world, promise.subject, asked, self._hold)
+            answer = await run_in_threadpool(self._operations.run, promise.name, world, asked)
+            return await self._finish(promise, world, asked, answer, wait)
+
+        return perform
+
+    async def _finish(self, promise: Operation[Any, Any], world: World, asked: Shape, answer: Shape, wait: float) -> Response:
+        """A read is done; a change is done when its resource has settled, which the caller may wait for."""
+        subject = promise.subject
+        if promise.reads or subject is None:
+            return _json(answer, 200)
+        settled = await self._holding.until_settled(world, subject, asked, wait)
+        if wait:
+            answer = await run_in_threadpool(self._present, world, subject, asked, answer)
+        return _json(answer, 200 if settled else 202)
+
+    def _present(self, world: World, subject: Subject, asked: Shape, former: Shape) -> Shape:
+        """The resource as it is now; as ``deleted`` when it is gone."""
+        name = getattr(asked, subject.id_field)
+        try:
+            return self._one(world, subject.kind, name)
+        except Fault:
+            field = "replication_group" if subject.kind == GROUP else "cache_cluster"
+            status = "status" if subject.kind == GROUP else "cache_cluster_status"
+            gone = getattr(former, field).model_copy(update={status: "deleted"})
+            return former.model_copy(update={field: gone})
+
+    def _one(self, world: World, kind: str, name: str) -> Shape:
+        if kind == GROUP:
+            groups = self._operations.run(DESCRIBE_REPLICATION_GROUPS.name, world, DescribeReplicationGroups(replication_group_id=name))
+            return ReplicationGroupResult(replication_group=getattr(groups, "replication_groups")[0])  # noqa: B009
+        wanted = DescribeCacheClusters(cache_cluster_id=name, show_cache_node_info=True)
+        clusters = self._operations.run(DESCRIBE_CACHE_CLUSTERS.name, world, wanted)
+        return CacheClusterResult(cache_cluster=getattr(clusters, "cache_clusters")[0])  # noqa: B009
+
+    def _add_one(self, app: FastAPI, describe: Operation[Any, Any], kind: str) -> None:
+        """A resource by its id, as REST has it."""
+        subject = describe.subject
+        if subject is None:
+            raise ValueError(f"{describe.name} has no subject")
+
+        async def show(request: Request, prefer: str | None = None, **given: Any) -> Response:
+            world = self._callers.from_headers(request.headers)
+            asked = describe.takes(**given)
+            if wait := _seconds(prefer, self._longest_wait):
+                await self._holding.until_settled(world, subject, asked, wait)
+            else:
+                await self._holding.until_changed(world, subject, asked, self._hold)
+            return _json(await run_in_threadpool(self._one, world, kind, given[subject.id_field]), 200)
+
+        gives: type[Shape] = ReplicationGroupResult if kind == GROUP else CacheClusterResult
+        one = Operation.__new__(Operation)
+        one.__dict__.update({**describe.__dict__, "gives": gives, "says": f"Show one {kind.replace('-', ' ')}."})
+        path = f"{describe.path}/{{{subject.id_field}}}"
+        parameters = [_path_parameter(subject.id_field), *_headers()]
+        _add(app, one, path, f"Show{kind.title().replace('-', '')}", inspect.Signature(parameters), show)
+
+    async def _stream(self, request: Request) -> Response:
+        world = self._callers.from_headers(request.headers)
+        return StreamingResponse(self._events.follow(world), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _add(app: FastAPI, promise: Operation[Any, Any], path: str, name: str, signature: inspect.Signature, perform: Any) -> None:
+    perform.__signature__ = signature
+    perform.__name__ = name
+    app.add_api_route(
+        f"/v1{path}",
+        perform,
+        methods=[promise.method],
+        name=name,
+        summary=promise.says,
+        tags=[promise.path.split("/")[1]],
+        status_code=_SUCCESS[promise.method] if promise.subject and not promise.reads else 200,
+        response_model=None,
+        responses={200: {"model": promise.gives}} | ({202: {"model": promise.gives}} if promise.subject and not promise.reads else {}),
+    )
+
+
+def _signature(promise: Operation[Any, Any]) -> inspect.Signature:
+    """The parameters of a route: the path's, then the query's or the body's, then the headers."""
+    in_path = re.findall(r"{(\w+)}", promise.path)
+    rest = {name: field for name, field in promise.takes.model_fields.items() if name not in in_path}
+    parameters = [_path_parameter(name) for name in in_path]
+    if promise.method in ("GET", "DELETE"):
+        parameters += [_query_parameter(name, promise.takes.model_fields[name]) for name in rest]
+    elif rest:
+        parameters.append(inspect.Parameter("body", inspect.Parameter.KEYWORD_ONLY, annotation=_body_model(promise, rest)))
+    return inspect.Signature([*parameters, *_headers()])
+
+
+def _body_model(promise: Operation[Any, Any], fields: Mapping[str, Any]) -> type[BaseModel]:
+    """The request without the fields that stand in the path."""
+    if len(fields) == len(promise.takes.model_fields):
+        return promise.takes  # type: ignore[no-any-return]
+    parts: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
+    return create_model(f"{promise.takes.__name__}Body", __config__=ConfigDict(extra="forbid"), __doc__=promise.takes.__doc__, **parts)
+
+
+def _path_parameter(name: str) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, Path(max_length=512)])
+
+
+def _query_parameter(name: str, field: Any) -> inspect.Parameter:
+    default = field.get_default(call_default_factory=True) if not field.is_required() else inspect.Parameter.empty
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[field.annotation, Query()])
+
+
+def _headers() -> list[inspect.Parameter]:
+    about = "wait=SECONDS holds the answer until the resource has settled"
+    prefer = Annotated[str | None, Header(description=about)]
+    return [
+        inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request),
+        inspect.Parameter("prefer", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=prefer),
+    ]
+
+
+def _asked(promise: Operation[Any, Any], given: dict[str, Any]) -> Shape:
+    body = given.pop("body", None)
+    fields = {**(body.model_dump(exclude_unset=True) if body is not None else {}), **given}
+    return promise.takes.model_validate(fields)  # type: ignore[no-any-return]
+
+
+def _seconds(prefer: str | None, most: float) -> float:
+    found = _PREFER.search(prefer or "")
+    return min(float(found[1]), most) if found else 0.0
+
+
+def _json(answer: Shape, status: int) -> Response:
+    return Response(answer.model_dump_json(exclude_none=True), status, media_type="application/json")
+
+
+def _handle_problems(app: FastAPI) -> None:
+    """Every failure is answered in one form, with the service's code."""
+
+    async def refuse(_: Request, problem: Exception) -> Response:
+        request_id = str(uuid.uuid4())
+        if not isinstance(problem, Fault | RequestValidationError | HTTPException):
+            log.error("request failed  request_id=%s", request_id, exc_info=problem)
+        fault = _fault(problem, request_id)
+        body = {"error": {"code": fault.code, "message": fault.message, "request_id": request_id}}
+        return JSONResponse(body, fault.status, headers={"x-amzn-RequestId": request_id})
+
+    for kind in (Fault, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, refuse)
+
+
+def _fault(problem: Exception, request_id: str) -> Fault:
+    if isinstance(problem, Fault):
+        return problem
+    if isinstance(problem, RequestValidationError):
+        return fault_of_request(problem.errors())
+    if isinstance(problem, HTTPException):
+        if problem.status_code == 405:
+            return MethodNotAllowed("This path does not take that method; /docs lists what it takes.")
+        if problem.status_code == 404:
+            return ResourceNotFound("There is nothing at this path; /docs lists what there is.")
+        return InvalidParameterValue(str(problem.detail))
+    return InternalFailure(f"The request failed inside Cachewright; its log has request {request_id}.")

@@ -1,0 +1,288 @@
+"""Create, describe, modify, delete and reboot cache clusters: stand-alone ones, and the members of replication groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from api_schemas.cache_cluster import (
+    CREATE_CACHE_CLUSTER,
+    DELETE_CACHE_CLUSTER,
+    DESCRIBE_CACHE_CLUSTERS,
+    MODIFY_CACHE_CLUSTER,
+    REBOOT_CACHE_CLUSTER,
+    CacheClusterResult,
+    CacheClusters,
+    CreateCacheCluster,
+    DeleteCacheCluster,
+    DescribeCacheClusters,
+    ModifyCacheCluster,
+    RebootCacheCluster,
+)
+from api_schemas.faults import (
+    CacheClusterAlreadyExists,
+    CacheClusterNotFound,
+    InvalidCacheClusterState,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    InvalidReplicationGroupState,
+    NodeQuotaForClusterExceeded,
+)
+from api_schemas.paging import page
+from controlplane.domain import status as s
+from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
+from controlplane.domain.naming import arn, cache_cluster_id
+from controlplane.domain.node_types import must_support, node_type
+from controlplane.domain.topology import Kind, Node, NodeGroup, Topology
+from controlplane.operations import describe, layout
+from controlplane.operations.context import Context
+from controlplane.operations.performs import performs
+from controlplane.operations.refusals import refuse_what_is_not_built
+from controlplane.operations.settings import changed_settings, new_settings, parameter_group, subnet_group
+from controlplane.operations.tagging import checked_tags, tag_new
+
+MOST_MEMCACHED_NODES = 40
+_VALKEY = "This API doesn't support Valkey engine. Please use CreateReplicationGroup API for Valkey cluster creation."
+
+
+@performs(CREATE_CACHE_CLUSTER)
+def create_cache_cluster(ctx: Context, asked: CreateCacheCluster) -> CacheClusterResult:
+    """One Redis node, a Memcached cluster, or one more replica of a replication group."""
+    name = cache_cluster_id(asked.cache_cluster_id)
+    refuse_what_is_not_built(asked)
+    if ctx.unit.topologies.owner_of(ctx.world, name):
+        raise CacheClusterAlreadyExists(name)
+    tags = checked_tags(asked.tags)
+    if asked.replication_group_id:
+        topology, member = _new_replica(ctx, name, asked)
+        tags = tags or ctx.unit.tags.of(arn(ctx.world, "replicationgroup", topology.name))
+    else:
+        topology, member = _new_cluster(ctx, name, asked), None
+    tag_new(ctx, arn(ctx.world, "cluster", name), tags)
+    return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, topology, member, with_nodes=False))
+
+
+@performs(DESCRIBE_CACHE_CLUSTERS)
+def describe_cache_clusters(ctx: Context, asked: DescribeCacheClusters) -> CacheClusters:
+    """One cache cluster by id, or a page of all, members of replication groups among them."""
+    if asked.cache_cluster_id:
+        found = [ctx.cache_cluster(asked.cache_cluster_id)]
+    else:
+        found = _all(ctx, members_too=not asked.show_cache_clusters_not_in_replication_groups)
+    shown, marker = page(found, asked)
+    with_nodes = bool(asked.show_cache_node_info)
+    clusters = [describe.cache_cluster(ctx, topology, member, with_nodes=with_nodes) for topology, member in shown]
+    return CacheClusters(marker=marker, cache_clusters=clusters)
+
+
+@performs(MODIFY_CACHE_CLUSTER)
+def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheClusterResult:
+    """Windows and flags of a stand-alone cache cluster; a member of a group takes them from its group."""
+    topology, member = ctx.cache_cluster(asked.cache_cluster_id)
+    if member is not None:
+        raise InvalidParameterCombination(
+            f"{member.id} is a member of replication group {topology.name}; modify the group with ModifyReplicationGroup."
+        )
+    _refuse_what_modify_cannot_do(topology, asked)
+    status = ctx.status(topology)
+    if status != s.AVAILABLE:
+        raise InvalidCacheClusterState(f"Cache cluster {topology.name} must be available to be modified; it is {status}.")
+    settings = changed_settings(topology.settings, asked)
+    if settings == topology.settings:
+        raise InvalidParameterCombination("No modifications were requested")
+    changed = ctx.unit.topologies.save(replace(topology, settings=settings, modifying=True))
+    return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, changed, None, with_nodes=False))
+
+
+@performs(DELETE_CACHE_CLUSTER)
+def delete_cache_cluster(ctx: Context, asked: DeleteCacheCluster) -> CacheClusterResult:
+    """A stand-alone cache cluster with its nodes, or one replica of a replication group."""
+    topology, member = ctx.cache_cluster(asked.cache_cluster_id)
+    refuse_what_is_not_built(asked)
+    shown = describe.cache_cluster(ctx, topology, member, with_nodes=False)
+    if shown.cache_cluster_status not in (s.AVAILABLE, s.CREATE_FAILED):
+        why = f"it is {shown.cache_cluster_status}"
+        raise InvalidCacheClusterState(f"Cache cluster {shown.cache_cluster_id} is not in a valid state to be deleted: {why}.")
+    if member is None:
+        leaving = topology.with_deletion()
+    else:
+        _must_be_dispensable(ctx, topology, member)
+        leaving = topology.with_departure_of([member.id])
+    saved = ctx.unit.topologies.save(leaving)
+    gone = saved.node(member.id) if member else None
+    return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, saved, gone, with_nodes=False))
+
+
+@performs(REBOOT_CACHE_CLUSTER)
+def reboot_cache_cluster(ctx: Context, asked: RebootCacheCluster) -> CacheClusterResult:
+    """Start nodes again at their addresses; they come back empty, and with a primary its replicas are emptied as well."""
+    topology, member = ctx.cache_cluster(asked.cache_cluster_id)
+    shown = describe.cache_cluster(ctx, topology, member, with_nodes=False)
+    if shown.cache_cluster_status != s.AVAILABLE:
+        why = f"it is {shown.cache_cluster_status}"
+        raise InvalidCacheClusterState(f"Cache cluster {shown.cache_cluster_id} must be available to be rebooted; {why}.")
+    chosen = _nodes_named(topology, member, asked.cache_node_ids_to_reboot)
+    rebooting = ctx.unit.topologies.save(topology.with_reboot_of([node.id for node in chosen]))
+    for named in asked.cache_node_ids_to_reboot:
+        ctx.say(Kind.CACHE_CLUSTER.value, shown.cache_cluster_id, f"Cache node {named} shutdown")
+    again = rebooting.node(member.id) if member else None
+    return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, rebooting, again, with_nodes=False))
+
+
+def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology:
+    version = _version(asked)
+    memcached = version.engine == "memcached"
+    number = _number_of_nodes(asked, memcached)
+    zones = _zones(ctx, asked, number)
+    size = node_type(asked.cache_node_type or "cache.t4g.small")
+    must_support(size, version)
+    layout.must_be_servable(ctx, version, zones)
+    layout.must_have_room(ctx, number)
+    _must_fit_memcached(asked, memcached)
+    settings = replace(new_settings(ctx, asked), cross_az=asked.az_mode == "cross-az")
+    ids = [f"{place + 1:04d}" for place in range(number)] if memcached else [name]
+    nodes = tuple(Node(node, zone) for node, zone in zip(ids, zones, strict=True))
+    return ctx.unit.topologies.save(
+        Topology(
+            uid=ctx.clock.uid(),
+            kind=Kind.CACHE_CLUSTER,
+            world=ctx.world,
+            name=name,
+            engine=version.engine,
+            engine_version=version.version,
+            node_type=size.name,
+            port=layout.checked_port(asked.port, 11211 if memcached else 6379),
+            parameter_group=parameter_group(asked.cache_parameter_group_name, version),
+            subnet_group=subnet_group(ctx, asked.cache_subnet_group_name),
+            node_groups=(NodeGroup("0001", nodes, primary=None if memcached else name),),
+            requested_at=ctx.now,
+            settings=settings,
+        )
+    )
+
+
+def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[Topology, Node]:
+    """One more replica of a group; everything but its zone, its name and its tags comes from the group."""
+    group = ctx.replication_group(asked.replication_group_id or "")
+    _must_come_from_the_group(group, asked)
+    if ctx.status(group) != s.AVAILABLE:
+        raise InvalidReplicationGroupState(f"Replication group {group.name} must be available to take a replica; it is {ctx.status(group)}.")
+    part = group.node_groups[0]
+    if len(part.nodes) >= layout.MOST_NODES_IN_A_GROUP:
+        raise NodeQuotaForClusterExceeded(layout.MOST_NODES_IN_A_GROUP)
+    layout.must_have_room(ctx, 1)
+    asked_zone = [asked.preferred_availability_zone] if asked.preferred_availability_zone else list(asked.preferred_availability_zones)
+    replica = Node(name, layout.spread(ctx, 1, asked_zone, start=len(part.nodes))[0])
+    grown = group.with_group(replace(part, nodes=(*part.nodes, replica)))
+    return ctx.unit.topologies.save(grown), replica
+
+
+def _must_come_from_the_group(group: Topology, asked: CreateCacheCluster) -> None:
+    given = {
+        "Engine": (asked.engine and asked.engine.lower(), group.engine),
+        "EngineVersion": (asked.engine_version, group.engine_version),
+        "CacheNodeType": (asked.cache_node_type, group.node_type),
+        "CacheParameterGroupName": (asked.cache_parameter_group_name, group.parameter_group),
+        "CacheSubnetGroupName": (asked.cache_subnet_group_name, group.subnet_group),
+        "Port": (asked.port, group.port),
+        "NumCacheNodes": (asked.num_cache_nodes, 1),
+    }
+    for name, (value, of_group) in given.items():
+        if value and value != of_group:
+            raise InvalidParameterCombination(
+                f"{name} of a replica comes from its replication group {group.name} ({of_group}); leave it out."
+            )
+
+
+def _version(asked: CreateCacheCluster) -> EngineVersion:
+    if not asked.engine:
+        raise InvalidParameterValue("Engine must be given: redis or memcached. Only a replica that joins a replication group needs none.")
+    engine = normalised_engine(asked.engine)
+    if engine == "valkey":
+        raise InvalidParameterValue(_VALKEY)
+    return engine_version(engine, asked.engine_version)
+
+
+def _number_of_nodes(asked: CreateCacheCluster, memcached: bool) -> int:
+    number = 1 if asked.num_cache_nodes is None else asked.num_cache_nodes
+    if not memcached and number != 1:
+        raise InvalidParameterValue(f"Invalid value {number} for NumCacheNodes: a stand-alone redis cache cluster has exactly 1 node.")
+    if not 1 <= number <= MOST_MEMCACHED_NODES:
+        raise InvalidParameterValue(f"Invalid value {number} for NumCacheNodes. Must be between 1 and {MOST_MEMCACHED_NODES}")
+    return number
+
+
+def _zones(ctx: Context, asked: CreateCacheCluster, number: int) -> list[str]:
+    cross = asked.az_mode == "cross-az"
+    if asked.az_mode not in (None, "", "single-az", "cross-az"):
+        raise InvalidParameterValue(f"Invalid value {asked.az_mode[:40]!r} for AZMode: it is single-az or cross-az.")
+    if cross and number < 2:
+        raise InvalidParameterCombination("AZMode cross-az needs Memcached with at least 2 nodes.")
+    if asked.preferred_availability_zone and asked.preferred_availability_zones:
+        raise InvalidParameterCombination("Give PreferredAvailabilityZone or PreferredAvailabilityZones, not both.")
+    if asked.preferred_availability_zones:
+        zones = layout.spread(ctx, number, asked.preferred_availability_zones)
+        if not cross and len(set(zones)) > 1:
+            raise InvalidParameterCombination("Nodes in several zones need AZMode cross-az.")
+        return zones
+    if cross:
+        return layout.spread(ctx, number, [])
+    one = asked.preferred_availability_zone or layout.spread(ctx, 1, [], start=ctx.clock.pick(3))[0]
+    return layout.spread(ctx, number, [one] * number)
+
+
+def _must_fit_memcached(asked: CreateCacheCluster, memcached: bool) -> None:
+    if memcached and (asked.snapshot_retention_limit or asked.snapshot_window):
+        raise InvalidParameterCombination("Memcached takes no snapshots: leave out SnapshotRetentionLimit and SnapshotWindow.")
+
+
+def _all(ctx: Context, *, members_too: bool) -> list[tuple[Topology, Node | None]]:
+    found: list[tuple[str, Topology, Node | None]] = []
+    for topology in ctx.unit.topologies.of(ctx.world):
+        if topology.kind is Kind.CACHE_CLUSTER:
+            found.append((topology.name, topology, None))
+        elif members_too:
+            found.extend((node.id, topology, node) for node in topology.nodes)
+    return [(topology, node) for _, topology, node in sorted(found, key=lambda item: item[0])]
+
+
+def _must_be_dispensable(ctx: Context, topology: Topology, member: Node) -> None:
+    group = topology.group_of(member.id)
+    if len(group.staying) == 1:
+        raise InvalidCacheClusterState(f"Cache cluster {member.id} is the only member of a replication group and cannot be deleted alone.")
+    if group.primary == member.id:
+        raise InvalidCacheClusterState(f"Cache cluster {member.id} is serving as primary for replication group {topology.name}.")
+    if topology.settings.automatic_failover and len(group.replicas) == 1:
+        raise InvalidCacheClusterState(
+            f"Cache cluster {member.id} is the last replica of {topology.name}, which needs one for automatic failover."
+        )
+    if ctx.status(topology) != s.AVAILABLE:
+        raise InvalidCacheClusterState(f"Replication group {topology.name} is not available; it is {ctx.status(topology)}.")
+
+
+def _nodes_named(topology: Topology, member: Node | None, asked: list[str]) -> list[Node]:
+    known = {"0001": member} if member else {node.id if topology.is_memcached else "0001": node for node in topology.nodes}
+    if not asked:
+        raise InvalidCacheClusterState("CacheNodeIdsToReboot names no node.")
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise CacheClusterNotFound(message=f"Cache node {unknown[0][:20]} not found in {member.id if member else topology.name}.")
+    return [known[name] for name in dict.fromkeys(asked)]
+
+
+def _refuse_what_modify_cannot_do(topology: Topology, asked: ModifyCacheCluster) -> None:
+    refuse_what_is_not_built(asked, {"notification_topic_status": "notifications are not built yet"})
+    present = len(list(topology.nodes))
+    wanted = {
+        "NumCacheNodes": (asked.num_cache_nodes, present),
+        "CacheNodeType": (asked.cache_node_type, topology.node_type),
+        "Engine": (asked.engine and asked.engine.lower(), topology.engine),
+        "EngineVersion": (asked.engine_version, topology.engine_version),
+        "CacheParameterGroupName": (asked.cache_parameter_group_name, topology.parameter_group),
+        "AZMode": (asked.az_mode, "cross-az" if topology.settings.cross_az else "single-az"),
+    }
+    for name, (value, now) in wanted.items():
+        if value is not None and value != "" and value != now:
+            raise InvalidParameterValue(f"Changing {name} from {now} to {str(value)[:60]} is not built yet. Nothing was changed.")
+    for name, values in {"CacheNodeIdsToRemove": asked.cache_node_ids_to_remove, "NewAvailabilityZones": asked.new_availability_zones}.items():
+        if values:
+            raise InvalidParameterValue(f"{name} cannot be given: changing the number of nodes is not built yet. Nothing was changed.")

@@ -1,0 +1,171 @@
+"""Domain values become the service's shapes. The only renderer; it reads and never changes anything."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from api_schemas.cache_cluster import CacheCluster, CacheNode, CacheParameterGroupStatus
+from api_schemas.parts import Endpoint, NotificationConfiguration, SecurityGroupMembership
+from api_schemas.replication_group import NodeGroup, NodeGroupMember, ReplicationGroup
+from controlplane.domain import status as s
+from controlplane.domain.engine_versions import engine_version
+from controlplane.domain.naming import arn
+from controlplane.domain.reported import Reported
+from controlplane.domain.status import member_status, node_status, topology_status
+from controlplane.domain.topology import Kind, Node, Topology
+from controlplane.domain.topology import NodeGroup as DesiredGroup
+from controlplane.operations.context import Context
+
+_LANDING_PAGE = "https://console.aws.amazon.com/elasticache/home#client-download:"
+_UNSHOWN = (s.CREATING, s.CREATE_FAILED)
+
+
+def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
+    """A replication group as DescribeReplicationGroups shows it. While it is created it has no node groups to show."""
+    reported = ctx.reported(group)
+    status = topology_status(group, reported, ctx.policy.most_boots)
+    settings = group.settings
+    return ReplicationGroup(
+        replication_group_id=group.name,
+        description=settings.description,
+        status=status,
+        member_clusters=[node.id for node in group.nodes],
+        node_groups=None if status in _UNSHOWN else [_node_group(group, part, reported, status) for part in group.node_groups],
+        snapshotting_cluster_id=_snapshotting(group),
+        automatic_failover="enabled" if settings.automatic_failover else "disabled",
+        multi_az="enabled" if settings.multi_az else "disabled",
+        snapshot_retention_limit=settings.snapshot_retention_limit,
+        snapshot_window=settings.snapshot_window,
+        cluster_enabled=False,
+        cache_node_type=group.node_type,
+        auth_token_enabled=False,
+        transit_encryption_enabled=False,
+        at_rest_encryption_enabled=False,
+        arn=arn(group.world, "replicationgroup", group.name),
+        replication_group_create_time=group.requested_at,
+        data_tiering="disabled",
+        auto_minor_version_upgrade=settings.auto_minor_version_upgrade,
+        network_type="ipv4",
+        ip_discovery="ipv4",
+        cluster_mode="disabled",
+        engine=group.engine,
+    )
+
+
+def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with_nodes: bool) -> CacheCluster:
+    """A cache cluster: a stand-alone one, or the member of a replication group that ``member`` is."""
+    reported = ctx.reported(topology)
+    status = _cache_cluster_status(ctx, topology, member, reported)
+    nodes = [member] if member else list(topology.nodes)
+    name = member.id if member else topology.name
+    settings = topology.settings
+    known = status not in (*_UNSHOWN, s.DELETING)
+    return CacheCluster(
+        cache_cluster_id=name,
+        configuration_endpoint=_first_endpoint(topology) if topology.is_memcached and known else None,
+        client_download_landing_page=_LANDING_PAGE,
+        cache_node_type=topology.node_type,
+        engine=topology.engine,
+        engine_version=engine_version(topology.engine, topology.engine_version).full,
+        cache_cluster_status=status,
+        num_cache_nodes=sum(not node.leaving for node in nodes) or len(nodes),
+        preferred_availability_zone=_zone_of(nodes) if known else None,
+        cache_cluster_create_time=_created(topology, member) if known else None,
+        preferred_maintenance_window=settings.maintenance_window,
+        notification_configuration=_notification(topology),
+        cache_parameter_group=CacheParameterGroupStatus(
+            cache_parameter_group_name=topology.parameter_group, parameter_apply_status="in-sync"
+        ),
+        cache_subnet_group_name=topology.subnet_group,
+        cache_nodes=[_cache_node(topology, node, reported) for node in nodes] if with_nodes and known else None,
+        auto_minor_version_upgrade=settings.auto_minor_version_upgrade,
+        security_groups=[
+            SecurityGroupMembership(security_group_id=group_id, status="active") for group_id in settings.security_group_ids
+        ],
+        replication_group_id=topology.name if member else None,
+        snapshot_retention_limit=None if topology.is_memcached else _retention(topology, member),
+        snapshot_window=None if topology.is_memcached else settings.snapshot_window,
+        auth_token_enabled=False,
+        transit_encryption_enabled=False,
+        at_rest_encryption_enabled=False,
+        arn=arn(topology.world, "cluster", name),
+        replication_group_log_delivery_enabled=False,
+        network_type="ipv4",
+        ip_discovery="ipv4",
+    )
+
+
+def _cache_cluster_status(ctx: Context, topology: Topology, member: Node | None, reported: Reported) -> str:
+    if member is None:
+        return topology_status(topology, reported, ctx.policy.most_boots)
+    return member_status(topology, member, reported, ctx.policy.most_boots)
+
+
+def _node_group(topology: Topology, group: DesiredGroup, reported: Reported, status: str) -> NodeGroup:
+    addresses = {"primary_endpoint": topology.primary_address, "reader_endpoint": topology.reader_address}
+    endpoints = {name: Endpoint(address=address, port=topology.port) for name, address in addresses.items() if address}
+    members = [_member(topology, node, reported) for node in group.nodes]
+    return NodeGroup(node_group_id=group.id, status=status, node_group_members=members, **endpoints)
+
+
+def _member(topology: Topology, node: Node, reported: Reported) -> NodeGroupMember:
+    """A member's role is the one its engine reported, not the one it is meant to have."""
+    seen = reported.of(node)
+    role = seen.role if seen is not None and seen.role in ("primary", "replica") else None
+    return NodeGroupMember(
+        cache_cluster_id=node.id,
+        cache_node_id="0001",
+        read_endpoint=_endpoint(topology, node),
+        preferred_availability_zone=node.zone,
+        current_role=role or "replica",
+    )
+
+
+def _cache_node(topology: Topology, node: Node, reported: Reported) -> CacheNode:
+    return CacheNode(
+        cache_node_id=node.id if topology.is_memcached else "0001",
+        cache_node_status=node_status(topology, node, reported),
+        cache_node_create_time=node.joined_at,
+        endpoint=_endpoint(topology, node) if node.joined_at else None,
+        parameter_group_status="in-sync",
+        customer_availability_zone=node.zone,
+    )
+
+
+def _endpoint(topology: Topology, node: Node) -> Endpoint | None:
+    return Endpoint(address=node.placement.address, port=topology.port) if node.placement else None
+
+
+def _first_endpoint(topology: Topology) -> Endpoint | None:
+    """Until discovery is built, a Memcached cluster's configuration endpoint is its first node."""
+    return next((_endpoint(topology, node) for node in topology.nodes if node.placement), None)
+
+
+def _zone_of(nodes: list[Node]) -> str:
+    zones = {node.zone for node in nodes}
+    return zones.pop() if len(zones) == 1 else "Multiple"
+
+
+def _created(topology: Topology, member: Node | None) -> datetime | None:
+    return member.joined_at if member else topology.announced_at
+
+
+def _notification(topology: Topology) -> NotificationConfiguration | None:
+    settings = topology.settings
+    if settings.notification_topic is None:
+        return None
+    status = "active" if settings.notification_active else "inactive"
+    return NotificationConfiguration(topic_arn=settings.notification_topic, topic_status=status)
+
+
+def _snapshotting(group: Topology) -> str | None:
+    """The member that snapshots are taken from: the last replica, while snapshots are kept at all."""
+    if group.settings.snapshot_retention_limit == 0 or not group.node_groups:
+        return None
+    nodes = [node.id for node in group.node_groups[0].nodes]
+    return nodes[-1] if nodes else None
+
+
+def _retention(topology: Topology, member: Node | None) -> int:
+    mine = member is None or topology.kind is Kind.CACHE_CLUSTER or _snapshotting(topology) == member.id
+    return topology.settings.snapshot_retention_limit if mine else 0

@@ -1,0 +1,26 @@
+"""Loads every module that keeps promises, so that all operations are bound."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+MODULES = (
+    "replication_groups",
+    "cache_clusters",
+    "engine_versions",
+    "parameter_groups",
+    "subnet_groups",
+    "security_groups",
+    "tags",
+    "events",
+    "node_types",
+    "service_updates",
+    "reserved_nodes",
+    "lab",
+)
+
+
+def load() -> None:
+    """Import them all."""
+    for name in MODULES:
+        import_module(f"controlplane.operations.{name}")

@@ -1,0 +1,108 @@
+"""What is ours beyond the service: agents, zones, and nodes with their processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from api_schemas.lab import (
+    DESCRIBE_AGENTS,
+    DESCRIBE_NODES,
+    DESCRIBE_ZONES,
+    Agent,
+    Agents,
+    DescribeAgents,
+    DescribeNodes,
+    DescribeZones,
+    InstalledEngine,
+    Node,
+    Nodes,
+    Zone,
+    Zones,
+)
+from controlplane.domain.reported import does_duty
+from controlplane.domain.topology import Kind, NodeGroup, Topology
+from controlplane.domain.topology import Node as DesiredNode
+from controlplane.operations.context import Context
+from controlplane.operations.performs import performs
+
+
+@performs(DESCRIBE_AGENTS)
+def describe_agents(ctx: Context, asked: DescribeAgents) -> Agents:
+    """Every agent, with the programs it offers."""
+    load = _load(ctx)
+    shown = []
+    for hello in ctx.unit.agents.all():
+        engines = [InstalledEngine(**binary.model_dump()) for binary in hello.engines]
+        about = hello.model_dump(include={"agent", "zone", "host", "runtime", "network"})
+        shown.append(Agent(**about, nodes=load[hello.agent], engines=engines))
+    return Agents(agents=shown)
+
+
+@performs(DESCRIBE_ZONES)
+def describe_zones(ctx: Context, asked: DescribeZones) -> Zones:
+    """One zone for each letter that an agent serves."""
+    load = _load(ctx)
+    by_letter: dict[str, list[str]] = {}
+    for hello in ctx.unit.agents.all():
+        by_letter.setdefault(hello.zone[-1:], []).append(hello.agent)
+    return Zones(
+        zones=[
+            Zone(zone=f"{ctx.world.region}{letter}", agents=agents, nodes=sum(load[agent] for agent in agents))
+            for letter, agents in sorted(by_letter.items())
+        ]
+    )
+
+
+@performs(DESCRIBE_NODES)
+def describe_nodes(ctx: Context, asked: DescribeNodes) -> Nodes:
+    """The nodes of one resource, or of the whole world of the caller."""
+    return Nodes(nodes=[_node(ctx, topology, group, node) for topology, group, node in _chosen(ctx, asked)])
+
+
+def _chosen(ctx: Context, asked: DescribeNodes) -> Iterator[tuple[Topology, NodeGroup, DesiredNode]]:
+    if asked.replication_group_id:
+        topologies = [ctx.replication_group(asked.replication_group_id)]
+    elif asked.cache_cluster_id:
+        topologies = [ctx.cache_cluster(asked.cache_cluster_id)[0]]
+    else:
+        topologies = ctx.unit.topologies.of(ctx.world)
+    only = asked.cache_cluster_id.lower() if asked.cache_cluster_id else None
+    for topology in topologies:
+        for group in topology.node_groups:
+            for node in group.nodes:
+                if only in (None, node.id, topology.name):
+                    yield topology, group, node
+
+
+def _node(ctx: Context, topology: Topology, group: NodeGroup, node: DesiredNode) -> Node:
+    reported = ctx.reported(topology)
+    seen, place = reported.of(node), node.placement
+    desired = "none" if topology.is_memcached else "primary" if node.id == group.primary else "replica"
+    binary = place.binary if place else None
+    return Node(
+        node=node.id,
+        cache_cluster_id=topology.name if topology.is_memcached else node.id,
+        replication_group_id=topology.name if topology.kind is Kind.REPLICATION_GROUP else None,
+        zone=node.zone,
+        agent=place.agent if place else None,
+        address=place.address if place else None,
+        port=topology.port,
+        desired_role=desired,
+        role=seen.role if seen else None,
+        phase=seen.phase if seen else None,
+        in_sync=does_duty(topology, group, node, reported),
+        boot=node.boot,
+        epoch=group.epoch,
+        offset=seen.offset if seen and not topology.is_memcached else None,
+        holds=sorted(seen.holds) if seen else [],
+        process_id=seen.pid if seen else None,
+        run_id=seen.run_id if seen else None,
+        engine_binary=InstalledEngine(engine=binary.engine, version=binary.version, path=binary.path, tls=binary.tls) if binary else None,
+        problem=seen.problem if seen else None,
+    )
+
+
+def _load(ctx: Context) -> Counter[str]:
+    placed = (node.placement for topology in ctx.unit.topologies.all() for node in topology.nodes)
+    return Counter(placement.agent for placement in placed if placement is not None)

@@ -1,0 +1,122 @@
+"""From what a create request says about numbers and zones to nodes with zones; and the settings all creates share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from api_schemas.faults import InsufficientCacheClusterCapacity, InvalidParameterCombination, InvalidParameterValue
+from api_schemas.replication_group import CreateReplicationGroup
+from controlplane.domain.binaries import best_binary, why_none_fits
+from controlplane.domain.engine_versions import EngineVersion
+from controlplane.domain.topology import Binary
+from controlplane.operations.context import Context
+
+MOST_NODES_IN_A_GROUP = 6
+NODES_PER_REGION = 300
+LOWEST_PORT, HIGHEST_PORT = 1024, 65535
+
+
+def zones_here(ctx: Context) -> list[str]:
+    """The zones of the caller's region: one for each letter that an agent serves."""
+    letters = sorted({hello.zone[-1:] for hello in ctx.unit.agents.all()})
+    return [f"{ctx.world.region}{letter}" for letter in letters]
+
+
+def checked_zone(ctx: Context, zone: str) -> str:
+    """The zone, if the region has it. Raises InvalidParameterValue."""
+    zones = zones_here(ctx)
+    if zone not in zones:
+        raise InvalidParameterValue(f"{zone} is not a valid availability zone. The zones of {ctx.world.region} here are {', '.join(zones)}.")
+    return zone
+
+
+def spread(ctx: Context, number: int, asked: Sequence[str], start: int = 0) -> list[str]:
+    """A zone for each of ``number`` nodes: as asked, else the region's zones in turn. Raises InvalidParameterValue."""
+    if asked and len(asked) != number:
+        raise InvalidParameterValue(f"{len(asked)} availability zones were given for {number} nodes; give one for each node, or none.")
+    if asked:
+        return [checked_zone(ctx, zone) for zone in asked]
+    zones = zones_here(ctx)
+    if not zones:
+        raise InsufficientCacheClusterCapacity("No agent has joined, so no availability zone has room for a node. Start an agent.")
+    return [zones[(start + number) % len(zones)] for number in range(number)]
+
+
+def must_be_servable(ctx: Context, version: EngineVersion, zones: Sequence[str]) -> None:
+    """Raises InvalidParameterValue, saying what to install, when no agent of a zone has a program for the engine."""
+    for zone in set(zones):
+        hosts = [hello for hello in ctx.unit.agents.all() if hello.zone[-1:] == zone[-1:]]
+        offered = [Binary(engine.engine, engine.version, engine.path) for hello in hosts for engine in hello.engines]
+        if best_binary(version.engine, version.version, offered) is None:
+            raise InvalidParameterValue(why_none_fits(version.engine, version.version))
+
+
+def must_have_room(ctx: Context, more: int) -> None:
+    """Raises NodeQuotaForCustomerExceeded beyond the service's number of nodes in a region."""
+    from api_schemas.faults import NodeQuotaForCustomerExceeded
+
+    there = sum(len(list(topology.nodes)) for topology in ctx.unit.topologies.of(ctx.world))
+    if there + more > NODES_PER_REGION:
+        raise NodeQuotaForCustomerExceeded(NODES_PER_REGION)
+
+
+def checked_port(asked: int | None, default: int) -> int:
+    """The port. Raises InvalidParameterValue outside 1024 to 65535."""
+    port = default if asked is None else asked
+    if not LOWEST_PORT <= port <= HIGHEST_PORT:
+        raise InvalidParameterValue(f"Invalid value {port} for Port. Must be between {LOWEST_PORT} and {HIGHEST_PORT}")
+    return port
+
+
+def nodes_asked(asked: CreateReplicationGroup) -> tuple[int, list[str]]:
+    """How many nodes the one node group shall have, and the zones given for them, the primary's first.
+
+    Raises InvalidParameterCombination or InvalidParameterValue when the request contradicts itself.
+    """
+    configurations = asked.node_group_configuration
+    if asked.num_cache_clusters is not None and (asked.num_node_groups is not None or configurations):
+        raise InvalidParameterCombination("NumCacheClusters cannot be given together with NumNodeGroups or NodeGroupConfiguration.")
+    if len(configurations) > 1 or (asked.num_node_groups or 1) > 1:
+        raise InvalidParameterValue("More than one node group needs cluster mode, which is not built yet. Nothing was changed.")
+    if asked.num_node_groups is not None and asked.num_node_groups < 1:
+        raise InvalidParameterValue(f"Invalid value {asked.num_node_groups} for NumNodeGroups. Must be at least 1")
+    if configurations:
+        return _from_configuration(asked)
+    return _from_numbers(asked), list(asked.preferred_cache_cluster_azs)
+
+
+def _from_configuration(asked: CreateReplicationGroup) -> tuple[int, list[str]]:
+    part = asked.node_group_configuration[0]
+    if part.slots:
+        raise InvalidParameterValue("Slots belong to cluster mode, which is not built yet. Leave them out.")
+    if part.node_group_id not in (None, "0001", "1"):
+        raise InvalidParameterValue("With cluster mode disabled the only node group is 0001.")
+    if asked.preferred_cache_cluster_azs:
+        raise InvalidParameterCombination("PreferredCacheClusterAZs cannot be given together with NodeGroupConfiguration.")
+    zones = ([part.primary_availability_zone] if part.primary_availability_zone else []) + part.replica_availability_zones
+    replicas = part.replica_count if part.replica_count is not None else asked.replicas_per_node_group
+    if replicas is None:
+        replicas = len(part.replica_availability_zones)
+    if part.replica_availability_zones and not part.primary_availability_zone:
+        raise InvalidParameterCombination("ReplicaAvailabilityZones need a PrimaryAvailabilityZone beside them.")
+    if zones and len(zones) == 1 and replicas > 0:
+        zones = []
+    return 1 + _replicas(replicas), zones
+
+
+def _from_numbers(asked: CreateReplicationGroup) -> int:
+    if asked.replicas_per_node_group is not None:
+        number = 1 + _replicas(asked.replicas_per_node_group)
+        if asked.num_cache_clusters not in (None, number):
+            raise InvalidParameterCombination("NumCacheClusters and ReplicasPerNodeGroup contradict each other; give one of them.")
+        return number
+    number = 1 if asked.num_cache_clusters is None else asked.num_cache_clusters
+    if not 1 <= number <= MOST_NODES_IN_A_GROUP:
+        raise InvalidParameterValue(f"Invalid value {number} for NumCacheClusters. Must be between 1 and {MOST_NODES_IN_A_GROUP}")
+    return number
+
+
+def _replicas(number: int) -> int:
+    if not 0 <= number < MOST_NODES_IN_A_GROUP:
+        raise InvalidParameterValue(f"Invalid number of replicas {number}. Must be between 0 and {MOST_NODES_IN_A_GROUP - 1}")
+    return number

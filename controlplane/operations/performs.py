@@ -1,0 +1,56 @@
+"""@performs binds a function to the promise it keeps; ``Operations`` runs what a door asks for, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from api_schemas.faults import OperationNotBuilt
+from api_schemas.operation import Operation
+from api_schemas.shape import Shape
+from controlplane.clock import Clock
+from controlplane.domain.topology import World
+from controlplane.operations.context import Context
+from controlplane.planner.situation import Policy
+from controlplane.store.store import Store
+
+Asked = TypeVar("Asked", bound=Shape)
+Answer = TypeVar("Answer", bound=Shape)
+Keeper = Callable[[Context, Asked], Answer]
+
+_KEEPERS: dict[str, tuple[Operation[Any, Any], Callable[[Context, Any], Shape]]] = {}
+
+
+def performs(promise: Operation[Asked, Answer]) -> Callable[[Keeper[Asked, Answer]], Keeper[Asked, Answer]]:
+    """Bind the function to the promise. A promise is kept by one function."""
+
+    def bind(keeper: Keeper[Asked, Answer]) -> Keeper[Asked, Answer]:
+        if promise.name in _KEEPERS:
+            raise ValueError(f"{promise.name} is kept twice")
+        _KEEPERS[promise.name] = (promise, keeper)
+        return keeper
+
+    return bind
+
+
+def kept_promises() -> dict[str, Operation[Any, Any]]:
+    """Every operation that can be asked for, by name."""
+    return {name: promise for name, (promise, _) in _KEEPERS.items()}
+
+
+class Operations:
+    """Runs operations. None of them talks to an agent or waits for one."""
+
+    def __init__(self, store: Store, clock: Clock, policy: Policy) -> None:
+        self._store = store
+        self._clock = clock
+        self._policy = policy
+
+    def run(self, name: str, world: World, asked: Shape) -> Shape:
+        """The answer of the operation of that name. Raises a Fault, in which case nothing has changed."""
+        if name not in _KEEPERS:
+            raise OperationNotBuilt(name)
+        promise, keeper = _KEEPERS[name]
+        unit_of_work = self._store.reading() if promise.reads else self._store.transaction()
+        with unit_of_work as unit:
+            return keeper(Context(world, unit, self._clock, self._policy), asked)

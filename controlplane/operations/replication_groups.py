@@ -1,0 +1,196 @@
+"""Create, describe, modify and delete replication groups. Each writes down what is desired and answers; the reconciler does the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from api_schemas.faults import (
+    CacheClusterAlreadyExists,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    InvalidReplicationGroupState,
+    ReplicationGroupAlreadyExists,
+)
+from api_schemas.paging import page
+from api_schemas.replication_group import (
+    CREATE_REPLICATION_GROUP,
+    DELETE_REPLICATION_GROUP,
+    DESCRIBE_REPLICATION_GROUPS,
+    MODIFY_REPLICATION_GROUP,
+    CreateReplicationGroup,
+    DeleteReplicationGroup,
+    DescribeReplicationGroups,
+    ModifyReplicationGroup,
+    ReplicationGroupResult,
+    ReplicationGroups,
+)
+from controlplane.domain import status as s
+from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
+from controlplane.domain.naming import arn, member_id, replication_group_id
+from controlplane.domain.node_types import must_support, node_type
+from controlplane.domain.topology import Kind, Node, NodeGroup, Settings, Topology
+from controlplane.operations import describe, layout
+from controlplane.operations.context import Context
+from controlplane.operations.performs import performs
+from controlplane.operations.refusals import refuse_what_is_not_built
+from controlplane.operations.settings import changed_settings, new_settings, parameter_group, subnet_group
+from controlplane.operations.tagging import checked_tags, tag_new
+
+DEFAULT_NODE_TYPE = "cache.t4g.small"
+LONGEST_DESCRIPTION = 1000
+_NOTHING = "No modifications were requested"
+
+
+@performs(CREATE_REPLICATION_GROUP)
+def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> ReplicationGroupResult:
+    """A primary and its replicas, spread over zones, behind a primary and a reader endpoint."""
+    name = replication_group_id(asked.replication_group_id)
+    refuse_what_is_not_built(asked)
+    if ctx.unit.topologies.named(ctx.world, Kind.REPLICATION_GROUP, name):
+        raise ReplicationGroupAlreadyExists(name)
+    version = _version(asked)
+    number, zones_asked = layout.nodes_asked(asked)
+    zones = layout.spread(ctx, number, zones_asked)
+    size = node_type(asked.cache_node_type or DEFAULT_NODE_TYPE)
+    must_support(size, version)
+    layout.must_be_servable(ctx, version, zones)
+    layout.must_have_room(ctx, number)
+    settings = _flags(ctx, asked, number, zones)
+    tags = checked_tags(asked.tags)
+    nodes = tuple(Node(_free_member(ctx, member_id(name, place + 1)), zone) for place, zone in enumerate(zones))
+    group = Topology(
+        uid=ctx.clock.uid(),
+        kind=Kind.REPLICATION_GROUP,
+        world=ctx.world,
+        name=name,
+        engine=version.engine,
+        engine_version=version.version,
+        node_type=size.name,
+        port=layout.checked_port(asked.port, 6379),
+        parameter_group=parameter_group(asked.cache_parameter_group_name, version),
+        subnet_group=subnet_group(ctx, asked.cache_subnet_group_name),
+        node_groups=(NodeGroup("0001", nodes, primary=nodes[0].id),),
+        requested_at=ctx.now,
+        settings=settings,
+    )
+    group = ctx.unit.topologies.save(group)
+    for resource, resource_name in [("replicationgroup", name), *(("cluster", node.id) for node in nodes)]:
+        tag_new(ctx, arn(ctx.world, resource, resource_name), tags)
+    return ReplicationGroupResult(replication_group=describe.replication_group(ctx, group))
+
+
+@performs(DESCRIBE_REPLICATION_GROUPS)
+def describe_replication_groups(ctx: Context, asked: DescribeReplicationGroups) -> ReplicationGroups:
+    """One replication group by id, or a page of all."""
+    if asked.replication_group_id:
+        found = [ctx.replication_group(asked.replication_group_id)]
+    else:
+        found = [topology for topology in ctx.unit.topologies.of(ctx.world) if topology.kind is Kind.REPLICATION_GROUP]
+    shown, marker = page(found, asked)
+    return ReplicationGroups(marker=marker, replication_groups=[describe.replication_group(ctx, group) for group in shown])
+
+
+@performs(MODIFY_REPLICATION_GROUP)
+def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> ReplicationGroupResult:
+    """Description, windows and flags. They apply at once, whatever ApplyImmediately says, as in the real service."""
+    group = ctx.replication_group(asked.replication_group_id)
+    _refuse_what_modify_cannot_do(group, asked)
+    if ctx.status(group) != s.AVAILABLE:
+        raise InvalidReplicationGroupState("Replication group must be in available state to modify.")
+    settings = changed_settings(group.settings, asked)
+    if asked.replication_group_description is not None:
+        settings = replace(settings, description=_description(asked.replication_group_description))
+    if asked.automatic_failover_enabled is not None:
+        settings = replace(settings, automatic_failover=asked.automatic_failover_enabled)
+    if asked.multi_az_enabled is not None:
+        settings = replace(settings, multi_az=asked.multi_az_enabled)
+    _must_be_possible(settings, [node.zone for node in group.nodes])
+    if settings == group.settings:
+        raise InvalidParameterCombination(_NOTHING)
+    changed = ctx.unit.topologies.save(replace(group, settings=settings, modifying=True))
+    return ReplicationGroupResult(replication_group=describe.replication_group(ctx, changed))
+
+
+@performs(DELETE_REPLICATION_GROUP)
+def delete_replication_group(ctx: Context, asked: DeleteReplicationGroup) -> ReplicationGroupResult:
+    """Every node goes; with RetainPrimaryCluster the primary stays, as a cache cluster of its own."""
+    group = ctx.replication_group(asked.replication_group_id)
+    refuse_what_is_not_built(asked)
+    status = ctx.status(group)
+    if status not in (s.AVAILABLE, s.CREATE_FAILED):
+        raise InvalidReplicationGroupState(f"Replication group {group.name} is not in a valid state to be deleted: it is {status}.")
+    retained = group.node_groups[0].primary if asked.retain_primary_cluster else None
+    if retained and group.engine == "valkey":
+        raise InvalidParameterCombination(
+            "RetainPrimaryCluster is not possible for a Valkey replication group: a stand-alone Valkey cache cluster does not exist."
+        )
+    deleting = ctx.unit.topologies.save(group.with_deletion(retained))
+    return ReplicationGroupResult(replication_group=describe.replication_group(ctx, deleting))
+
+
+def _version(asked: CreateReplicationGroup) -> EngineVersion:
+    engine = normalised_engine(asked.engine or "redis")
+    if engine == "memcached":
+        raise InvalidParameterValue("Memcached has no replication groups. Use CreateCacheCluster for a Memcached cluster.")
+    if asked.cluster_mode not in (None, "", "disabled"):
+        raise InvalidParameterValue(f"ClusterMode {asked.cluster_mode[:40]!r} is not built yet; it can be disabled.")
+    return engine_version(engine, asked.engine_version)
+
+
+def _flags(ctx: Context, asked: CreateReplicationGroup, number: int, zones: list[str]) -> Settings:
+    settings = replace(
+        new_settings(ctx, asked),
+        description=_description(asked.replication_group_description),
+        automatic_failover=bool(asked.automatic_failover_enabled),
+        multi_az=bool(asked.multi_az_enabled),
+    )
+    _must_be_possible(settings, zones)
+    return settings
+
+
+def _must_be_possible(settings: Settings, zones: list[str]) -> None:
+    """Multi-AZ needs automatic failover and a second zone; automatic failover needs a replica."""
+    if settings.automatic_failover and len(zones) < 2:
+        raise InvalidParameterCombination(
+            "When using automatic failover, there must be at least 2 cache clusters in the replication group."
+        )
+    if settings.multi_az and not settings.automatic_failover:
+        raise InvalidParameterCombination("Multi-AZ needs automatic failover: set AutomaticFailoverEnabled to true as well.")
+    if settings.multi_az and len(set(zones)) < 2:
+        raise InvalidParameterCombination("Multi-AZ needs nodes in at least 2 availability zones.")
+
+
+def _description(asked: str) -> str:
+    if len(asked) > LONGEST_DESCRIPTION:
+        raise InvalidParameterValue(f"The description has {len(asked)} characters; it can have {LONGEST_DESCRIPTION}.")
+    return asked
+
+
+def _free_member(ctx: Context, name: str) -> str:
+    if ctx.unit.topologies.owner_of(ctx.world, name):
+        raise CacheClusterAlreadyExists(name)
+    return name
+
+
+def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup) -> None:
+    refuse_what_is_not_built(
+        asked,
+        {
+            "primary_cluster_id": "manual promotion is not built yet",
+            "notification_topic_status": "notifications are not built yet",
+        },
+    )
+    wanted = {
+        "cache_node_type": (asked.cache_node_type, group.node_type, "changing the node type"),
+        "engine": (asked.engine and asked.engine.lower(), group.engine, "changing the engine"),
+        "engine_version": (asked.engine_version, group.engine_version, "changing the engine version"),
+        "cache_parameter_group_name": (asked.cache_parameter_group_name, group.parameter_group, "changing the parameter group"),
+        "cluster_mode": (asked.cluster_mode, "disabled", "changing the cluster mode"),
+    }
+    for value, present, what in wanted.values():
+        if value and value != present:
+            raise InvalidParameterValue(f"{what.capitalize()} from {present} to {value[:60]} is not built yet. Nothing was changed.")
+    if asked.node_group_id:
+        raise InvalidParameterValue("NodeGroupId is deprecated and cannot be given.")
+
+

@@ -1,0 +1,73 @@
+"""Levels that an agent has not yet taken go to it. What was taken is remembered; forgetting it only costs a repetition."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+
+from api_schemas.agent.agent import Orders
+from api_schemas.agent.node import NodeSpec
+from api_schemas.agent.route import RouteSpec
+from controlplane.domain.topology import Topology
+from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
+from controlplane.reconciler.specs import dropped_nodes, node_specs, reader_route
+
+log = logging.getLogger("cachewright.reconciler")
+
+
+class Pusher:
+    """Sends each agent what it has not taken yet."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._lock = threading.Lock()
+        self._taken: dict[str, dict[str, object]] = defaultdict(dict)
+
+    def push(self, topology: Topology) -> bool:
+        """Bring every agent up to date with the topology; answers whether all took their orders."""
+        orders: dict[str, Orders] = defaultdict(Orders)
+        for agent, spec in node_specs(topology):
+            if self._is_news(agent, spec):
+                orders[agent].nodes.append(spec)
+        for agent, key in dropped_nodes(topology):
+            orders[agent].dropped_nodes.append(key)
+        self._add_route(topology, orders)
+        return all([self._deliver(agent, order) for agent, order in orders.items()])
+
+    def forget(self, agent: str) -> None:
+        """The agent was started anew: everything may be news to it."""
+        with self._lock:
+            self._taken.pop(agent, None)
+
+    def _add_route(self, topology: Topology, orders: dict[str, Orders]) -> None:
+        if topology.reader_agent is None:
+            return
+        route = reader_route(topology)
+        if route is None:
+            orders[topology.reader_agent].dropped_routes.append(topology.route_key)
+        elif self._is_news(*route):
+            orders[route[0]].routes.append(route[1])
+
+    def _is_news(self, agent: str, level: NodeSpec | RouteSpec) -> bool:
+        with self._lock:
+            return self._taken[agent].get(level.key) != _timeless(level)
+
+    def _deliver(self, agent: str, order: Orders) -> bool:
+        try:
+            self._fleet.push(agent, order)
+        except AgentUnreachableError as unreachable:
+            log.warning("agent did not take its orders  agent=%s because=%s", agent, unreachable)
+            return False
+        with self._lock:
+            levels: list[NodeSpec | RouteSpec] = [*order.nodes, *order.routes]
+            for level in levels:
+                self._taken[agent][level.key] = _timeless(level)
+            for key in (*order.dropped_nodes, *order.dropped_routes):
+                self._taken[agent].pop(key, None)
+        return True
+
+
+def _timeless(level: NodeSpec | RouteSpec) -> object:
+    """The level without its generation, which alone is no news."""
+    return level.model_copy(update={"generation": 0})

@@ -1,0 +1,72 @@
+"""Decisions become changes of the stored topology, and events. Nothing acts before this is committed."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from controlplane.domain.events import Event
+from controlplane.domain.topology import Kind, Topology
+from controlplane.planner import decisions as d
+from controlplane.planner.outcome import Addresses, after
+from controlplane.reconciler.sentences import sentences
+from controlplane.store.store import Unit
+
+log = logging.getLogger("cachewright.reconciler")
+
+
+class Recorder:
+    """Writes decisions down. ``endpoints`` is the network (CIDR) that endpoint addresses are drawn from."""
+
+    def __init__(self, endpoints: str) -> None:
+        self._endpoints = endpoints
+
+    def record(self, unit: Unit, topology: Topology, decisions: list[d.Decision], now: datetime) -> None:
+        """Apply every decision in order, say its events, and save or forget the topology."""
+        changed: Topology | None = topology
+        for decision in decisions:
+            if changed is None:
+                return
+            before = changed
+            changed = after(before, decision, now, self._draw(unit, before, decision))
+            for source_type, source, message in sentences(before, decision):
+                unit.events.say(Event(topology.world, source_type, source, message, now, decision.because))
+            self._clean_up(unit, before, decision)
+            if not isinstance(decision, d.LookAgain):
+                _log(before, decision)
+        if changed is None:
+            unit.topologies.forget(topology)
+        elif changed != topology:
+            unit.topologies.save(changed)
+
+    def _draw(self, unit: Unit, topology: Topology, decision: d.Decision) -> Addresses:
+        if isinstance(decision, d.PlaceNode):
+            key = topology.key(decision.node)
+            node = topology.node(decision.node)
+            if node is not None and node.placement is not None:
+                unit.addresses.block(node.placement.address)  # a foreign process has it
+            hello = unit.agents.get(decision.agent)
+            return Addresses(node=unit.addresses.draw(hello.network, key) if hello else "")
+        if isinstance(decision, d.GiveEndpoints):
+            drawn = [unit.addresses.draw(self._endpoints, topology.route_key) for _ in range(2)]
+            return Addresses(primary=drawn[0], reader=drawn[1])
+        return Addresses()
+
+    def _clean_up(self, unit: Unit, topology: Topology, decision: d.Decision) -> None:
+        """What is no longer anybody's is free again: addresses, reports, tags."""
+        if isinstance(decision, d.RemoveNode):
+            _forget(unit, topology.key(decision.node))
+        elif isinstance(decision, d.Bury | d.Release):
+            _forget(unit, topology.route_key)
+
+
+def _forget(unit: Unit, key: str) -> None:
+    unit.addresses.give_back(key)
+    unit.reports.forget(key)
+
+
+def _log(topology: Topology, decision: d.Decision) -> None:
+    """One sentence a decision, at the place that acts."""
+    fields = " ".join(f"{name}={getattr(decision, name)}" for name in ("node", "group", "epoch", "boot", "agent") if hasattr(decision, name))
+    word = "group" if topology.kind is Kind.REPLICATION_GROUP else "cache_cluster"
+    log.info('%s  %s=%s %s because="%s"', type(decision).__name__, word, topology.name, fields, decision.because)

@@ -1,0 +1,75 @@
+"""What a decision is said as, in the words that the real service's events use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controlplane.domain.binaries import stands_in
+from controlplane.domain.topology import Kind, Restart, Topology
+from controlplane.planner import decisions as d
+
+Sentence = tuple[str, str, str]
+"""Source type, source id, message."""
+
+
+def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
+    """The events of one decision, in the order the service emits them."""
+    match decision:
+        case d.PlaceNode(node=node, binary=binary):
+            if said := stands_in(topology.engine, topology.engine_version, binary):
+                yield _of_node(topology, node, f"{said}, a wire compatible program, on this host")
+        case d.WelcomeNode(node=node):
+            yield from _welcome(topology, node)
+        case d.Announce():
+            if topology.kind is Kind.REPLICATION_GROUP:
+                yield topology.kind.value, topology.name, f"Replication group {topology.name} created"
+        case d.BootNode(node=node):
+            found = topology.node(node)
+            if found is not None and found.joined_at is not None and found.restart is not Restart.ASKED:
+                yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
+        case d.CloseRestart(node=node):
+            yield _of_node(topology, node, _restarted(topology, node))
+        case d.ElectPrimary(node=node, group=group_id, home=home):
+            group = topology.group_of(node)
+            if home is None and group.home is None:
+                message = f"Failover from primary node {group.primary} to replica node {node} completed"
+                yield Kind.CACHE_CLUSTER.value, node, message
+                yield Kind.REPLICATION_GROUP.value, topology.name, message
+        case d.RemoveNode(node=node):
+            if topology.is_memcached and not topology.deleting:
+                yield _of_node(topology, node, f"Removed cache nodes {node}")
+            elif not topology.is_memcached:
+                yield _of_node(topology, node, "Cache cluster deleted")
+        case d.Bury():
+            if topology.kind is Kind.REPLICATION_GROUP:
+                yield topology.kind.value, topology.name, f"Replication group {topology.name} deleted"
+            elif topology.is_memcached:
+                yield topology.kind.value, topology.name, "Cache cluster deleted"
+        case d.Release():
+            yield Kind.REPLICATION_GROUP.value, topology.name, f"Replication group {topology.name} deleted"
+
+
+def cache_node_id(topology: Topology, node: str) -> str:
+    """A node's id inside its cache cluster: always ``0001`` for Redis and Valkey."""
+    return node if topology.is_memcached else "0001"
+
+
+def _of_node(topology: Topology, node: str, message: str) -> Sentence:
+    return Kind.CACHE_CLUSTER.value, topology.name if topology.is_memcached else node, message
+
+
+def _welcome(topology: Topology, node: str) -> Iterator[Sentence]:
+    found = topology.node(node)
+    first = not any(other.joined_at for other in topology.nodes) or not topology.is_memcached
+    if topology.announced_at is None and first or not topology.is_memcached:
+        yield _of_node(topology, node, "Cache cluster created")
+    zone = found.zone if found else ""
+    yield _of_node(topology, node, f"Added cache node {cache_node_id(topology, node)} in availability zone {zone}")
+
+
+def _restarted(topology: Topology, node: str) -> str:
+    found = topology.node(node)
+    name = cache_node_id(topology, node)
+    if found is not None and found.restart is Restart.ASKED:
+        return f"Cache node {name} restarted"
+    return f"Finished recovery for cache nodes {name}"

@@ -1,0 +1,90 @@
+"""What each agent shall be told of a topology, derived from what is desired and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from api_schemas.agent.node import EngineBinary, NodeSpec, Peer, Role
+from api_schemas.agent.route import RouteSpec
+from controlplane.domain.node_types import memory_for, node_type
+from controlplane.domain.parameters import values_of
+from controlplane.domain.topology import Node, NodeGroup, Topology
+from controlplane.domain.engine_versions import engine_version
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a node type and a parameter group come to for one engine."""
+
+    memory: int
+    threads: int
+    parameters: dict[str, str]
+
+
+def node_specs(topology: Topology) -> Iterator[tuple[str, NodeSpec]]:
+    """Agent and spec of every node that has a place and stays. The generation is the topology's version."""
+    resources = resources_of(topology)
+    for group in topology.node_groups:
+        for node in group.staying:
+            if node.placement is not None:
+                yield node.placement.agent, _spec(topology, group, node, resources)
+
+
+def dropped_nodes(topology: Topology) -> Iterator[tuple[str, str]]:
+    """Agent and key of every node that shall be no more."""
+    for node in topology.nodes:
+        if node.leaving and node.placement is not None:
+            yield node.placement.agent, topology.key(node.id)
+
+
+def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
+    """The reader endpoint's agent and route, while the topology lives."""
+    if topology.reader_agent is None or topology.reader_address is None or topology.deleting:
+        return None
+    route = RouteSpec(key=topology.route_key, generation=topology.version, address=topology.reader_address,
+                      port=topology.port, backends=list(topology.reader_backends))  # fmt: skip
+    return topology.reader_agent, route
+
+
+def resources_of(topology: Topology) -> Resources:
+    """Memory, threads and parameter values for the topology's nodes."""
+    size = node_type(topology.node_type)
+    family = engine_version(topology.engine, topology.engine_version).family
+    parameters = values_of(family, cluster_mode=False)
+    reserved = int(parameters.get("reserved-memory-percent", "0"))
+    if "maxclients" in parameters:
+        parameters["maxclients"] = str(size.maxclients)
+    return Resources(memory_for(size, topology.engine, reserved), size.threads, parameters)
+
+
+def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources) -> NodeSpec:
+    place = node.placement
+    if place is None:
+        raise ValueError(f"{node.id} has no place")
+    role = Role.NONE if topology.is_memcached else Role.PRIMARY if node.id == group.primary else Role.REPLICA
+    primary = group.primary_node
+    holds = topology.primary_address is not None and group.holder == node.id and not topology.deleting
+    return NodeSpec(
+        key=topology.key(node.id),
+        generation=topology.version,
+        binary=EngineBinary(engine=place.binary.engine, version=place.binary.version, path=place.binary.path, tls=place.binary.tls),
+        zone=node.zone,
+        address=place.address,
+        port=topology.port,
+        boot=node.boot,
+        role=role,
+        epoch=group.epoch,
+        follows=_peer(topology, primary) if role is Role.REPLICA and primary else None,
+        replicas=[peer for other in group.replicas if (peer := _peer(topology, other))] if role is Role.PRIMARY else [],
+        holds=[topology.primary_address] if holds and topology.primary_address else [],
+        memory=resources.memory,
+        threads=resources.threads,
+        parameters=resources.parameters,
+    )
+
+
+def _peer(topology: Topology, node: Node) -> Peer | None:
+    if node.placement is None:
+        return None
+    return Peer(key=topology.key(node.id), address=node.placement.address, port=topology.port, boot=node.boot)

@@ -1,0 +1,40 @@
+"""Settings of the control plane; the only reader of its environment. Each has a description, from which the docs are made."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from controlplane.planner.situation import Policy
+
+
+class Settings(BaseSettings):
+    """Every setting can be given as an environment variable with the prefix ``CACHEWRIGHT_``."""
+
+    model_config = SettingsConfigDict(env_prefix="CACHEWRIGHT_")
+
+    host: str = Field("127.0.0.1", description="Address to listen on. Only loopback addresses are accepted until access keys are built.")
+    port: int = Field(8379, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    data_dir: Path = Field(Path(".cachewright"), description="Folder of the database, and of agents that live in this process.")
+    database_url: str = Field("", description="SQLAlchemy URL of the database; by default SQLite in the data folder.")
+    region: str = Field("us-east-1", description="Region of requests that name none.")
+    account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account of requests whose access key is no account id.")
+    endpoint_network: str = Field("127.100.0.0/24", description="Addresses that primary and reader endpoints are drawn from (CIDR).")
+    describe_hold: float = Field(
+        3.0, ge=0, le=60, description="Seconds a Describe of one resource is held while its status is transitional."
+    )
+    longest_wait: float = Field(600.0, ge=0, description="Most seconds that ``Prefer: wait`` is honoured.")
+    largest_body: int = Field(1_048_576, ge=1024, description="Bytes of the largest request body that is read.")
+    join_token_file: Path | None = Field(None, description="File with the token that agents of other processes join with.")
+    election_settle: float = Field(1.0, ge=0, description="Seconds an election waits for living replicas to tell their offsets.")
+
+    def policy(self) -> Policy:
+        """The planner's intervals."""
+        return Policy(settle=timedelta(seconds=self.election_settle))
+
+    def url(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'control-plane.db'}"
