@@ -45,7 +45,7 @@ class FixedClock:
 
 
 def a_group(name: str = "orders", nodes: int = 3, *, engine: str = "valkey", created: bool = True, **fields: Any) -> Topology:
-    """A replication group whose first node is primary, with a node in each zone in turn. It is available unless not ``created``."""
+    """A replication group, its first node primary, its nodes in each zone in turn. It is available unless not ``created``."""
     members = tuple(_a_node(member_id(name, number), number, created) for number in range(1, nodes + 1))
     group = NodeGroup("0001", members, primary=members[0].id)
     return _a_topology(Kind.REPLICATION_GROUP, name, group, engine, created, fields)

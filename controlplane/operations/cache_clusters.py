@@ -38,7 +38,7 @@ from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.settings import changed_settings, new_settings, parameter_group, subnet_group
-from controlplane.operations.tagging import checked_tags, tag_new
+from controlplane.operations.tagging import checked_tags, copy_to_members, tag_new
 
 MOST_MEMCACHED_NODES = 40
 _VALKEY = "This API doesn't support Valkey engine. Please use CreateReplicationGroup API for Valkey cluster creation."
@@ -51,13 +51,14 @@ def create_cache_cluster(ctx: Context, asked: CreateCacheCluster) -> CacheCluste
     refuse_what_is_not_built(asked)
     if ctx.unit.topologies.owner_of(ctx.world, name):
         raise CacheClusterAlreadyExists(name)
-    tags = checked_tags(asked.tags)
+    checked_tags(asked.tags)
     if asked.replication_group_id:
         topology, member = _new_replica(ctx, name, asked)
-        tags = tags or ctx.unit.tags.of(arn(ctx.world, "replicationgroup", topology.name))
     else:
         topology, member = _new_cluster(ctx, name, asked), None
-    tag_new(ctx, arn(ctx.world, "cluster", name), tags)
+    tag_new(ctx, arn(ctx.world, "cluster", name), asked.tags)
+    if member is not None and not asked.tags:
+        copy_to_members(ctx, topology, [member.id])
     return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, topology, member, with_nodes=False))
 
 

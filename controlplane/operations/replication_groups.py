@@ -56,7 +56,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     layout.must_be_servable(ctx, version, zones)
     layout.must_have_room(ctx, number)
     settings = _flags(ctx, asked, number, zones)
-    tags = checked_tags(asked.tags)
+    checked_tags(asked.tags)
     nodes = tuple(Node(_free_member(ctx, member_id(name, place + 1)), zone) for place, zone in enumerate(zones))
     group = Topology(
         uid=ctx.clock.uid(),
@@ -75,7 +75,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     )
     group = ctx.unit.topologies.save(group)
     for resource, resource_name in [("replicationgroup", name), *(("cluster", node.id) for node in nodes)]:
-        tag_new(ctx, arn(ctx.world, resource, resource_name), tags)
+        tag_new(ctx, arn(ctx.world, resource, resource_name), asked.tags)
     return ReplicationGroupResult(replication_group=describe.replication_group(ctx, group))
 
 

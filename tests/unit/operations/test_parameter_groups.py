@@ -11,7 +11,7 @@ from api_schemas.parameter_group import (
     DescribeCacheParameters,
     DescribeEngineDefaultParameters,
 )
-from controlplane.domain.parameters import DEFAULT_GROUPS, node_type_parameters, parameters_of
+from controlplane.domain.parameters import DEFAULT_GROUPS, DefaultGroup, node_type_parameters, parameters_of
 from controlplane.operations.context import Context
 from controlplane.operations.parameter_groups import (
     describe_cache_parameter_groups,
@@ -89,19 +89,17 @@ def test_nobody_has_changed_a_default_group(ctx: Context, source: str, any_shown
 
 
 @pytest.mark.parametrize("group", DEFAULT_GROUPS, ids=lambda group: group.name)
-def test_every_parameter_is_on_one_page(ctx: Context, group: object) -> None:
-    name = group.name  # type: ignore[attr-defined]
-    family = group.family  # type: ignore[attr-defined]
+def test_every_parameter_is_on_one_page(ctx: Context, group: DefaultGroup) -> None:
     shown, by_type, marker = [], [], None
     while True:
-        page = parameters(ctx, name, max_records=20, marker=marker)
+        page = parameters(ctx, group.name, max_records=20, marker=marker)
         assert len(page.parameters) + len(page.cache_node_type_specific_parameters) <= 20
         shown += [each.parameter_name for each in page.parameters]
         by_type += [each.parameter_name for each in page.cache_node_type_specific_parameters]
         if (marker := page.marker) is None:
             break
-    assert shown == [each.name for each in parameters_of(family)]
-    assert by_type == [each.name for each in node_type_parameters(family)]
+    assert shown == [each.name for each in parameters_of(group.family)]
+    assert by_type == [each.name for each in node_type_parameters(group.family)]
 
 
 # ---- Families -----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ def test_none_is_shown(ctx: Context) -> None:
 
 
 def test_one_by_name_is_not_there(ctx: Context) -> None:
-    with pytest.raises(CacheSecurityGroupNotFound, match="CacheSecurityGroup mine not found."):
+    with pytest.raises(CacheSecurityGroupNotFound, match="CacheSecurityGroup mine not found"):
         ops.describe_cache_security_groups(ctx, s.DescribeCacheSecurityGroups(cache_security_group_name="mine"))
 
 

@@ -1,0 +1,64 @@
+"""The ``cachewright`` command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
+                  help="A managed cache on your own machines: ElastiCache's control plane with real engines behind it.")  # fmt: skip
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on (loopback only).")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8379,
+    data_dir: Annotated[Path | None, typer.Option(help="Where definitions and data live.")] = None,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Use a temporary folder and leave nothing behind.")] = False,
+    zones: Annotated[int, typer.Option(help="How many availability zones to simulate.")] = 3,
+    runtime: Annotated[str, typer.Option(help="Where engines live: process.")] = "process",
+    region: Annotated[str, typer.Option(help="Region of requests that name none.")] = "us-east-1",
+    account_id: Annotated[str, typer.Option(help="Account of requests whose access key is no account id.")] = "000000000000",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """Serve the control plane, with an agent for each zone, until SIGINT or SIGTERM. Engines then save and stop."""
+    from pydantic import ValidationError
+
+    from cachewright.serve import CannotServeError, Wanted, default_data_dir
+    from cachewright.serve import serve as run
+    from controlplane.settings import Settings
+
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
+    given = {"host": host, "port": port, "region": region, "account_id": account_id, "data_dir": data_dir or default_data_dir()}
+    try:
+        run(Wanted(Settings(**given), zones, runtime, ephemeral), lambda line: print(line, flush=True))
+    except ValidationError as wrong:
+        _fail("; ".join(f"--{'-'.join(map(str, error['loc'])).replace('_', '-')}: {error['msg']}" for error in wrong.errors()))
+    except CannotServeError as why:
+        _fail(str(why))
+
+
+@app.command()
+def reap() -> None:
+    """End the engines and remove the data of ephemeral servers that were killed."""
+    from cachewright.data_folder import reap as run
+
+    reaped = run()
+    for path in reaped:
+        print(f"removed {path}")
+    if not reaped:
+        print("nothing to reap")
+
+
+def _fail(why: str) -> None:
+    print(f"cachewright: {why}", file=sys.stderr)
+    raise typer.Exit(1)
