@@ -209,7 +209,7 @@ class LocalNode:
         self._ready_by = None
         former = self._last
         if former is not None and former.phase in (Phase.DEAD, Phase.FAILED) and former.boot == spec.boot:
-            return former.model_copy(update={"generation": spec.generation})
+            return former.model_copy(update={"generation": spec.generation, "roll": spec.roll})
         why = self._engine.why_it_ended(self._folder)
         came_up = former is not None and former.phase is Phase.RUNNING and former.boot == spec.boot
         phase = Phase.DEAD if came_up or former is None else Phase.FAILED
@@ -226,7 +226,7 @@ class LocalNode:
             return self._dead(spec)
         former = self._last
         if former is not None and former.phase is Phase.RUNNING:
-            return former.model_copy(update={"link_up": False, "problem": f"it does not answer: {why}"})
+            return former.model_copy(update={"link_up": False, "roll": spec.roll, "problem": f"it does not answer: {why}"})
         return self._report(spec, Phase.STARTING, problem=why)
 
     def _report(self, spec: NodeSpec, phase: Phase, seen: Observation | None = None, problem: str | None = None,
@@ -243,6 +243,7 @@ class LocalNode:
             run_id=seen.run_id if seen else None,
             role=seen.role if seen else None,
             epoch=self._epoch,
+            roll=spec.roll,
             follows=seen.follows if seen else None,
             link_up=seen.link_up if seen else False,
             offset=seen.offset if seen else 0,

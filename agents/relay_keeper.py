@@ -85,6 +85,11 @@ class RelayKeeper:
             self._gone = [key for key in self._gone if key not in gone]
         return changed, gone
 
+    def reports(self) -> list[RouteReport]:
+        """The newest report of every route."""
+        with self._lock:
+            return list(self._reported.values())
+
     def settled(self) -> bool:
         """Whether the relay serves every route as ordered."""
         with self._lock:

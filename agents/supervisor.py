@@ -42,7 +42,8 @@ class Host:
 class Supervisor:
     """Runs the nodes and reader routes of one host. Safe to order from any thread."""
 
-    def __init__(self, host: Host, runtime: Runtime, engines: dict[str, Engine], report: Report, pace: Pace | None = None) -> None:
+    def __init__(self, host: Host, runtime: Runtime, engines: dict[str, Engine], report: Report,
+                 pace: Pace | None = None) -> None:  # fmt: skip
         self.host = host
         self._runtime = runtime
         self._engines = engines
@@ -51,7 +52,9 @@ class Supervisor:
         self._journal = Journal(host.folder)
         self._relay = RelayKeeper(host.folder, runtime, self._journal)
         self._nodes: dict[str, LocalNode] = {}
+        self._newest: dict[str, NodeReport] = {}
         self._reported: dict[str, NodeReport] = {}
+        self._gone: dict[str, NodeReport] = {}
         self._lock = threading.Lock()
         self._rounds = Rounds(host.agent, self._visit)
 
@@ -80,7 +83,7 @@ class Supervisor:
         self._rounds.wake(_RELAY)
 
     def take(self, orders: Orders) -> None:
-        """Write the orders down and carry them out soon."""
+        """Write the orders down and carry them out soon. Raises ValueError for orders that make no sense."""
         for spec in orders.nodes:
             self._take_node(spec)
         for key in orders.dropped_nodes:
@@ -93,10 +96,16 @@ class Supervisor:
         """Offer the newest report of every node and route again, as to a control plane that has just met us."""
         with self._lock:
             self._reported.clear()
-        for key in list(self._nodes):
+        for key in (*self._nodes, *self._gone):
             self._rounds.wake(key)
         self._relay.report_again()
         self._rounds.wake(_RELAY)
+
+    def newest(self) -> AgentReport:
+        """The newest report of every node and route, whether it was taken or not."""
+        with self._lock:
+            nodes = [*self._newest.values(), *self._gone.values()]
+        return AgentReport(agent=self.host.agent, full=True, nodes=nodes, routes=self._relay.reports())
 
     def suspend(self) -> None:
         """An orderly stop: every engine saves and ends; a later start of this agent brings all back with their data."""
@@ -122,9 +131,12 @@ class Supervisor:
         self._runtime.close()
 
     def _take_node(self, spec: NodeSpec) -> None:
+        if spec.binary.engine not in self._engines:
+            raise ValueError(f"{spec.binary.engine} is not an engine that this agent knows how to run")
         with self._lock:
             node = self._nodes.get(spec.key)
             if node is None:
+                self._gone.pop(spec.key, None)
                 entry = Entry(spec=spec, handle=None, boot_done=0, suspended=False)
                 self._journal.write(entry)
                 self._nodes[spec.key] = self._node_of(entry)
@@ -135,11 +147,10 @@ class Supervisor:
     def _drop_node(self, key: str) -> None:
         with self._lock:
             node = self._nodes.get(key)
-            self._reported.pop(key, None)
-        if node is None:
-            self._offer(NodeReport(key=key, generation=0, phase=Phase.GONE, boot=0))
-            return
-        node.dropped = True
+            if node is not None:
+                node.dropped = True
+            else:
+                self._gone[key] = NodeReport(key=key, generation=0, phase=Phase.GONE, boot=0)
         self._rounds.wake(key)
 
     def _node_of(self, entry: Entry) -> LocalNode:
@@ -151,14 +162,30 @@ class Supervisor:
             return self._visit_relay()
         node = self._nodes.get(key)
         if node is None:
-            return None
+            return self._visit_gone(key)
         if node.dropped:
             gone = node.remove()
             with self._lock:
-                self._nodes.pop(key, None)
-            return None if self._offer(gone) else self._pace.steady
+                self._gone[key] = gone
+                for known in (self._nodes, self._newest, self._reported):
+                    known.pop(key, None)
+            return self._visit_gone(key)
         report, again = node.visit()
+        with self._lock:
+            self._newest[key] = report
         return again if self._offer(report) else min(again, self._pace.steady)
+
+    def _visit_gone(self, key: str) -> float | None:
+        """Say that a node is gone until that is taken: nobody else would."""
+        with self._lock:
+            gone = self._gone.get(key)
+        if gone is None:
+            return None
+        if not self._report(AgentReport(agent=self.host.agent, nodes=[gone])):
+            return self._pace.steady
+        with self._lock:
+            self._gone.pop(key, None)
+        return None
 
     def _visit_relay(self) -> float | None:
         routes, gone = self._relay.visit(lambda: self._rounds.wake(_RELAY))
@@ -166,31 +193,20 @@ class Supervisor:
             taken = self._report(AgentReport(agent=self.host.agent, routes=routes, gone_routes=gone))
             if not taken:
                 self._relay.report_again(gone)
+                return self._pace.steady
         if not self._relay.is_wanted():
             return None
         return self._pace.steady if self._relay.settled() else self._pace.eager * 2
 
     def _offer(self, report: NodeReport) -> bool:
-        """Report a node if anything but its offset changed since the last report that was taken."""
+        """Report a node if anything but its offset changed since the last report that was taken. The first data is a change."""
         former = self._reported.get(report.key)
-        if former is not None and former.model_copy(update={"offset": report.offset, "generation": report.generation}) == report:
-            return True
+        if former is not None and (former.offset > 0) == (report.offset > 0):
+            unsaid = {"offset": report.offset, "generation": report.generation}
+            if former.model_copy(update=unsaid) == report:
+                return True
         if not self._report(AgentReport(agent=self.host.agent, nodes=[report])):
             return False
         with self._lock:
-            if report.phase is Phase.GONE:
-                self._reported.pop(report.key, None)
-            else:
-                self._reported[report.key] = report
+            self._reported[report.key] = report
         return True
-
-
-def heartbeat(supervisor: Supervisor, report: Report, every: float, closing: threading.Event) -> None:
-    """Send an empty report every so many seconds until ``closing``; offer everything again after one that was not taken."""
-    missed = False
-    while not closing.wait(every):
-        taken = report(AgentReport(agent=supervisor.host.agent))
-        if taken and missed:
-            supervisor.report_all()
-        missed = not taken
-

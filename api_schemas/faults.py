@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+LONGEST_ID = 512  # characters of an id that a sentence repeats; ids are at most about half of it
+
 
 class Fault(Exception):
     """A refused or failed request. ``code`` is what SDKs look at, ``message`` is a sentence for people."""
@@ -34,7 +36,8 @@ class Named(Fault):
     says: ClassVar[str] = "{id}"
 
     def __init__(self, id: str = "", *, message: str | None = None) -> None:
-        super().__init__(self.says.format(id=id) if message is None else message)
+        shown = id if len(id) <= LONGEST_ID else f"{id[:LONGEST_ID]}..."
+        super().__init__(self.says.format(id=shown) if message is None else message)
 
 
 class NotFound(Named):

@@ -20,13 +20,14 @@ class InstalledEngine(Shape):
 
 
 class Agent(Shape):
-    """An agent that has joined, and how many nodes it runs for everybody."""
+    """An agent that has joined, how many nodes it runs for everybody, and whether it was heard in the last seconds."""
 
     agent: str
     zone: str
     host: str
     runtime: str
     network: str
+    heard: bool
     nodes: int
     engines: list[InstalledEngine]
 

@@ -1,21 +1,53 @@
-"""``client("elasticache")``: a boto-style client of a Cachewright server, for code that knows boto3."""
+"""``client("elasticache")`` and ``client("lab")``: boto-style clients of a Cachewright server, for code that knows boto3."""
 
 from __future__ import annotations
 
 from typing import Any
 
 DEFAULT_URL = "http://127.0.0.1:8379"
+SERVICES = ("elasticache", "lab")
+
+_models: Any = None
 
 
 def client(service: str = "elasticache", *, endpoint_url: str = DEFAULT_URL, region_name: str = "us-east-1",
            account_id: str = "000000000000", **options: Any) -> Any:  # fmt: skip
-    """A boto3 client with everything set that a local server needs: operations, paginators, waiters and exceptions as in boto3.
+    """A client as boto3 makes them, with everything set that a local server needs: operations, paginators, waiters, exceptions.
 
-    ``account_id`` (12 digits) and ``region_name`` choose the world the client sees. Raises ValueError for a service we do not have.
+    ``elasticache`` is the service itself, with waiters that look every half second; ``lab`` is what is ours beyond it: agents,
+    zones, and the processes behind nodes. ``account_id`` (12 digits) and ``region_name`` choose the world that the client
+    sees; ``options`` are those of ``boto3.client``. The developer's own AWS profile and proxies are left alone.
+    Raises ValueError for a service that we do not have, or an account that is none.
     """
-    if service != "elasticache":
-        raise ValueError(f"{service} is not a service of Cachewright; there is elasticache")
-    import boto3
+    if service not in SERVICES:
+        raise ValueError(f"{service} is not a service of Cachewright; there are {' and '.join(SERVICES)}")
+    if not (len(account_id) == 12 and account_id.isascii() and account_id.isdigit()):
+        raise ValueError(f"{account_id!r} is not an account id; they have 12 digits")
+    from botocore.config import Config
 
-    given = {"aws_access_key_id": account_id, "aws_secret_access_key": "local"} | options
-    return boto3.client("elasticache", endpoint_url=endpoint_url, region_name=region_name, **given)
+    direct = Config(proxies={})
+    config = direct.merge(options.pop("config")) if options.get("config") else direct
+    keys = {"aws_access_key_id": account_id, "aws_secret_access_key": "local"}
+    made = _session().create_client(service, endpoint_url=endpoint_url, region_name=region_name, config=config, **keys | options)
+    if service == "lab":
+        from cachewright.models import say_errors_as_aws_does
+
+        made.meta.events.register("before-parse.lab", say_errors_as_aws_does)
+    return made
+
+
+def _session() -> Any:
+    """A botocore session that knows our models, and none of the settings that the developer keeps for the cloud."""
+    import os
+
+    from botocore.session import Session
+
+    from cachewright.models import Models
+
+    global _models
+    if _models is None:
+        _models = Models()
+    nowhere = (None, None, os.devnull, None)
+    session = Session(session_vars={"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere})
+    session.register_component("data_loader", _models)
+    return session

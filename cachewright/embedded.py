@@ -10,11 +10,11 @@ from pathlib import Path
 
 from agents.engines.catalogue import ENGINES, find_binaries
 from agents.runtimes.process import ProcessRuntime
-from agents.supervisor import Host, Supervisor, heartbeat
+from agents.supervisor import Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
 from api_schemas.agent.node import EngineBinary
-from controlplane.app import ControlPlane, build
-from controlplane.reconciler.fleet import AgentUnreachableError
+from controlplane.app import ControlPlane, build, join_token
+from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
 from controlplane.settings import Settings
 
 log = logging.getLogger("cachewright")
@@ -33,11 +33,30 @@ class EmbeddedFleet:
         """Orders for this agent go to it from now on."""
         self._agents[supervisor.host.agent] = supervisor
 
+    def has(self, agent: str) -> bool:
+        """Whether the agent lives in this process."""
+        return agent in self._agents
+
     def push(self, agent: str, orders: Orders) -> None:
         """Hand the orders over. Raises AgentUnreachableError for an agent that is not of this process."""
         if agent not in self._agents:
             raise AgentUnreachableError(f"agent {agent} does not run in this process")
         self._agents[agent].take(orders)
+
+
+class MixedFleet:
+    """The fleet port of a server that agents of other processes may join: by direct call to its own, over HTTP to those."""
+
+    def __init__(self, embedded: EmbeddedFleet, remote: Fleet) -> None:
+        self._embedded = embedded
+        self._remote = remote
+
+    def push(self, agent: str, orders: Orders) -> None:
+        """Returns once the agent has written the orders down. Raises AgentUnreachableError."""
+        if self._embedded.has(agent):
+            self._embedded.push(agent, orders)
+        else:
+            self._remote.push(agent, orders)
 
 
 @dataclass(frozen=True)
@@ -62,9 +81,15 @@ class Embedded:
 
 
 def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
-    """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses."""
+    """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses.
+
+    Raises JoinTokenError when agents of other processes shall join but there is no token.
+    """
     fleet = EmbeddedFleet()
-    plane = build(settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"}), fleet)
+    plane: ControlPlane
+    token = join_token(settings)
+    whole = fleet if token is None else _joinable(fleet, token, lambda agent: plane.url_of(agent))
+    plane = build(settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"}), whole)
     binaries = find_binaries()
     closing = threading.Event()
 
@@ -83,6 +108,12 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
     return Embedded(plane, supervisors, binaries, closing)
 
 
+def _joinable(embedded: EmbeddedFleet, token: str, urls: Callable[[str], str | None]) -> Fleet:
+    from controlplane.reconciler.http_fleet import HttpFleet  # who has no token need not wait for an HTTP client
+
+    return MixedFleet(embedded, HttpFleet(token, urls))
+
+
 def _agent(data_dir: Path, region: str, number: int, block: int, binaries: list[EngineBinary],
            report: Callable[[AgentReport], bool]) -> Supervisor:  # fmt: skip
     letter = _LETTERS[number]
@@ -93,4 +124,4 @@ def _agent(data_dir: Path, region: str, number: int, block: int, binaries: list[
     return Supervisor(host, ProcessRuntime(folder.resolve()), ENGINES, report)
 
 
-__all__ = ["Embedded", "EmbeddedFleet", "heartbeat", "start_embedded"]
+__all__ = ["Embedded", "EmbeddedFleet", "MixedFleet", "start_embedded"]

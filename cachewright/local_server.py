@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
 
 _READY = re.compile(r"ready at (http://\S+)  data: (.+?)  engines: (.*)")
+_LAST_WORDS = 2000
+_LONGEST_STOP = 60.0
 
 
 class ServerFailedError(Exception):
-    """The server did not start, or ended; the text is what it said."""
+    """The server did not start, or did not stop; the text is what it said."""
 
 
-@dataclass(frozen=True)
-class LocalServer:
+class LocalServer(NamedTuple):
     """A running server: where it answers, its process, its data folder, and the engines it found."""
 
     url: str
@@ -37,30 +36,73 @@ class LocalServer:
 
 
 @contextmanager
-def local_server(*, data_dir: Path | None = None, port: int = 0, zones: int = 3, options: Sequence[str] = ()) -> Iterator[LocalServer]:
+def local_server(*, data_dir: Path | None = None, port: int = 0, zones: int = 3, options: Sequence[str] = (),
+                 ready_within: float = 60.0) -> Iterator[LocalServer]:  # fmt: skip
     """Start a server and stop it at the end of the block.
 
     Without a ``data_dir`` it leaves nothing behind; with one, engines save at the end, and a later server on the same folder
-    brings everything back. ``port`` 0 picks a free one. Raises ServerFailedError.
+    brings everything back. ``port`` 0 picks a free one. Raises ServerFailedError with what the server said, when it does not
+    start within ``ready_within`` seconds or does not stop.
     """
+    import subprocess
+    import sys
+    import tempfile
+
     where = ["--data-dir", str(data_dir)] if data_dir else ["--ephemeral"]
     command = [sys.executable, "-m", "cachewright", "serve", *where, "--port", str(port), "--zones", str(zones), *options]
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603
+    with tempfile.TemporaryFile("w+", errors="replace") as log:  # a file, because a pipe that nobody reads would block the server
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603
         try:
-            yield _until_ready(process, log)
+            yield _until_ready(process, log, ready_within)
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
-            if process.stdout is not None:
-                process.stdout.close()
+            _stop(process, log)
 
 
-def _until_ready(process: subprocess.Popen[str], log: IO[str]) -> LocalServer:
-    line = process.stdout.readline() if process.stdout is not None else ""
-    found = _READY.search(line)
+def _until_ready(process: subprocess.Popen[str], log: IO[str], within: float) -> LocalServer:
+    from pathlib import Path
+
+    line = _first_line(process, within)
+    found = _READY.search(line or "")
     if found is None:
-        process.wait(timeout=60)
-        log.seek(0)
-        raise ServerFailedError(f"the server did not start: {log.read().strip()[-2000:] or line or 'it said nothing'}")
+        why = f"was not ready after {within:g} s" if line is None else "did not start"
+        raise ServerFailedError(f"the server {why}: {_said(log) or (line or '').strip() or 'it said nothing'}")
     return LocalServer(found[1], process.pid, Path(found[2]), found[3])
+
+
+def _first_line(process: subprocess.Popen[str], within: float) -> str | None:
+    """The first line on stdout; empty when there is none to come, None when none came in time. What follows is dropped."""
+    import queue
+    import threading
+
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read(stdout: IO[str]) -> None:
+        with stdout:
+            lines.put(stdout.readline())
+            while stdout.read(65536):
+                pass
+
+    if process.stdout is not None:
+        threading.Thread(target=read, args=(process.stdout,), name="cachewright-stdout", daemon=True).start()
+    try:
+        return lines.get(timeout=within)
+    except queue.Empty:
+        return None
+
+
+def _stop(process: subprocess.Popen[str], log: IO[str]) -> None:
+    """SIGTERM, which lets engines save, and time to do so; SIGKILL and an error when that was not enough."""
+    import subprocess
+
+    process.terminate()
+    try:
+        process.wait(_LONGEST_STOP)
+    except subprocess.TimeoutExpired as slow:
+        process.kill()
+        process.wait()
+        raise ServerFailedError(f"the server did not stop within {_LONGEST_STOP:g} s and was killed: {_said(log)}") from slow
+
+
+def _said(log: IO[str]) -> str:
+    log.seek(0)
+    return log.read().strip()[-_LAST_WORDS:]

@@ -12,9 +12,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from api_schemas.agent.agent import AgentHello
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
+from controlplane.api.join_token import read_join_token
 from controlplane.api.query import QueryDoor
+from controlplane.api.reports import JoinDoor
 from controlplane.api.rest import RestDoor
 from controlplane.clock import Clock, SystemClock
 from controlplane.domain.topology import World
@@ -39,14 +42,28 @@ class ControlPlane:
     reconciler: Reconciler
     pusher: Pusher
 
+    def url_of(self, agent: str) -> str | None:
+        """Where the agent takes orders; None while it is unknown or silent."""
+        with self.store.reading() as unit:
+            hello = unit.agents.get(agent)
+            return hello.url if hello is not None and unit.agents.is_heard(agent) else None
+
     def close(self) -> None:
         """Stop working and close the database; agents and engines go on."""
         self.reconciler.close()
         self.store.close()
 
 
+def join_token(settings: Settings) -> str | None:
+    """The token that agents of other processes join with, None when they may not. Raises JoinTokenError."""
+    return read_join_token(settings.join_token_file) if settings.join_token_file is not None else None
+
+
 def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> ControlPlane:
-    """A control plane over the database that the settings name, giving its orders through ``fleet``."""
+    """A control plane over the database that the settings name, giving its orders through ``fleet``.
+
+    Raises JoinTokenError.
+    """
     keepers.load()
     clock = clock or SystemClock()
     policy = settings.policy()
@@ -61,6 +78,12 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     rest = RestDoor(operations, callers, holding, store, hold=settings.describe_hold, longest_wait=settings.longest_wait,
                     largest_body=settings.largest_body)  # fmt: skip
 
+    def welcome(hello: AgentHello) -> None:
+        pusher.forget(hello.agent)
+        registry.welcome(hello)
+
+    join = JoinDoor(join_token(settings), welcome, registry.take, settings.largest_body)
+
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         holding.attach(asyncio.get_running_loop())
@@ -69,6 +92,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     routes = [
         Route("/", query.answer, methods=["GET", "POST"]),
         Route("/healthz", _health, methods=["GET"]),
+        *join.routes(),
         Mount("/", app=rest),
     ]
     return ControlPlane(Starlette(routes=routes, lifespan=lifespan), store, registry, reconciler, pusher)

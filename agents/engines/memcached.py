@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from agents.runtimes.runtime import Launch
 from api_schemas.agent.node import NodeSpec, Role
 
 _MEBIBYTE = 1024 * 1024
+_OTHER_FILES = 64
 
 # A parameter of the service as the program's flag. Those that are switches are given when their value is 1.
 _FLAGS = {
@@ -69,13 +71,19 @@ def _arguments(spec: NodeSpec) -> Iterator[str]:
         yield from ("-I", str(size))
     for name, flag in _FLAGS.items():
         if value := parameters.get(name):
-            yield from (flag, value)
+            yield from (flag, _possible(value) if flag == "-c" else value)
     for name, flag in _SWITCHES.items():
         if parameters.get(name) == "1":
             yield flag
     for name, option in _OPTIONS.items():
         if (value := parameters.get(name)) not in (None, "0"):
             yield from ("-o", f"{option}={value}")
+
+
+def _possible(connections: str) -> str:
+    """As many connections as asked, or as this host lets a process open: with more the server refuses to start."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections if files == resource.RLIM_INFINITY else str(min(int(connections), files - _OTHER_FILES))
 
 
 def version_at(address: str, port: int, within: float = 0.5) -> str | None:

@@ -51,6 +51,7 @@ class NodeSpec(Shape):
     ``key`` is unique over time (a node made anew under an old name has another) and safe as a file name.
     ``boot`` counts the starts that were asked for: an agent starts the engine, emptied, when its own count is lower,
     and never starts a dead one by itself. ``epoch`` rises with every election in the node group; a lower one is refused.
+    ``roll`` is raised to have every node tell its state anew: a report that repeats it was made after the call.
     ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
     in bytes; ``parameters`` are the parameter group's values under the service's names.
     """
@@ -64,6 +65,7 @@ class NodeSpec(Shape):
     boot: int = 1
     role: Role
     epoch: int
+    roll: int = 0
     follows: Peer | None = None
     replicas: list[Peer] = Field(default_factory=list)
     holds: list[str] = Field(default_factory=list)
@@ -90,6 +92,7 @@ class NodeReport(Shape):
     run_id: str | None = None
     role: Role | None = None
     epoch: int = 0
+    roll: int = 0
     follows: str | None = None
     link_up: bool = False
     offset: int = 0

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
-                  help="A managed cache on your own machines: ElastiCache's control plane with real engines behind it.")  # fmt: skip
+from cachewright.cli import create, events, fleet, modify, operations
+from cachewright.cli.command import Output
+from cachewright.cli.delete import delete
+from cachewright.cli.describe import describe
+from cachewright.cli.reboot import reboot
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+
+_LOCAL = ("serve", "reap", "version")
+_CACHES, _GROUND, _SERVER = "Caches", "What they run on", "The server"
 
 
 def main() -> None:
@@ -18,7 +25,22 @@ def main() -> None:
     app()
 
 
-@app.command()
+@app.callback()
+def common(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Option(help="As of every command that talks to a server.", hidden=True)] = None,
+    region: Annotated[str | None, typer.Option(help="As of every command that talks to a server.", hidden=True)] = None,
+    account_id: Annotated[str | None, typer.Option(help="As of every command that talks to a server.", hidden=True)] = None,
+    output: Annotated[Output | None, typer.Option(help="As of every command that talks to a server.", hidden=True)] = None,
+) -> None:
+    """A managed cache on your own machines: ElastiCache's control plane with real engines behind it."""
+    given = {"url": url, "region": region, "account_id": account_id, "output": output}
+    context.obj = {name: value for name, value in given.items() if value is not None}
+    if context.obj and context.invoked_subcommand in _LOCAL:
+        raise typer.BadParameter(f"give the options of {context.invoked_subcommand} after its name.")
+
+
+@app.command(rich_help_panel=_SERVER)
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on (loopback only).")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8379,
@@ -31,6 +53,8 @@ def serve(
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
 ) -> None:
     """Serve the control plane, with an agent for each zone, until SIGINT or SIGTERM. Engines then save and stop."""
+    import logging
+
     from pydantic import ValidationError
 
     from cachewright.serve import CannotServeError, Wanted, default_data_dir
@@ -38,7 +62,8 @@ def serve(
     from controlplane.settings import Settings
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    given = {"host": host, "port": port, "region": region, "account_id": account_id, "data_dir": data_dir or default_data_dir()}
+    given: dict[str, Any] = {"host": host, "port": port, "region": region, "account_id": account_id}
+    given["data_dir"] = data_dir or default_data_dir()
     try:
         run(Wanted(Settings(**given), zones, runtime, ephemeral), lambda line: print(line, flush=True))
     except ValidationError as wrong:
@@ -47,7 +72,15 @@ def serve(
         _fail(str(why))
 
 
-@app.command()
+app.add_typer(create.app, name="create", rich_help_panel=_CACHES)
+app.add_typer(modify.app, name="modify", rich_help_panel=_CACHES)
+for command in (create.add_replica, describe, delete, reboot, events.events):
+    app.command(rich_help_panel=_CACHES)(command)
+for command in (fleet.nodes, fleet.zones, fleet.agents, fleet.engines, operations.operations):
+    app.command(rich_help_panel=_GROUND)(command)
+
+
+@app.command(rich_help_panel=_SERVER)
 def reap() -> None:
     """End the engines and remove the data of ephemeral servers that were killed."""
     from cachewright.data_folder import reap as run
@@ -57,6 +90,14 @@ def reap() -> None:
         print(f"removed {path}")
     if not reaped:
         print("nothing to reap")
+
+
+@app.command(rich_help_panel=_SERVER)
+def version() -> None:
+    """Show the version of Cachewright."""
+    from cachewright import __version__
+
+    print(f"cachewright {__version__}")
 
 
 def _fail(why: str) -> None:

@@ -26,7 +26,7 @@ from controlplane.api.body import read_body
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.problems import fault_of
-from controlplane.api.wire import Wire
+from controlplane.api.wire import Wire, shortened
 from controlplane.domain.topology import World
 from controlplane.operations.performs import Operations, kept_promises
 
@@ -63,12 +63,13 @@ class QueryDoor:
 
     async def _pairs(self, request: Request) -> list[tuple[str, str]]:
         if request.method == "GET":
-            text = request.url.query
+            text: str | bytes = request.url.query
         else:
             body = await read_body(request, self._largest_body)
-            text = body.decode("utf-8", errors="strict") if body else request.url.query
+            text = body or request.url.query
         try:
-            return parse_qsl(text, keep_blank_values=True, max_num_fields=10_000, errors="strict")
+            readable = text if isinstance(text, str) else text.decode("utf-8", errors="strict")
+            return parse_qsl(readable, keep_blank_values=True, max_num_fields=10_000, errors="strict")
         except ValueError as unreadable:
             raise MalformedQueryString(f"The request is not a readable form ({_FORM}): {unreadable}.") from unreadable
 
@@ -77,7 +78,7 @@ class QueryDoor:
         if not name:
             raise MissingAction()
         if name not in self._wire.operations:
-            raise InvalidAction(name)
+            raise InvalidAction(shortened(name))
         promise = self._promises.get(name)
         if promise is None:
             raise OperationNotBuilt(name)

@@ -29,7 +29,6 @@ from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.problems import fault_of_request
 from controlplane.api.stream import EventStream
-
 from controlplane.domain.topology import World
 from controlplane.operations.performs import Operations, kept_promises
 from controlplane.store.store import Store
@@ -85,7 +84,7 @@ class RestDoor:
             version="1",
             description="A managed cache on your own machines. The same operations as the AWS Query door, as JSON.",
             redoc_url=None,
-            responses={status: {"model": ProblemAnswer} for status in (400, 404)},
+            responses={status: {"model": ProblemAnswer} for status in (400, 404, "4XX")},
             generate_unique_id_function=lambda route: route.name,
         )
         for promise in kept_promises().values():
@@ -256,9 +255,11 @@ def _fault(problem: Exception, request_id: str) -> Fault:
     if isinstance(problem, RequestValidationError):
         return fault_of_request(problem.errors())
     if isinstance(problem, HTTPException):
+        if isinstance(problem.__cause__, Fault):  # such as a body that turned out too large while it was read
+            return problem.__cause__
         if problem.status_code == 405:
             return MethodNotAllowed("This path does not take that method; /docs lists what it takes.")
         if problem.status_code == 404:
-            return ResourceNotFound("There is nothing at this path; /docs lists what there is.")
+            return ResourceNotFound(message="There is nothing at this path; /docs lists what there is.")
         return InvalidParameterValue(str(problem.detail))
     return InternalFailure(f"The request failed inside Cachewright; its log has request {request_id}.")

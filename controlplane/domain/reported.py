@@ -17,6 +17,7 @@ class SeenNode:
     boot: int
     role: str | None = None
     epoch: int = 0
+    roll: int = 0
     follows: str | None = None
     link_up: bool = False
     offset: int = 0
@@ -69,6 +70,11 @@ def is_up(node: Node, seen: SeenNode | None) -> bool:
 def is_down(node: Node, seen: SeenNode | None) -> bool:
     """Whether the boot that is desired has ended, or could not be started."""
     return seen is not None and seen.phase in (DEAD, FAILED) and seen.boot >= node.boot
+
+
+def is_given_up(node: Node, seen: SeenNode | None, most_boots: int) -> bool:
+    """Whether a node that has never joined failed to start so often that it is not tried again."""
+    return node.joined_at is None and node.boot >= most_boots and is_down(node, seen)
 
 
 def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controlplane.domain.reported import FAILED, Reported, is_up
+from controlplane.domain.reported import Reported, is_given_up
 from controlplane.domain.topology import Node, Restart, Topology
 
 AVAILABLE, CREATING, MODIFYING, DELETING = "available", "creating", "modifying", "deleting"
@@ -48,8 +48,4 @@ def node_status(topology: Topology, node: Node, reported: Reported) -> str:
 
 
 def _has_given_up(topology: Topology, reported: Reported, most_boots: int) -> bool:
-    for node in topology.nodes:
-        seen = reported.of(node)
-        if node.boot >= most_boots and seen is not None and seen.phase == FAILED and not is_up(node, seen):
-            return True
-    return False
+    return any(is_given_up(node, reported.of(node), most_boots) for node in topology.nodes)

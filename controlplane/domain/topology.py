@@ -73,7 +73,8 @@ class NodeGroup:
 
     ``epoch`` rises with every election. ``holder`` is the node which the primary endpoint was published to, if any.
     ``home`` is set while a replica stands in for a primary that is rebuilt in place (automatic failover is off): the node
-    that becomes primary again.
+    that becomes primary again. ``roll`` is raised once for each loss of a primary (``roll_for``, at ``roll_at``), so that all
+    others tell how far they came after it.
     """
 
     id: str
@@ -82,6 +83,9 @@ class NodeGroup:
     epoch: int = 1
     holder: str | None = None
     home: str | None = None
+    roll: int = 0
+    roll_for: str | None = None
+    roll_at: datetime | None = None
 
     def node(self, node_id: str) -> Node | None:
         """The node of that id, if it is one of ours."""
@@ -218,4 +222,5 @@ class Topology:
     def with_deletion(self, retained: str | None = None) -> Self:
         """All nodes are on their way out, but the one that is retained."""
         leaving = [node.id for node in self.nodes if node.id != retained]
-        return replace(self.with_departure_of(leaving), deleting=True, retained=retained)
+        groups = tuple(replace(group, home=None) for group in self.with_departure_of(leaving).node_groups)
+        return replace(self, node_groups=groups, deleting=True, retained=retained)

@@ -123,7 +123,7 @@ def reboot_cache_cluster(ctx: Context, asked: RebootCacheCluster) -> CacheCluste
         raise InvalidCacheClusterState(f"Cache cluster {shown.cache_cluster_id} must be available to be rebooted; {why}.")
     chosen = _nodes_named(topology, member, asked.cache_node_ids_to_reboot)
     rebooting = ctx.unit.topologies.save(topology.with_reboot_of([node.id for node in chosen]))
-    for named in asked.cache_node_ids_to_reboot:
+    for named in dict.fromkeys(asked.cache_node_ids_to_reboot):
         ctx.say(Kind.CACHE_CLUSTER.value, shown.cache_cluster_id, f"Cache node {named} shutdown")
     again = rebooting.node(member.id) if member else None
     return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, rebooting, again, with_nodes=False))
@@ -171,13 +171,22 @@ def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[To
     if len(part.nodes) >= layout.MOST_NODES_IN_A_GROUP:
         raise NodeQuotaForClusterExceeded(layout.MOST_NODES_IN_A_GROUP)
     layout.must_have_room(ctx, 1)
-    asked_zone = [asked.preferred_availability_zone] if asked.preferred_availability_zone else list(asked.preferred_availability_zones)
-    replica = Node(name, layout.spread(ctx, 1, asked_zone, start=len(part.nodes))[0])
+    zone = _replica_zone(ctx, part, asked)
+    layout.must_be_servable(ctx, engine_version(group.engine, group.engine_version), [zone])
+    replica = Node(name, zone)
     grown = group.with_group(replace(part, nodes=(*part.nodes, replica)))
     return ctx.unit.topologies.save(grown), replica
 
 
+def _replica_zone(ctx: Context, part: NodeGroup, asked: CreateCacheCluster) -> str:
+    _must_say_zones_once(asked)
+    if zones := [asked.preferred_availability_zone] if asked.preferred_availability_zone else asked.preferred_availability_zones:
+        return layout.spread(ctx, 1, zones)[0]
+    return layout.emptiest_zones(ctx, [node.zone for node in part.staying], 1)[0]
+
+
 def _must_come_from_the_group(group: Topology, asked: CreateCacheCluster) -> None:
+    settings = group.settings
     given = {
         "Engine": (asked.engine and asked.engine.lower(), group.engine),
         "EngineVersion": (asked.engine_version, group.engine_version),
@@ -186,9 +195,16 @@ def _must_come_from_the_group(group: Topology, asked: CreateCacheCluster) -> Non
         "CacheSubnetGroupName": (asked.cache_subnet_group_name, group.subnet_group),
         "Port": (asked.port, group.port),
         "NumCacheNodes": (asked.num_cache_nodes, 1),
+        "AZMode": (asked.az_mode, "single-az"),
+        "AutoMinorVersionUpgrade": (asked.auto_minor_version_upgrade, settings.auto_minor_version_upgrade),
+        "PreferredMaintenanceWindow": (asked.preferred_maintenance_window, settings.maintenance_window),
+        "SnapshotWindow": (asked.snapshot_window, settings.snapshot_window),
+        "SnapshotRetentionLimit": (asked.snapshot_retention_limit, settings.snapshot_retention_limit),
+        "SecurityGroupIds": (asked.security_group_ids or None, list(settings.security_group_ids)),
+        "NotificationTopicArn": (asked.notification_topic_arn, settings.notification_topic),
     }
     for name, (value, of_group) in given.items():
-        if value and value != of_group:
+        if value is not None and value != "" and value != of_group:
             raise InvalidParameterCombination(
                 f"{name} of a replica comes from its replication group {group.name} ({of_group}); leave it out."
             )
@@ -218,8 +234,7 @@ def _zones(ctx: Context, asked: CreateCacheCluster, number: int) -> list[str]:
         raise InvalidParameterValue(f"Invalid value {asked.az_mode[:40]!r} for AZMode: it is single-az or cross-az.")
     if cross and number < 2:
         raise InvalidParameterCombination("AZMode cross-az needs Memcached with at least 2 nodes.")
-    if asked.preferred_availability_zone and asked.preferred_availability_zones:
-        raise InvalidParameterCombination("Give PreferredAvailabilityZone or PreferredAvailabilityZones, not both.")
+    _must_say_zones_once(asked)
     if asked.preferred_availability_zones:
         zones = layout.spread(ctx, number, asked.preferred_availability_zones)
         if not cross and len(set(zones)) > 1:
@@ -229,6 +244,11 @@ def _zones(ctx: Context, asked: CreateCacheCluster, number: int) -> list[str]:
         return layout.spread(ctx, number, [])
     one = asked.preferred_availability_zone or layout.spread(ctx, 1, [], start=ctx.clock.pick(3))[0]
     return layout.spread(ctx, number, [one] * number)
+
+
+def _must_say_zones_once(asked: CreateCacheCluster) -> None:
+    if asked.preferred_availability_zone and asked.preferred_availability_zones:
+        raise InvalidParameterCombination("Give PreferredAvailabilityZone or PreferredAvailabilityZones, not both.")
 
 
 def _must_fit_memcached(asked: CreateCacheCluster, memcached: bool) -> None:

@@ -12,7 +12,7 @@ from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.naming import arn
 from controlplane.domain.reported import Reported
 from controlplane.domain.status import member_status, node_status, topology_status
-from controlplane.domain.topology import Kind, Node, Topology
+from controlplane.domain.topology import Kind, Node, Settings, Topology
 from controlplane.domain.topology import NodeGroup as DesiredGroup
 from controlplane.operations.context import Context
 
@@ -32,7 +32,7 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         member_clusters=[node.id for node in group.nodes],
         node_groups=None if status in _UNSHOWN else [_node_group(group, part, reported, status) for part in group.node_groups],
         snapshotting_cluster_id=_snapshotting(group),
-        automatic_failover="enabled" if settings.automatic_failover else "disabled",
+        automatic_failover=_failover(settings, status),
         multi_az="enabled" if settings.multi_az else "disabled",
         snapshot_retention_limit=settings.snapshot_retention_limit,
         snapshot_window=settings.snapshot_window,
@@ -50,6 +50,12 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         cluster_mode="disabled",
         engine=group.engine,
     )
+
+
+def _failover(settings: Settings, status: str) -> str:
+    if not settings.automatic_failover:
+        return "disabled"
+    return "enabling" if status == s.CREATING else "enabled"
 
 
 def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with_nodes: bool) -> CacheCluster:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from api_schemas.agent.agent import AgentHello, AgentReport
 from api_schemas.agent.node import NodeReport
 from api_schemas.agent.route import RouteReport
+from api_schemas.faults import InvalidParameterValue
 from controlplane.clock import Clock
 from controlplane.domain.reported import SeenNode, SeenRoute
+from controlplane.domain.topology import Topology
 from controlplane.store.store import Store, Unit
 
 
@@ -18,46 +20,70 @@ class Registry:
         self._clock = clock
 
     def welcome(self, hello: AgentHello) -> None:
-        """Write down who the agent is. Everything that could use it, or already does, is looked at again."""
+        """Write down who the agent is. Everything that could use it, or already does, is looked at again.
+
+        Raises InvalidParameterValue when an agent of another process takes the name of one that lives in ours.
+        """
         with self._store.transaction() as unit:
-            if unit.agents.get(hello.agent) != hello:
+            known = unit.agents.get(hello.agent)
+            if known is not None and known.url is None and hello.url is not None:
+                raise InvalidParameterValue(f"{hello.agent} is an agent inside the control plane. Give yours another --name.")
+            if known != hello:
                 unit.agents.put(hello)
-            unit.woken.update(topology.uid for topology in unit.topologies.all() if _concerns(unit, topology.uid, hello.agent))
+            self._store.heartbeats.hear(hello.agent)
+            _wake_concerned(unit, hello.agent)
 
     def take(self, report: AgentReport) -> bool:
         """Write down what changed. Answers False to an agent that has not introduced itself."""
-        if self._store.agents.get(report.agent) is None:
+        agent = report.agent
+        if self._store.agents.get(agent) is None:
             return False
-        if not (report.nodes or report.routes or report.gone_routes):
+        was_silent = self._store.heartbeats.hear(agent)
+        if not (was_silent or report.nodes or report.routes or report.gone_routes):
             return True
         now = self._clock.now()
         with self._store.transaction() as unit:
+            if was_silent:
+                _wake_concerned(unit, agent)
             for node in report.nodes:
-                if _is_known(unit, node.key) and unit.reports.put_node(node.key, _seen_node(node), now):
+                if _runs(unit, agent, node.key) and unit.reports.put_node(node.key, _seen_node(node), now):
                     unit.woken.add(_uid(node.key))
             for route in report.routes:
-                if _is_known(unit, route.key) and unit.reports.put_route(route.key, _seen_route(route), now):
+                if _routes(unit, agent, route.key) and unit.reports.put_route(route.key, _seen_route(route), now):
                     unit.woken.add(_uid(route.key))
             for key in report.gone_routes:
                 gone = SeenRoute(listening=False, gone=True)
-                if _is_known(unit, key) and unit.reports.put_route(key, gone, now):
+                if _routes(unit, agent, key) and unit.reports.put_route(key, gone, now):
                     unit.woken.add(_uid(key))
         return True
 
 
-def _concerns(unit: Unit, uid: str, agent: str) -> bool:
-    topology = unit.topologies.get(uid)
-    return topology is not None and any(node.placement is None or node.placement.agent == agent for node in topology.nodes)
+def _wake_concerned(unit: Unit, agent: str) -> None:
+    """Have everything that could use the agent, or already does, looked at again."""
+    unit.woken.update(topology.uid for topology in unit.topologies.all() if _concerns(topology, agent))
+
+
+def _concerns(topology: Topology, agent: str) -> bool:
+    agents = {node.placement.agent if node.placement is not None else agent for node in topology.nodes}
+    return agent in agents or topology.reader_agent == agent
 
 
 def _uid(key: str) -> str:
     return key.partition(".")[0]
 
 
-def _is_known(unit: Unit, key: str) -> bool:
-    """Whether the key belongs to something that still exists; a late word about anything else is dropped."""
+def _runs(unit: Unit, agent: str, key: str) -> bool:
+    """Whether the node still exists and is that agent's; a late word about anything else is dropped."""
+    uid, _, node_id = key.partition(".")
+    topology = unit.topologies.get(uid)
+    node = topology.node(node_id) if topology is not None else None
+    return node is not None and node.placement is not None and node.placement.agent == agent
+
+
+def _routes(unit: Unit, agent: str, key: str) -> bool:
+    """Whether the reader route still exists and is that agent's."""
     topology = unit.topologies.get(_uid(key))
-    return topology is not None and (key == topology.route_key or any(topology.key(node.id) == key for node in topology.nodes))
+    return topology is not None and key == topology.route_key and topology.reader_agent == agent
 
 
 def _seen_node(report: NodeReport) -> SeenNode:
@@ -66,6 +92,7 @@ def _seen_node(report: NodeReport) -> SeenNode:
         boot=report.boot,
         role=report.role.value if report.role else None,
         epoch=report.epoch,
+        roll=report.roll,
         follows=report.follows,
         link_up=report.link_up,
         offset=report.offset,

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from api_schemas.faults import InsufficientCacheClusterCapacity, InvalidParameterCombination, InvalidParameterValue
+from api_schemas.faults import (
+    InsufficientCacheClusterCapacity,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+    NodeQuotaForCustomerExceeded,
+)
 from api_schemas.replication_group import CreateReplicationGroup
 from controlplane.domain.binaries import best_binary, why_none_fits
 from controlplane.domain.engine_versions import EngineVersion
@@ -36,10 +41,23 @@ def spread(ctx: Context, number: int, asked: Sequence[str], start: int = 0) -> l
         raise InvalidParameterValue(f"{len(asked)} availability zones were given for {number} nodes; give one for each node, or none.")
     if asked:
         return [checked_zone(ctx, zone) for zone in asked]
+    zones = _zones_with_agents(ctx)
+    return [zones[(start + number) % len(zones)] for number in range(number)]
+
+
+def emptiest_zones(ctx: Context, taken: Sequence[str], more: int) -> list[str]:
+    """A zone for each of ``more`` nodes beside those whose zones are taken: always one that has fewest of them so far."""
+    zones = list(taken)
+    for _ in range(more):
+        zones.append(min(_zones_with_agents(ctx), key=zones.count))
+    return zones[len(taken) :]
+
+
+def _zones_with_agents(ctx: Context) -> list[str]:
     zones = zones_here(ctx)
     if not zones:
         raise InsufficientCacheClusterCapacity("No agent has joined, so no availability zone has room for a node. Start an agent.")
-    return [zones[(start + number) % len(zones)] for number in range(number)]
+    return zones
 
 
 def must_be_servable(ctx: Context, version: EngineVersion, zones: Sequence[str]) -> None:
@@ -53,8 +71,6 @@ def must_be_servable(ctx: Context, version: EngineVersion, zones: Sequence[str])
 
 def must_have_room(ctx: Context, more: int) -> None:
     """Raises NodeQuotaForCustomerExceeded beyond the service's number of nodes in a region."""
-    from api_schemas.faults import NodeQuotaForCustomerExceeded
-
     there = sum(len(list(topology.nodes)) for topology in ctx.unit.topologies.of(ctx.world))
     if there + more > NODES_PER_REGION:
         raise NodeQuotaForCustomerExceeded(NODES_PER_REGION)
@@ -68,7 +84,7 @@ def checked_port(asked: int | None, default: int) -> int:
     return port
 
 
-def nodes_asked(asked: CreateReplicationGroup) -> tuple[int, list[str]]:
+def nodes_asked(ctx: Context, asked: CreateReplicationGroup) -> tuple[int, list[str]]:
     """How many nodes the one node group shall have, and the zones given for them, the primary's first.
 
     Raises InvalidParameterCombination or InvalidParameterValue when the request contradicts itself.
@@ -81,16 +97,18 @@ def nodes_asked(asked: CreateReplicationGroup) -> tuple[int, list[str]]:
     if asked.num_node_groups is not None and asked.num_node_groups < 1:
         raise InvalidParameterValue(f"Invalid value {asked.num_node_groups} for NumNodeGroups. Must be at least 1")
     if configurations:
-        return _from_configuration(asked)
+        return _from_configuration(ctx, asked)
     return _from_numbers(asked), list(asked.preferred_cache_cluster_azs)
 
 
-def _from_configuration(asked: CreateReplicationGroup) -> tuple[int, list[str]]:
+def _from_configuration(ctx: Context, asked: CreateReplicationGroup) -> tuple[int, list[str]]:
     part = asked.node_group_configuration[0]
     if part.slots:
         raise InvalidParameterValue("Slots belong to cluster mode, which is not built yet. Leave them out.")
     if part.node_group_id not in (None, "0001", "1"):
         raise InvalidParameterValue("With cluster mode disabled the only node group is 0001.")
+    if part.primary_outpost_arn or part.replica_outpost_arns:
+        raise InvalidParameterValue("PrimaryOutpostArn and ReplicaOutpostArns cannot be given: there are no outposts here.")
     if asked.preferred_cache_cluster_azs:
         raise InvalidParameterCombination("PreferredCacheClusterAZs cannot be given together with NodeGroupConfiguration.")
     zones = ([part.primary_availability_zone] if part.primary_availability_zone else []) + part.replica_availability_zones
@@ -99,9 +117,10 @@ def _from_configuration(asked: CreateReplicationGroup) -> tuple[int, list[str]]:
         replicas = len(part.replica_availability_zones)
     if part.replica_availability_zones and not part.primary_availability_zone:
         raise InvalidParameterCombination("ReplicaAvailabilityZones need a PrimaryAvailabilityZone beside them.")
-    if zones and len(zones) == 1 and replicas > 0:
-        zones = []
-    return 1 + _replicas(replicas), zones
+    number = 1 + _replicas(replicas)
+    if len(zones) == 1:  # only the primary's was said
+        zones += emptiest_zones(ctx, zones, number - 1)
+    return number, zones
 
 
 def _from_numbers(asked: CreateReplicationGroup) -> int:

@@ -49,7 +49,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     if ctx.unit.topologies.named(ctx.world, Kind.REPLICATION_GROUP, name):
         raise ReplicationGroupAlreadyExists(name)
     version = _version(asked)
-    number, zones_asked = layout.nodes_asked(asked)
+    number, zones_asked = layout.nodes_asked(ctx, asked)
     zones = layout.spread(ctx, number, zones_asked)
     size = node_type(asked.cache_node_type or DEFAULT_NODE_TYPE)
     must_support(size, version)
@@ -124,6 +124,8 @@ def delete_replication_group(ctx: Context, asked: DeleteReplicationGroup) -> Rep
         raise InvalidParameterCombination(
             "RetainPrimaryCluster is not possible for a Valkey replication group: a stand-alone Valkey cache cluster does not exist."
         )
+    if retained and status != s.AVAILABLE:
+        raise InvalidReplicationGroupState(f"Replication group {group.name} has no working primary to retain: it is {status}.")
     deleting = ctx.unit.topologies.save(group.with_deletion(retained))
     return ReplicationGroupResult(replication_group=describe.replication_group(ctx, deleting))
 
@@ -192,5 +194,3 @@ def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup
             raise InvalidParameterValue(f"{what.capitalize()} from {present} to {value[:60]} is not built yet. Nothing was changed.")
     if asked.node_group_id:
         raise InvalidParameterValue("NodeGroupId is deprecated and cannot be given.")
-
-

@@ -36,6 +36,15 @@ class BootNode:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRoll:
+    """Have every node of a node group tell its state anew, after the loss (a node and its boot) that is named."""
+
+    group: str
+    loss: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class ElectPrimary:
     """Make another node the primary of its node group at a higher epoch; the endpoint is closed until it reports the role.
 
@@ -131,6 +140,7 @@ Decision = (
     PlaceNode
     | GiveEndpoints
     | BootNode
+    | CallRoll
     | ElectPrimary
     | PublishPrimary
     | SpreadReaders

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from controlplane.domain.binaries import best_binary
-from controlplane.domain.reported import GONE, does_duty, is_down, is_up
+from controlplane.domain.reported import GONE, does_duty, is_down, is_given_up, is_up
 from controlplane.domain.topology import Node, NodeGroup, Restart
 from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, PlaceNode, RemoveNode, WelcomeNode
-from controlplane.planner.primaries import ranked
+from controlplane.planner.primaries import may_start_empty, ranked
 from controlplane.planner.situation import Situation
 
 
@@ -49,14 +49,16 @@ def start_dead_nodes(now: Situation) -> Iterator[Decision]:
 
 def _start_again(now: Situation, group: NodeGroup, node: Node) -> Iterator[Decision]:
     due = now.seen_at.get(node.id, now.now) + _pause(now, node)
-    if node.joined_at is None and node.boot >= now.policy.most_boots and now.topology.announced_at is None:
+    if now.topology.announced_at is None and is_given_up(node, now.reported.of(node), now.policy.most_boots):
         return
     if due > now.now:
         yield LookAgain(due, because=f"{node.id} could not be started; trying again")
     elif node.id != group.primary:
         yield BootNode(node.id, node.boot + 1, because=_cause(now, node))
-    elif not ranked(now, group):
+    elif may_start_empty(now, group, node):
         yield BootNode(node.id, node.boot + 1, because=f"{_cause(now, node)}; no living replica has its data")
+    elif group.roll_at is not None and not ranked(now, group):
+        yield LookAgain(group.roll_at + now.policy.last_resort, because=f"a replica may have the data of {node.id}")
 
 
 def _pause(now: Situation, node: Node) -> timedelta:

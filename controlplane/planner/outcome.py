@@ -31,6 +31,9 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             node = _node(topology, decision.node)
             restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
             return topology.with_node(replace(node, boot=decision.boot, restart=restart))
+        case d.CallRoll():
+            group = next(group for group in topology.node_groups if group.id == decision.group)
+            return topology.with_group(replace(group, roll=group.roll + 1, roll_for=decision.loss, roll_at=now))
         case d.ElectPrimary():
             group = topology.group_of(decision.node)
             return topology.with_group(replace(group, primary=decision.node, epoch=decision.epoch, holder=None, home=decision.home))

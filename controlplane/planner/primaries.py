@@ -3,54 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from controlplane.domain.reported import does_duty, is_down, is_up
 from controlplane.domain.topology import Node, NodeGroup
-from controlplane.planner.decisions import Decision, ElectPrimary, LookAgain
+from controlplane.planner.decisions import CallRoll, Decision, ElectPrimary, LookAgain
 from controlplane.planner.situation import Situation
 
 
+def call_roll(now: Situation) -> Iterator[Decision]:
+    """Every node of a group that lost its primary is asked anew how far it came: what was known before the loss is stale."""
+    for group in now.topology.node_groups:
+        lost = lost_primary(now, group)
+        if lost is not None and group.replicas and group.roll_for != _loss(lost):
+            yield CallRoll(group.id, _loss(lost), because=f"{lost.id} is lost")
+
+
 def elect_primaries(now: Situation) -> Iterator[Decision]:
-    """Give every node group that lost its primary the best of its replicas, once all that live have told how far they came.
+    """Give every node group that lost its primary the best of its replicas, once all that live have answered the roll.
 
     With automatic failover off the replica only stands in, unpublished, until the lost node is rebuilt in its place.
     """
     for group in now.topology.node_groups:
-        lost = group.primary_node
-        if lost is None or lost.leaving or not is_down(lost, now.reported.of(lost)):
+        lost = lost_primary(now, group)
+        if lost is None or group.roll_for != _loss(lost):
             continue
         candidates = ranked(now, group)
         if not candidates:
             continue
-        if waiting := _still_to_report(now, group, lost):
-            yield LookAgain(now.seen_at[lost.id] + now.policy.settle, because=f"{waiting} has not reported since the loss")
-            continue
+        if silent := absent(now, group):
+            if (until := _deadline(now, group, now.policy.settle)) > now.now:
+                yield LookAgain(until, because=f"{silent[0].id} has not answered the roll")
+                continue
         best = candidates[0]
-        home = None if now.topology.settings.automatic_failover else group.home or lost.id
         why = f"{lost.id} is lost; most bytes replicated ({now.reported.nodes[best.id].offset})"
-        yield ElectPrimary(group.id, best.id, group.epoch + 1, home, because=why)
+        yield ElectPrimary(group.id, best.id, group.epoch + 1, _home_after(now, group, lost, best), because=why)
 
 
 def hand_back(now: Situation) -> Iterator[Decision]:
     """A primary that was rebuilt in place becomes primary again once it has all data of the replica that stood in."""
     for group in now.topology.node_groups:
         home = group.node(group.home) if group.home else None
-        if home is not None and home.id != group.primary and does_duty(now.topology, group, home, now.reported):
+        if home is None or home.leaving or home.id == group.primary:
+            continue
+        if does_duty(now.topology, group, home, now.reported):
             yield ElectPrimary(group.id, home.id, group.epoch + 1, None, because=f"{home.id} is rebuilt in its place")
 
 
+def lost_primary(now: Situation, group: NodeGroup) -> Node | None:
+    """The group's primary if it is known to be dead; None while it lives, or leaves."""
+    primary = group.primary_node
+    if primary is None or primary.leaving or not is_down(primary, now.reported.of(primary)):
+        return None
+    return primary
+
+
+def may_start_empty(now: Situation, group: NodeGroup, lost: Node) -> bool:
+    """Whether no replica can have the data of a lost primary: each is dead, or has answered the roll and has none.
+
+    One that does not answer is waited for a long time: starting the primary empty would wipe it.
+    """
+    if not group.replicas:
+        return True
+    if group.roll_for != _loss(lost) or ranked(now, group):
+        return False
+    return not absent(now, group) or _deadline(now, group, now.policy.last_resort) <= now.now
+
+
 def ranked(now: Situation, group: NodeGroup) -> list[Node]:
-    """Best first: proven replicas, then the most bytes replicated, then the lowest id so that every planner agrees.
+    """Best first: who answered the roll, then proven replicas, then the most bytes replicated, then the lowest id.
 
     A replica that has replicated nothing has nothing to offer and is left out.
     """
     seen_primary = now.reported.nodes.get(group.primary or "")
     proven = seen_primary.proven if seen_primary else frozenset()
 
-    def order(node: Node) -> tuple[bool, int, str]:
-        return (now.topology.key(node.id) not in proven, -now.reported.nodes[node.id].offset, node.id)
+    def order(node: Node) -> tuple[bool, bool, int, str]:
+        seen = now.reported.nodes[node.id]
+        return (seen.roll < group.roll, now.topology.key(node.id) not in proven, -seen.offset, node.id)
 
     return sorted((node for node in group.replicas if _has_data(now, group, node)), key=order)
+
+
+def absent(now: Situation, group: NodeGroup) -> list[Node]:
+    """The replicas that may have data and have not answered the roll. Those that are dead, or shall boot empty, have none."""
+    return [node for node in group.replicas if _may_hold_data_unsaid(now, group, node)]
+
+
+def _may_hold_data_unsaid(now: Situation, group: NodeGroup, node: Node) -> bool:
+    seen = now.reported.of(node)
+    if seen is None:
+        return node.placement is not None
+    return seen.boot >= node.boot and not is_down(node, seen) and seen.roll < group.roll
 
 
 def _has_data(now: Situation, group: NodeGroup, node: Node) -> bool:
@@ -58,13 +102,15 @@ def _has_data(now: Situation, group: NodeGroup, node: Node) -> bool:
     return seen is not None and is_up(node, seen) and seen.offset > 0 and seen.role == "replica" and seen.epoch == group.epoch
 
 
-def _still_to_report(now: Situation, group: NodeGroup, lost: Node) -> str | None:
-    """The id of a living replica whose newest report is older than the loss, while there is still time to wait for it."""
-    since = now.seen_at.get(lost.id)
-    if since is None or now.now >= since + now.policy.settle:
-        return None
-    for node in group.replicas:
-        seen = now.reported.of(node)
-        if is_up(node, seen) and seen is not None and seen.link_up:
-            return node.id
-    return None
+def _home_after(now: Situation, group: NodeGroup, lost: Node, best: Node) -> str | None:
+    """Whom the elected replica stands in for: nobody when failover is automatic, or when it is itself the one that was to return."""
+    home = group.home or lost.id
+    return None if now.topology.settings.automatic_failover or home == best.id else home
+
+
+def _loss(lost: Node) -> str:
+    return f"{lost.id}/{lost.boot}"
+
+
+def _deadline(now: Situation, group: NodeGroup, patience: timedelta) -> datetime:
+    return (group.roll_at or now.now) + patience

@@ -8,7 +8,7 @@ from controlplane.planner.decisions import Bury, Decision, Release
 from controlplane.planner.endpoints import give_endpoints, publish_primary, spread_readers
 from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.nodes import close_restarts, place_missing_nodes, retire_leaving_nodes, start_dead_nodes, welcome_nodes
-from controlplane.planner.primaries import elect_primaries, hand_back
+from controlplane.planner.primaries import call_roll, elect_primaries, hand_back
 from controlplane.planner.situation import Situation
 
 Rule = Callable[[Situation], Iterator[Decision]]
@@ -16,6 +16,7 @@ Rule = Callable[[Situation], Iterator[Decision]]
 RULES: tuple[Rule, ...] = (
     place_missing_nodes,    # every desired node has an agent in its zone
     give_endpoints,         # every replication group has its stable addresses
+    call_roll,              # whoever may replace a lost primary has told how far it came
     elect_primaries,        # every node group has a living primary
     hand_back,              # a primary that was rebuilt in place is primary again
     start_dead_nodes,       # every node whose process ended is started again

@@ -13,12 +13,14 @@ from controlplane.domain.topology import Topology
 class Policy:
     """The intervals and bounds of planning, in one place so that a test can run at another speed.
 
-    ``settle`` is how long an election waits for living replicas to report once after the loss; ``most_boots`` how many
+    ``settle`` is how long an election waits for replicas that do not answer the roll; ``last_resort`` how long a lost primary
+    is not started empty while a replica, which may hold its data, has not answered; ``most_boots`` how many
     starts of a node that has never joined may fail before its creation counts as failed; ``retry`` the pause before a
     node which could not be started is tried again, doubled with each try up to ``longest_retry``.
     """
 
     settle: timedelta = timedelta(seconds=1)
+    last_resort: timedelta = timedelta(seconds=30)
     most_boots: int = 4
     retry: timedelta = timedelta(seconds=0.5)
     longest_retry: timedelta = timedelta(seconds=30)

@@ -17,7 +17,7 @@ def observe(unit: Unit, topology: Topology, now: datetime, policy: Policy) -> Si
     return Situation(
         topology=topology,
         reported=unit.reports.of(topology),
-        agents=tuple(_seen(hello, load) for load in [_load(unit, topology)] for hello in unit.agents.all()),
+        agents=tuple(_seen(unit, hello, load) for load in [_load(unit, topology)] for hello in unit.agents.all()),
         now=now,
         policy=policy,
         seen_at=unit.reports.times(topology),
@@ -32,6 +32,6 @@ def _load(unit: Unit, topology: Topology) -> Counter[str]:
     return Counter(placement.agent for placement in placed if placement is not None)
 
 
-def _seen(hello: AgentHello, load: Counter[str]) -> SeenAgent:
+def _seen(unit: Unit, hello: AgentHello, load: Counter[str]) -> SeenAgent:
     binaries = tuple(Binary(binary.engine, binary.version, binary.path, binary.tls) for binary in hello.engines)
-    return SeenAgent(hello.agent, hello.zone[-1:], binaries, load[hello.agent])
+    return SeenAgent(hello.agent, hello.zone[-1:], binaries, load[hello.agent], unit.agents.is_heard(hello.agent))

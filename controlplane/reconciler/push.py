@@ -36,7 +36,7 @@ class Pusher:
         return all([self._deliver(agent, order) for agent, order in orders.items()])
 
     def forget(self, agent: str) -> None:
-        """The agent was started anew: everything may be news to it."""
+        """The agent has joined again, perhaps without what it knew: everything is news to it."""
         with self._lock:
             self._taken.pop(agent, None)
 
@@ -54,6 +54,8 @@ class Pusher:
             return self._taken[agent].get(level.key) != _timeless(level)
 
     def _deliver(self, agent: str, order: Orders) -> bool:
+        with self._lock:
+            taken = self._taken[agent]  # what is forgotten meanwhile stays forgotten
         try:
             self._fleet.push(agent, order)
         except AgentUnreachableError as unreachable:
@@ -62,9 +64,9 @@ class Pusher:
         with self._lock:
             levels: list[NodeSpec | RouteSpec] = [*order.nodes, *order.routes]
             for level in levels:
-                self._taken[agent][level.key] = _timeless(level)
+                taken[level.key] = _timeless(level)
             for key in (*order.dropped_nodes, *order.dropped_routes):
-                self._taken[agent].pop(key, None)
+                taken.pop(key, None)
         return True
 
 

@@ -6,11 +6,14 @@ import logging
 from datetime import datetime
 
 from controlplane.domain.events import Event
+from controlplane.domain.naming import arn
 from controlplane.domain.topology import Kind, Topology
 from controlplane.planner import decisions as d
 from controlplane.planner.outcome import Addresses, after
 from controlplane.reconciler.sentences import sentences
 from controlplane.store.store import Unit
+
+_ARN_KINDS = {Kind.REPLICATION_GROUP: "replicationgroup", Kind.CACHE_CLUSTER: "cluster"}
 
 log = logging.getLogger("cachewright.reconciler")
 
@@ -56,8 +59,10 @@ class Recorder:
         """What is no longer anybody's is free again: addresses, reports, tags."""
         if isinstance(decision, d.RemoveNode):
             _forget(unit, topology.key(decision.node))
+            unit.tags.put(arn(topology.world, "cluster", decision.node), {})
         elif isinstance(decision, d.Bury | d.Release):
             _forget(unit, topology.route_key)
+            unit.tags.put(arn(topology.world, _ARN_KINDS[topology.kind], topology.name), {})
 
 
 def _forget(unit: Unit, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from api_schemas.agent.node import EngineBinary, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
@@ -49,13 +50,18 @@ def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
 
 def resources_of(topology: Topology) -> Resources:
     """Memory, threads and parameter values for the topology's nodes."""
-    size = node_type(topology.node_type)
-    family = engine_version(topology.engine, topology.engine_version).family
+    return _resources(topology.engine, topology.engine_version, topology.node_type)
+
+
+@cache
+def _resources(engine: str, version: str, type_name: str) -> Resources:
+    size = node_type(type_name)
+    family = engine_version(engine, version).family
     parameters = values_of(family, cluster_mode=False)
     reserved = int(parameters.get("reserved-memory-percent", "0"))
     if "maxclients" in parameters:
         parameters["maxclients"] = str(size.maxclients)
-    return Resources(memory_for(size, topology.engine, reserved), size.threads, parameters)
+    return Resources(memory_for(size, engine, reserved), size.threads, parameters)
 
 
 def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources) -> NodeSpec:
@@ -75,6 +81,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         boot=node.boot,
         role=role,
         epoch=group.epoch,
+        roll=group.roll,
         follows=_peer(topology, primary) if role is Role.REPLICA and primary else None,
         replicas=[peer for other in group.replicas if (peer := _peer(topology, other))] if role is Role.PRIMARY else [],
         holds=[topology.primary_address] if holds and topology.primary_address else [],

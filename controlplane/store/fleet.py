@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -18,12 +19,37 @@ class NoAddressLeftError(Exception):
     """Every address of the network is drawn; the text names the network."""
 
 
+HEARD_WITHIN = 5.0
+"""Seconds after its last word for which an agent counts as heard."""
+
+
+class Heartbeats:
+    """When each agent was heard last: only in memory, and on a clock that never jumps."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._heard_at: dict[str, float] = {}
+
+    def hear(self, agent: str) -> bool:
+        """The agent said something; answers whether it had been silent."""
+        now = self._clock()
+        before = self._heard_at.get(agent)
+        self._heard_at[agent] = now
+        return before is None or now - before > HEARD_WITHIN
+
+    def is_heard(self, hello: AgentHello) -> bool:
+        """Whether the agent spoke lately. One of this process has no heart to beat: having joined is enough."""
+        at = self._heard_at.get(hello.agent)
+        return at is not None and (hello.url is None or self._clock() - at <= HEARD_WITHIN)
+
+
 class Agents:
     """Who has introduced itself, by agent name."""
 
-    def __init__(self, memory: dict[str, AgentHello], connection: Connection | None) -> None:
+    def __init__(self, memory: dict[str, AgentHello], connection: Connection | None, heartbeats: Heartbeats) -> None:
         self._memory = memory
         self._connection = connection
+        self._heartbeats = heartbeats
         self._changed: dict[str, AgentHello | None] = {}
 
     @staticmethod
@@ -40,6 +66,11 @@ class Agents:
     def get(self, agent: str) -> AgentHello | None:
         """What the agent said of itself."""
         return self._changed.get(agent, self._memory.get(agent))
+
+    def is_heard(self, agent: str) -> bool:
+        """Whether the agent is known and spoke lately."""
+        hello = self.get(agent)
+        return hello is not None and self._heartbeats.is_heard(hello)
 
     def put(self, hello: AgentHello) -> None:
         """Remember an agent as it introduced itself last."""

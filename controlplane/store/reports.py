@@ -59,7 +59,7 @@ class Reports:
     def put_node(self, key: str, seen: SeenNode, at: datetime) -> bool:
         """Take the newest report on a node; answers whether it says anything new besides the offset."""
         former = self._memory.nodes.get(key)
-        if former is not None and replace(former, offset=seen.offset) == seen:
+        if former is not None and (former.offset > 0) == (seen.offset > 0) and replace(former, offset=seen.offset) == seen:
             self._changed[key] = (seen, None)
             return False
         self._write(key, "node", _NODE.dump_json(seen).decode(), at, known=key in self._memory.seen_at)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from controlplane.domain.events import Event
-from controlplane.store.fleet import Addresses, Agents
+from controlplane.store.fleet import Addresses, Agents, Heartbeats
 from controlplane.store.records import Events, Facts, SubnetGroups, Tags
 from controlplane.store.reports import Reports, load_reports
 from controlplane.store.session import open_database
@@ -35,7 +35,7 @@ class Unit:
     def __init__(self, store: Store, connection: Connection | None, connect: Callable[[], Connection]) -> None:
         self.topologies = Topologies(store.topologies, connection)
         self.reports = Reports(store.reports, connection)
-        self.agents = Agents(store.agents, connection)
+        self.agents = Agents(store.agents, connection, store.heartbeats)
         self.addresses = Addresses(store.addresses, connection)
         self.events = Events(connect)
         self.tags = Tags(connect)
@@ -62,6 +62,10 @@ class Store:
             self.reports = load_reports(connection)
             self.agents = Agents.load(connection)
             self.addresses = Addresses.load(connection)
+        self.heartbeats = Heartbeats()
+        for hello in self.agents.values():
+            if hello.url is not None:
+                self.heartbeats.hear(hello.agent)  # nobody is silent before there was time to speak
 
     def listen(self, listener: Callable[[Committed], None]) -> None:
         """Call ``listener`` after every commit, in the thread that committed."""

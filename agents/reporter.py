@@ -1,0 +1,129 @@
+"""Tells the control plane who we are and what changed, over HTTP. While it is away, the engines go on and it is tried again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Protocol
+
+import httpx
+from pydantic import ValidationError
+
+from api_schemas.agent.agent import AgentHello, AgentReport, ReportTaken
+from api_schemas.shape import Shape
+
+log = logging.getLogger("cachewright.agent")
+
+BEAT = 1.0  # seconds between heartbeats
+_PATIENCE = 2.0  # seconds for one answer
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts to join
+_KEEP_ALIVE = 3.0  # seconds; less than the control plane keeps an idle connection, so that neither meets one the other has closed
+
+
+class Joining(Protocol):
+    """An agent, as far as joining goes."""
+
+    def hello(self) -> AgentHello:
+        """How it introduces itself."""
+
+    def report_all(self) -> None:
+        """Offer everything again."""
+
+
+class NotTakenError(Exception):
+    """The control plane did not answer, or refused; the text says which."""
+
+
+class Reporter:
+    """Speaks to the control plane at ``url`` for one agent, from any thread.
+
+    One report that fails means that we have to introduce ourselves again, and until that is done all others fail at once:
+    those who look after engines must not wait for a control plane that is away.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._client = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            timeout=_PATIENCE,
+            limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
+            trust_env=False,
+        )
+        self._joined = False
+        self._closing = False
+        self._stirred = threading.Event()
+        self._complaint = ""
+
+    @property
+    def joined(self) -> bool:
+        """Whether the control plane knows us and took our last report."""
+        return self._joined
+
+    def report(self, said: AgentReport) -> bool:
+        """Deliver a report; answers whether it was taken."""
+        if not self._joined or self._closing:
+            return False
+        try:
+            answer = ReportTaken.model_validate_json(self._post(f"/v1/agents/{said.agent}/reports", said))
+        except (NotTakenError, ValidationError) as failed:
+            self._lose(str(failed))
+            return False
+        if answer.unknown:
+            self._lose("it does not know us any more")
+        return not answer.unknown
+
+    def stay_in_touch(self, agent: Joining) -> None:
+        """Introduce the agent, send heartbeats, and introduce it again whenever contact was lost, until closed."""
+        pause = 0.0
+        while not self._closing:
+            if not self._joined:
+                self._rest(pause)
+                pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+                self._introduce(agent)
+                continue
+            self._rest(BEAT)
+            if self._joined and self.report(AgentReport(agent=agent.hello().agent)):
+                pause = 0.0
+
+    def close(self) -> None:
+        """Say no more."""
+        self._closing = True
+        self._stirred.set()
+
+    def _introduce(self, agent: Joining) -> None:
+        try:
+            self._post("/v1/agents", agent.hello())
+        except NotTakenError as failed:
+            self._complain(str(failed))
+            return
+        self._joined, self._complaint = True, ""
+        log.info("joined  control_plane=%s", self._url)
+        agent.report_all()
+
+    def _post(self, path: str, body: Shape) -> bytes:
+        """The answer's body. Raises NotTakenError."""
+        try:
+            answer = self._client.post(path, content=body.model_dump_json())
+        except httpx.HTTPError as failed:
+            raise NotTakenError(f"it does not answer: {str(failed) or type(failed).__name__}") from failed
+        if answer.status_code != 200:
+            raise NotTakenError(f"it answered {answer.status_code}: {answer.text[:500]}")
+        return answer.content
+
+    def _lose(self, why: str) -> None:
+        self._joined = False
+        self._stirred.set()
+        self._complain(why)
+
+    def _complain(self, why: str) -> None:
+        """Once for each reason in a row, not for each attempt."""
+        if why != self._complaint and not self._closing:
+            self._complaint = why
+            log.warning("the control plane did not take what we said, trying again  control_plane=%s because=%s", self._url, why)
+
+    def _rest(self, seconds: float) -> None:
+        """Sleep, unless contact is lost meanwhile."""
+        self._stirred.clear()
+        if not self._closing:
+            self._stirred.wait(seconds)

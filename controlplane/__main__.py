@@ -1,0 +1,89 @@
+"""``python -m controlplane``: the control plane alone, for agents that are programs of their own."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import Any
+
+from pydantic import ValidationError
+
+from controlplane.settings import Settings
+
+
+def main() -> int:
+    """0 after SIGINT or SIGTERM, 1 when the control plane could not start."""
+    from controlplane.api.join_token import JoinTokenError
+    from controlplane.api.listening import CannotServeError
+    from controlplane.store.folder import FolderInUseError
+
+    given = _given()
+    level = str(given.pop("log_level", "warning")).upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        return _fail("--log-level can be debug, info, warning or error")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every request
+    try:
+        run(Settings(**given))
+    except ValidationError as wrong:
+        return _fail("; ".join(_told(error) for error in wrong.errors()))
+    except (CannotServeError, FolderInUseError, JoinTokenError) as why:
+        return _fail(str(why))
+    return 0
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; agents and engines go on. Raises CannotServeError, FolderInUseError, JoinTokenError."""
+    from controlplane.api import listening
+    from controlplane.api.join_token import make_join_token
+    from controlplane.app import ControlPlane, build, join_token
+    from controlplane.reconciler.http_fleet import HttpFleet
+    from controlplane.store.folder import lock_folder
+
+    listening.must_be_loopback(settings.host)
+    folder = settings.data_dir.resolve()
+    listener = listening.listen(settings.host, settings.port)
+    lock = lock_folder(folder)
+    if settings.join_token_file is not None:
+        make_join_token(settings.join_token_file)
+    sys.setswitchinterval(0.001)  # workers and the event loop hand over often, and none of them computes for long
+    plane: ControlPlane
+    fleet = HttpFleet(join_token(settings), lambda agent: plane.url_of(agent))
+    plane = build(settings, fleet)
+    plane.reconciler.start()
+
+    def ready() -> None:
+        joining = f"join token: {settings.join_token_file or 'none, so no agent can join; see --join-token-file'}"
+        sys.stdout.write(f"Cachewright control plane is ready at {listening.url_of(listener)}  data: {folder}  {joining}\n")
+        sys.stdout.flush()
+
+    try:
+        listening.run(plane.app, listener, ready)
+    finally:
+        plane.close()
+        fleet.close()
+        lock.close()
+
+
+def _given() -> dict[str, Any]:
+    """What the command line says; the rest is the environment's or the default."""
+    about = "The control plane alone; start an agent for each zone with python -m agents."
+    parser = argparse.ArgumentParser(prog="python -m controlplane", argument_default=argparse.SUPPRESS, description=about)
+    for name, field in Settings.model_fields.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=field.description)
+    parser.add_argument("--log-level", help="debug, info, warning or error.")
+    return vars(parser.parse_args())
+
+
+def _told(error: Any) -> str:
+    return f"--{'-'.join(map(str, error['loc'])).replace('_', '-')}: {error['msg']}"
+
+
+def _fail(why: str) -> int:
+    sys.stderr.write(f"cachewright control plane: {why}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

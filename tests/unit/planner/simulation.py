@@ -1,0 +1,286 @@
+"""A simulated fleet for the planner: engines that boot, replicate, crash and report late, at no cost in time.
+
+Data is a number, the count of acknowledged writes a node holds. A write is acknowledged by whoever holds the primary endpoint, and
+reaches every replica that is linked at that moment.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from api_schemas.agent.node import NodeSpec, Role
+from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, SeenAgent, SeenNode, SeenRoute
+from controlplane.domain.topology import Binary, Topology
+from controlplane.planner.decisions import Decision, ElectPrimary, LookAgain
+from controlplane.planner.outcome import Addresses, after
+from controlplane.planner.rules import plan
+from controlplane.planner.situation import Policy, Situation
+from controlplane.reconciler.specs import dropped_nodes, node_specs, reader_route
+from factories import NOW
+
+BINARY = Binary("valkey", "9.1.2", "/opt/valkey-server")
+MEMCACHED = Binary("memcached", "1.6.18", "/usr/bin/memcached")
+
+
+@dataclass
+class Engine:
+    """One simulated node on its agent."""
+
+    spec: NodeSpec
+    boot: int = 0
+    phase: str = STARTING
+    role: Role = Role.NONE
+    epoch: int = 0
+    follows: str | None = None
+    data: int = 0
+    synced: bool = False
+    has_synced: bool = False
+    holds: set[str] = field(default_factory=set)
+    proven: dict[str, int] = field(default_factory=dict)
+    fails: int = 0
+    stalled: int = 0
+
+    @property
+    def alive(self) -> bool:
+        return self.phase in (STARTING, RUNNING)
+
+    @property
+    def place(self) -> str:
+        return f"{self.spec.address}:{self.spec.port}"
+
+
+class Fleet:
+    """All agents at once: takes specs, moves engines a step at a time, and tells the planner what it wants to when it wants to."""
+
+    def __init__(self, topology: Topology, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.topology: Topology | None = topology
+        self.engines: dict[str, Engine] = {}
+        self.reported: dict[str, SeenNode] = {}
+        self.seen_at: dict[str, datetime] = {}
+        self.route: SeenRoute | None = None
+        self.route_wanted: tuple[str, ...] | None = None
+        self.now = NOW
+        self.writes = 0
+        self.safe = 0
+        """Writes that must not be lost: held by at least one node that has lived ever since."""
+        self.next_address = 0
+        self.elections: list[tuple[str, int]] = []
+        self.agents = tuple(SeenAgent(f"agent-{zone}", zone, (BINARY, MEMCACHED)) for zone in "abc")
+
+    # ---- the control plane's side
+
+    def converge_once(self) -> list[Decision]:
+        """One pass: observe, plan, record, push."""
+        if self.topology is None:
+            return []
+        before = self.topology
+        decisions = plan(self._situation(before))
+        changed: Topology | None = before
+        for decision in decisions:
+            if changed is None:
+                break
+            if isinstance(decision, ElectPrimary):
+                self.elections.append((decision.node, decision.epoch))
+            changed = after(changed, decision, self.now, self._draw())
+        if changed is not None and changed != before:
+            changed = replace(changed, version=before.version + 1)
+        self.topology = changed
+        self._push()
+        return decisions
+
+    def _situation(self, topology: Topology) -> Situation:
+        by_id = {key.partition(".")[2]: seen for key, seen in self.reported.items()}
+        times = {key.partition(".")[2]: at for key, at in self.seen_at.items()}
+        return Situation(topology, Reported(by_id, self.route), self.agents, self.now, Policy(), times)
+
+    def _draw(self) -> Addresses:
+        self.next_address += 3
+        a, b, c = (f"127.1.{n // 250}.{n % 250}" for n in range(self.next_address, self.next_address + 3))
+        return Addresses(node=a, primary=b, reader=c)
+
+    def _push(self) -> None:
+        if self.topology is None:
+            return
+        for _, spec in node_specs(self.topology):
+            known = self.engines.get(spec.key)
+            if known is None:
+                self.engines[spec.key] = Engine(spec)
+            elif spec.generation >= known.spec.generation and spec.epoch >= known.spec.epoch:
+                known.spec = spec
+        for _, key in dropped_nodes(self.topology):
+            self._forget(key)
+        route = reader_route(self.topology)
+        self.route_wanted = tuple(route[1].backends) if route else None
+
+    def _forget(self, key: str) -> None:
+        self.engines.pop(key, None)
+        self.reported[key] = SeenNode(GONE, 0)
+        self._recount()
+
+    # ---- the agents' side
+
+    def step(self) -> None:
+        """One engine gets one step further, then perhaps tells of it."""
+        if self.engines:
+            key = self.random.choice(sorted(self.engines))
+            self.move(key)
+            if self.random.random() < 0.4:
+                self.report(key)
+        if self.random.random() < 0.3:
+            self.report_route()
+
+    def settle(self) -> None:
+        """Everything moves and everything is told, several times over."""
+        for _ in range(4):
+            for key in sorted(self.engines):
+                self.move(key)
+        for key in sorted(self.engines):
+            self.report(key)
+        self.report_route()
+
+    def move(self, key: str) -> None:
+        """What one visit of the agent does."""
+        engine = self.engines[key]
+        if engine.boot < engine.spec.boot:
+            self._boot(engine)
+        elif engine.phase == STARTING:
+            engine.phase = RUNNING
+            engine.role = Role.NONE if engine.spec.role is Role.NONE else Role.PRIMARY
+        elif engine.phase == RUNNING:
+            self._assume(engine)
+
+    def _boot(self, engine: Engine) -> None:
+        engine.boot = engine.spec.boot
+        engine.data, engine.synced, engine.epoch, engine.follows = 0, False, 0, None
+        engine.holds, engine.proven, engine.has_synced = set(), {}, False
+        if engine.fails:
+            engine.fails -= 1
+            engine.phase = FAILED
+        else:
+            engine.phase = STARTING
+
+    def _assume(self, engine: Engine) -> None:
+        spec = engine.spec
+        if spec.role is Role.REPLICA and spec.follows is not None:
+            target = f"{spec.follows.address}:{spec.follows.port}"
+            if engine.role is not Role.REPLICA or engine.follows != target:
+                engine.role, engine.follows, engine.synced = Role.REPLICA, target, False
+            else:
+                self._sync(engine)
+        elif spec.role is Role.PRIMARY:
+            engine.role, engine.follows = Role.PRIMARY, None
+        engine.epoch = max(engine.epoch, spec.epoch)
+        self._hold(engine)
+        self._prove(engine)
+
+    def _sync(self, engine: Engine) -> None:
+        leader = self._at(engine.follows)
+        if engine.stalled:
+            engine.stalled -= 1
+            engine.synced = False
+        elif leader is not None and leader.role is Role.PRIMARY and leader.phase == RUNNING:
+            engine.data, engine.synced, engine.has_synced = leader.data, True, True
+        else:
+            engine.synced = False
+
+    def _hold(self, engine: Engine) -> None:
+        for address in set(engine.spec.holds) - engine.holds:
+            holder = next((other for other in self.engines.values() if address in other.holds and other.alive), None)
+            if holder is None:
+                engine.holds.add(address)
+        engine.holds &= set(engine.spec.holds)
+
+    def _prove(self, engine: Engine) -> None:
+        engine.proven = {
+            peer.key: peer.boot
+            for peer in engine.spec.replicas
+            if (other := self.engines.get(peer.key)) and other.boot == peer.boot and other.phase == RUNNING
+            and other.synced and other.follows == engine.place and engine.role is Role.PRIMARY
+        }  # fmt: skip
+
+    def _at(self, place: str | None) -> Engine | None:
+        return next((engine for engine in self.engines.values() if engine.place == place and engine.alive), None)
+
+    def report(self, key: str) -> None:
+        """What the agent sees of one node reaches the control plane."""
+        engine = self.engines[key]
+        if engine.boot == 0:
+            return
+        leader = self._at(engine.follows)
+        linked = engine.synced and leader is not None and leader.role is Role.PRIMARY
+        seen = SeenNode(
+            phase=engine.phase,
+            boot=engine.boot,
+            role=engine.role.value if engine.phase == RUNNING else None,
+            epoch=engine.epoch,
+            roll=engine.spec.roll,
+            follows=engine.follows,
+            link_up=linked,
+            offset=engine.data + 1 if engine.has_synced or engine.role is Role.PRIMARY else 0,
+            proven=frozenset(engine.proven),
+            holds=frozenset(engine.holds) if engine.phase == RUNNING else frozenset(),
+        )
+        former = self.reported.get(key)
+        if former is None or replace(former, offset=seen.offset) != seen:
+            self.seen_at[key] = self.now
+        self.reported[key] = seen
+
+    def report_route(self) -> None:
+        """What the relay does reaches the control plane."""
+        if self.route_wanted is None:
+            self.route = SeenRoute(False, gone=True) if self.topology and self.topology.deleting else None
+        else:
+            self.route = SeenRoute(True, self.route_wanted)
+
+    # ---- the world
+
+    def write(self) -> None:
+        """A client writes through the primary endpoint, if anybody serves it."""
+        if self.topology is None or self.topology.primary_address is None:
+            return
+        for engine in self.engines.values():
+            if self.topology.primary_address in engine.holds and engine.phase == RUNNING and engine.role is Role.PRIMARY:
+                self.writes += 1
+                engine.data = self.writes
+                for other in self.engines.values():
+                    if other.synced and other.follows == engine.place and other.phase == RUNNING:
+                        other.data = engine.data
+                if not self._is_condemned(engine):
+                    self.safe = self.writes
+
+    def crash(self, key: str) -> None:
+        """A process ends without being asked to."""
+        engine = self.engines[key]
+        if engine.alive:
+            engine.phase = DEAD
+            engine.holds, engine.synced = set(), False
+            for other in self.engines.values():
+                if other.follows == engine.place:
+                    other.synced = False
+        self._recount()
+
+    def lose_data_on_purpose(self, key: str, *, everything: bool) -> None:
+        """A caller reboots a node: what it held alone may go, and with a primary what its replicas hold as well."""
+        others = [engine.data for name, engine in self.engines.items() if engine.alive and name != key]
+        self.safe = 0 if everything else min(self.safe, max(others, default=0))
+
+    def _recount(self) -> None:
+        """Only the end of a process loses data; being told to copy from an emptier node must never happen to the last that has it."""
+        alive = (engine for engine in self.engines.values() if engine.alive and not self._is_condemned(engine))
+        self.safe = min(self.safe, max((engine.data for engine in alive), default=0))
+
+    def _is_condemned(self, engine: Engine) -> bool:
+        """Whether a caller has asked for its reboot, which will empty it."""
+        nodes = self.topology.nodes if self.topology else ()
+        return any(self.topology is not None and self.topology.key(node.id) == engine.spec.key and node.boot > engine.boot for node in nodes)
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def is_quiet(decisions: list[Decision]) -> bool:
+    """Whether a pass decided nothing but to look again."""
+    return all(isinstance(decision, LookAgain) for decision in decisions)

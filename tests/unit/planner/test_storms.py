@@ -1,0 +1,183 @@
+"""Thousands of random histories: whatever happens in whatever order, nothing unsafe is decided, and in the end all is as desired."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from simulation import Fleet, is_quiet
+
+from api_schemas.agent.node import Role
+from controlplane.domain.reported import Reported, does_duty, holds_endpoint
+from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
+from controlplane.domain.topology import Node, Topology
+from factories import a_cache_cluster, a_group
+
+STORMS = 2000
+PER_TEST = 250
+MOST_ROUNDS = 40
+
+
+@pytest.mark.parametrize("first", range(0, STORMS, PER_TEST))
+def test_every_storm_passes_and_all_is_as_desired(first: int) -> None:
+    for seed in range(first, first + PER_TEST):
+        fleet = Fleet(_some_topology(seed), seed)
+        if seed % 2:
+            _calm(fleet)  # half of the storms hit something that already works
+        _storm(fleet)
+        _calm(fleet)
+        _must_be_as_desired(fleet, seed)
+
+
+def _some_topology(seed: int) -> Topology:
+    if seed % 5 == 0:
+        return a_cache_cluster(nodes=1 + seed % 7, created=False)
+    settings = {"automatic_failover": seed % 3 != 0}
+    group = a_group(nodes=1 + seed % 4, created=False)
+    return replace(group, settings=replace(group.settings, **settings))
+
+
+def _storm(fleet: Fleet) -> None:
+    for _ in range(fleet.random.randint(20, 90)):
+        happening = fleet.random.choices(HAPPENINGS, WEIGHTS)[0]
+        happening(fleet)
+        _must_be_safe(fleet)
+
+
+def _calm(fleet: Fleet) -> None:
+    """No more faults, and every report arrives, until four rounds running decide nothing."""
+    quiet = 0
+    for _ in range(MOST_ROUNDS):
+        fleet.settle()
+        fleet.advance(seconds=40)
+        quiet = quiet + 1 if is_quiet(fleet.converge_once()) else 0
+        _must_be_safe(fleet)
+        if quiet == 4:
+            return
+
+
+# ---- what can happen
+
+
+def _pass(fleet: Fleet) -> None:
+    fleet.converge_once()
+
+
+def _step(fleet: Fleet) -> None:
+    fleet.step()
+
+
+def _write(fleet: Fleet) -> None:
+    fleet.write()
+
+
+def _time(fleet: Fleet) -> None:
+    fleet.advance(seconds=fleet.random.choice([0.01, 0.3, 2]))
+
+
+def _crash(fleet: Fleet) -> None:
+    if fleet.engines:
+        fleet.crash(fleet.random.choice(sorted(fleet.engines)))
+
+
+def _crash_of_the_primary(fleet: Fleet) -> None:
+    leaders = [key for key, engine in sorted(fleet.engines.items()) if engine.role is Role.PRIMARY and engine.holds]
+    if leaders:
+        fleet.crash(leaders[0])
+
+
+def _link_stalls(fleet: Fleet) -> None:
+    replicas = [engine for _, engine in sorted(fleet.engines.items()) if engine.role is Role.REPLICA]
+    if replicas:
+        stalling = fleet.random.choice(replicas)
+        stalling.synced, stalling.stalled = False, 4
+
+
+def _start_fails(fleet: Fleet) -> None:
+    if fleet.engines:
+        fleet.engines[fleet.random.choice(sorted(fleet.engines))].fails = 1
+
+
+def _reboot(fleet: Fleet) -> None:
+    topology = fleet.topology
+    if topology is None or topology.announced_at is None or topology.deleting:
+        return
+    node = fleet.random.choice(list(topology.nodes))
+    if not node.leaving and all(other.restart is None for other in topology.nodes):
+        fleet.lose_data_on_purpose(topology.key(node.id), everything=topology.group_of(node.id).primary == node.id)
+        fleet.topology = replace(topology.with_reboot_of([node.id]), version=topology.version + 1)
+
+
+def _add_replica(fleet: Fleet) -> None:
+    topology = fleet.topology
+    if topology is None or topology.is_memcached or topology.announced_at is None or topology.deleting:
+        return
+    group = topology.node_groups[0]
+    if len(group.nodes) < 6:
+        new = Node(f"new-{topology.version}", f"us-east-1{fleet.random.choice('abc')}")
+        grown = topology.with_group(replace(group, nodes=(*group.nodes, new)))
+        fleet.topology = replace(grown, version=topology.version + 1)
+
+
+def _remove_replica(fleet: Fleet) -> None:
+    topology = fleet.topology
+    if topology is None or topology.is_memcached or topology.announced_at is None or topology.deleting:
+        return
+    replicas = topology.node_groups[0].replicas
+    if len(replicas) > 1 and topology.node_groups[0].home is None:
+        leaving = topology.with_departure_of([fleet.random.choice(replicas).id])
+        fleet.topology = replace(leaving, version=topology.version + 1)
+
+
+def _delete(fleet: Fleet) -> None:
+    topology = fleet.topology
+    if topology is None or topology.announced_at is None or topology.deleting:
+        return
+    keeps = not topology.is_memcached and topology.has_endpoints and fleet.random.random() < 0.5
+    retained = topology.node_groups[0].primary if keeps else None
+    fleet.safe = 0
+    fleet.topology = replace(topology.with_deletion(retained), version=topology.version + 1)
+
+
+HAPPENINGS = [
+    _pass, _step, _write, _time, _crash, _crash_of_the_primary, _link_stalls,
+    _start_fails, _reboot, _add_replica, _remove_replica, _delete,
+]  # fmt: skip
+WEIGHTS = [20, 45, 15, 4, 2, 4, 4, 1, 1, 1, 1, 0.3]
+
+
+# ---- what must hold
+
+
+def _must_be_safe(fleet: Fleet) -> None:
+    holders = [address for engine in fleet.engines.values() if engine.alive for address in engine.holds]
+    assert len(holders) == len(set(holders)), "two nodes serve one endpoint"
+    epochs = [epoch for _, epoch in fleet.elections]
+    assert epochs == sorted(set(epochs)), "two elections share an epoch, or one went back"
+    assert all(engine.role is Role.PRIMARY for engine in fleet.engines.values() if engine.holds), "a replica serves writers"
+    if fleet.topology is not None and not fleet.topology.settings.automatic_failover:
+        served = {group.holder for group in fleet.topology.node_groups}
+        assert served <= {None, "orders-001"}, "a replica took over although failover is off"
+    leaders = [engine.epoch for engine in fleet.engines.values() if engine.alive and engine.role is Role.PRIMARY and engine.holds]
+    assert len(leaders) <= 1, "two primaries serve"
+
+
+def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
+    topology = fleet.topology
+    if topology is None:
+        assert not fleet.engines, f"storm {seed}: something runs that nobody desires"
+        return
+    reported = Reported({key.partition(".")[2]: seen for key, seen in fleet.reported.items()}, fleet.route)
+    status = topology_status(topology, reported, 4)
+    assert status in (AVAILABLE, CREATE_FAILED), f"storm {seed}: {status}"
+    assert set(fleet.engines) == {topology.key(node.id) for node in topology.nodes}, f"storm {seed}"
+    if status == CREATE_FAILED:
+        return
+    for group in topology.node_groups:
+        for node in group.nodes:
+            assert does_duty(topology, group, node, reported), f"storm {seed}: {node} {reported.nodes[node.id]}"
+        if topology.has_endpoints:
+            assert holds_endpoint(topology, group, reported), f"storm {seed}: the endpoint leads nowhere"
+            primary = fleet.engines[topology.key(group.primary or "")]
+            assert primary.data >= fleet.safe, f"storm {seed}: {fleet.safe} writes were safe, {primary.data} are left"
+    assert is_quiet(fleet.converge_once()), f"storm {seed}: still deciding"
