@@ -16,7 +16,7 @@ log = logging.getLogger("cachewright.agent")
 
 BEAT = 1.0  # seconds between heartbeats
 _PATIENCE = 2.0  # seconds for one answer
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds between attempts to join
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between attempts to join
 _KEEP_ALIVE = 3.0  # seconds; less than the control plane keeps an idle connection, so that neither meets one the other has closed
 
 
@@ -52,7 +52,7 @@ class Reporter:
         )
         self._joined = False
         self._closing = False
-        self._stirred = threading.Event()
+        self._stirred = threading.Event()  # contact was lost since we introduced ourselves, or we are closing
         self._complaint = ""
 
     @property
@@ -78,12 +78,11 @@ class Reporter:
         pause = 0.0
         while not self._closing:
             if not self._joined:
-                self._rest(pause)
+                self._stirred.clear()
+                self._stirred.wait(pause)
                 pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
                 self._introduce(agent)
-                continue
-            self._rest(BEAT)
-            if self._joined and self.report(AgentReport(agent=agent.hello().agent)):
+            elif not self._stirred.wait(BEAT) and self.report(AgentReport(agent=agent.hello().agent)):
                 pause = 0.0
 
     def close(self) -> None:
@@ -92,6 +91,9 @@ class Reporter:
         self._stirred.set()
 
     def _introduce(self, agent: Joining) -> None:
+        self._stirred.clear()
+        if self._closing:
+            return
         try:
             self._post("/v1/agents", agent.hello())
         except NotTakenError as failed:
@@ -121,9 +123,3 @@ class Reporter:
         if why != self._complaint and not self._closing:
             self._complaint = why
             log.warning("the control plane did not take what we said, trying again  control_plane=%s because=%s", self._url, why)
-
-    def _rest(self, seconds: float) -> None:
-        """Sleep, unless contact is lost meanwhile."""
-        self._stirred.clear()
-        if not self._closing:
-            self._stirred.wait(seconds)

@@ -33,7 +33,7 @@ def create_group(
     node_type: NodeType = None,
     zones: ZoneList = None,
     multi_az: Annotated[bool, typer.Option("--multi-az", help="Promise nodes in several zones; needs --auto-failover.")] = False,
-    auto_failover: Annotated[bool, typer.Option("--auto-failover", help="Let a replica take over from a failed primary.")] = False,
+    auto_failover: Annotated[bool, typer.Option("--auto-failover", help="Let a replica replace a failed primary.")] = False,
     port: Port = None,
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
     tag: Tags = None,
@@ -100,7 +100,7 @@ def add_replica(
     wait: Wait = True,
 ) -> None:
     """Add a replica to a replication group."""
-    one = zone_names(session.server, zone)
+    one = zone_names(session.server, zone, "--zone")
     body = {
         "cache_cluster_id": name,
         "replication_group_id": group,

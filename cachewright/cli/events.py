@@ -13,6 +13,7 @@ from cachewright.cli.paper import time
 from cachewright.cli.server import Json
 
 _WIDEST_SOURCE = 20
+_MOST_MINUTES = 14 * 24 * 60
 
 
 @remote
@@ -20,7 +21,7 @@ def events(
     session: Session,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show events as they happen, until Ctrl-C.")] = False,
     source: Annotated[str | None, typer.Option(help="Only those of this group, cache or other resource.")] = None,
-    minutes: Annotated[int | None, typer.Option(min=1, max=20160, help="How far back; 60, or 0 with --follow, when not said.")] = None,
+    minutes: Annotated[int | None, typer.Option(min=1, max=_MOST_MINUTES, help="How far back; else 60, with --follow 0.")] = None,
 ) -> None:
     """Show what happened, oldest first."""
     if follow:

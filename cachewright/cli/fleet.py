@@ -70,7 +70,8 @@ def _show_engines(session: Session, versions: list[Json]) -> None:
     agents = session.server.get("agents")["agents"]
     found = ", ".join(dict.fromkeys(program for agent in agents for program in _programs(agent)))
     session.paper.line()
-    session.paper.line(f"Programs found: {found or 'none'}. The closest one serves a version; `cachewright nodes` shows which.")
+    session.paper.line(f"Programs found: {found or 'none'}.")
+    session.paper.line("The closest one serves a version that is asked for; `cachewright nodes` shows which.")
 
 
 def _programs(agent: Json) -> list[str]:

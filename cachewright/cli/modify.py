@@ -25,7 +25,7 @@ def modify_group(
     name: Annotated[str, typer.Argument(help="The replication group.")],
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
     auto_failover: Annotated[bool | None, typer.Option("--auto-failover/--no-auto-failover",
-                                                       help="Let a replica take over from a failed primary.")] = None,
+                                                       help="Let a replica replace a failed primary.")] = None,
     multi_az: Annotated[bool | None, typer.Option("--multi-az/--no-multi-az", help="Promise nodes in several zones.")] = None,
     maintenance_window: Maintenance = None,
     snapshot_window: Snapshot = None,

@@ -37,6 +37,8 @@ def state(node: Json) -> str:
     phase = node.get("phase") or "planned"
     if phase != "running":
         return str(phase)
+    if node["desired_role"] == "none":
+        return "running" if node["in_sync"] else "restarting"
     return "in sync" if node["in_sync"] else "syncing"
 
 

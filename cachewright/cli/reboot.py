@@ -15,7 +15,7 @@ from cachewright.cli.resource import CACHE, GROUP, Found, Inventory, KindName, f
 def reboot(
     session: Session,
     name: Annotated[str, typer.Argument(help="A cache, or a member of a replication group.")],
-    node: Annotated[list[str] | None, typer.Option(metavar="0001", help="Which of its nodes; all when not said. May be given several times.")] = None,
+    node: Annotated[list[str] | None, typer.Option(metavar="0001", help="Which of its nodes; all when not said.")] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is available again.")] = True,
 ) -> None:  # fmt: skip
     """Start the nodes of a cache again; they come back empty, at their addresses."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
@@ -15,7 +14,7 @@ from cachewright.cli.resource import Found, Kind
 from cachewright.cli.server import Json, RefusedError, Server, UnreachableError
 
 LONGEST_WAIT = 600.0
-_LOOK_EVERY = 0.1  # seconds between two looks at the nodes; the end is noticed at once
+_LOOK_EVERY = 0.05  # seconds between two looks at the nodes; the end is noticed at once
 _SETTLED = frozenset({"available", "create-failed", "incompatible-network", "restore-failed"})
 
 
@@ -73,17 +72,16 @@ def _watch(session: Session, begun: Found, doing: str, held: _Held, start: float
     if session.paper.is_watched:
         _watch_live(session, begun, doing, held, start)
         return
-    said: dict[str, str] = {}
-    while True:
-        over = held.over.is_set()
-        statuses = {} if over and held.result() is None else dict(_statuses(_nodes(session, begun)))
-        for name, status in {**({} if said else {begun.name: begun.status}), **statuses}.items():
-            if said.get(name) != status:
-                said[name] = status
-                session.paper.aside(f"{name}: {status}")
-        if over:
-            return
-        held.over.wait(_LOOK_EVERY)
+    session.paper.aside(f"{begun.name}: {begun.status}")
+    said = {} if doing == "creating" else _states(session, begun)
+    over = False
+    while not over:
+        over = held.over.wait(_LOOK_EVERY)
+        states = _states(session, begun)
+        for name in states:
+            if states[name] != said.get(name):
+                session.paper.aside(f"{name}: {states[name]}")
+        said |= states
 
 
 def _watch_live(session: Session, begun: Found, doing: str, held: _Held, start: float) -> None:
@@ -116,9 +114,8 @@ def _nodes(session: Session, begun: Found) -> list[Json]:
     return answer
 
 
-def _statuses(nodes: list[Json]) -> Iterator[tuple[str, str]]:
-    for node in nodes:
-        yield node_name(node), state(node)
+def _states(session: Session, begun: Found) -> dict[str, str]:
+    return {node_name(node): state(node) for node in _nodes(session, begun)}
 
 
 def _see(found: Found) -> str:
