@@ -42,9 +42,9 @@ def main() -> int:
 def run(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; engines then save and stop. Raises CannotStartError and what folder and token raise."""
     token = settings.token()
+    listener = _listen(settings)
     folder = AgentFolder(settings.data_dir)
     name = folder.name_for(settings.zone, settings.name)
-    listener = _listen(settings)
     network = _network(settings, folder)
     _let_open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)

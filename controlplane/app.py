@@ -11,14 +11,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 
 from api_schemas.agent.agent import AgentHello
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.join_token import read_join_token
+from controlplane.api.late import Late
 from controlplane.api.query import QueryDoor
 from controlplane.api.reports import JoinDoor
-from controlplane.api.rest import RestDoor
 from controlplane.clock import Clock, SystemClock
 from controlplane.domain.topology import World
 from controlplane.operations import keepers
@@ -75,8 +76,12 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
     query = QueryDoor(operations, callers, holding, settings.describe_hold, settings.largest_body)
-    rest = RestDoor(operations, callers, holding, store, hold=settings.describe_hold, longest_wait=settings.longest_wait,
-                    largest_body=settings.largest_body)  # fmt: skip
+
+    def rest() -> ASGIApp:
+        from controlplane.api.rest import RestDoor  # FastAPI and its pages cost half a second and 30 MB
+
+        return RestDoor(operations, callers, holding, store, hold=settings.describe_hold, longest_wait=settings.longest_wait,
+                        largest_body=settings.largest_body)  # fmt: skip
 
     def welcome(hello: AgentHello) -> None:
         pusher.forget(hello.agent)
@@ -93,7 +98,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
         Route("/", query.answer, methods=["GET", "POST"]),
         Route("/healthz", _health, methods=["GET"]),
         *join.routes(),
-        Mount("/", app=rest),
+        Mount("/", app=Late(rest)),
     ]
     return ControlPlane(Starlette(routes=routes, lifespan=lifespan), store, registry, reconciler, pusher)
 

@@ -1,28 +1,14 @@
-"""Valkey and Redis: how they are started, given a role and endpoints, and made to prove that they replicate."""
+"""Valkey and Redis: how they are started, and whether they answer."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import redis
-from redis.backoff import NoBackoff
-from redis.connection import Connection
-from redis.retry import Retry
-
-from agents.engines.engine import AddressHeldError, EngineUnreachableError, Observation, Session
+from agents.engines.engine import Session
+from agents.engines.ping import answers_ping
 from agents.engines.valkey_config import write_config
 from agents.runtimes.runtime import Launch
-from api_schemas.agent.node import NodeSpec, Peer, Role
-
-_REPLICATION = ("INFO", "replication")
-_BIND_WITHIN = 0.5  # seconds
-_SMALL = 1000  # keys
-_PROBE = "__cachewright__:probe"
+from api_schemas.agent.node import NodeSpec
 
 
 class ValkeyEngine:
@@ -41,6 +27,8 @@ class ValkeyEngine:
 
     def open(self, spec: NodeSpec) -> Session:
         """A session over one connection to the node's own address."""
+        from agents.engines.valkey_session import ValkeySession  # brings the client library, which start-up need not wait for
+
         return ValkeySession(spec)
 
     def why_it_ended(self, folder: Path) -> str:
@@ -56,180 +44,3 @@ class ValkeyEngine:
         for path in folder.glob("*"):
             if path.suffix in (".rdb", ".log", ".aof"):
                 path.unlink(missing_ok=True)
-
-
-def answers_ping(address: str, port: int, within: float = 0.5) -> bool:
-    """Whether something at that address speaks the protocol and is ready for commands."""
-    try:
-        with socket.create_connection((address, port), timeout=within) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
-    except OSError:
-        return False
-
-
-class ValkeySession:
-    """One connection to one engine. Not for two threads at once."""
-
-    def __init__(self, spec: NodeSpec) -> None:
-        self._own = spec.address
-        self._connection = Connection(
-            host=spec.address,
-            port=spec.port,
-            socket_timeout=2.0,
-            socket_connect_timeout=1.0,
-            decode_responses=True,
-            protocol=2,
-            lib_name=None,
-            lib_version=None,
-            retry=Retry(NoBackoff(), 0),
-        )
-
-    def observe(self) -> Observation:
-        """Role, link, offset and replicas from INFO; the bound addresses from the configuration."""
-        with self._talk():
-            replication, server, bind = self._all(_REPLICATION, ("INFO", "server"), ("CONFIG", "GET", "bind"))
-        return _observation(_fields(replication), _fields(server), bind[1].split(), self._own)
-
-    def assume(self, spec: NodeSpec, seen: Observation) -> bool:
-        """REPLICAOF, once the primary answers: a replica told earlier would retry on its 1 Hz cron only."""
-        if spec.role is Role.PRIMARY:
-            if seen.role is Role.PRIMARY:
-                return True
-            self._say("REPLICAOF", "NO", "ONE")
-            return False
-        leader = spec.follows
-        if leader is None:
-            return False
-        if seen.role is Role.REPLICA and seen.follows == f"{leader.address}:{leader.port}":
-            return True
-        if answers_ping(leader.address, leader.port):
-            self._say("REPLICAOF", leader.address, str(leader.port))
-        return False
-
-    def hold(self, spec: NodeSpec, seen: Observation) -> None:
-        """Bind the wanted addresses. One that is let go keeps no client: they would go on writing to the wrong node."""
-        wanted = frozenset(spec.holds)
-        if wanted == seen.holds:
-            return
-        self._bind([self._own, *sorted(wanted)])
-        for address in seen.holds - wanted:
-            self._say("CLIENT", "KILL", "LADDR", f"{address}:{spec.port}")
-
-    def _bind(self, addresses: list[str]) -> None:
-        """CONFIG SET bind, until it takes.
-
-        The engine closes all its listeners and opens the new ones. A child it forked this very moment (a snapshot for a new
-        replica) still holds the old ones for an instant, so that even its own address may be refused, and the engine is then left
-        without any listener. This connection is the only way back in: it must be used again at once, and not be closed.
-        """
-        deadline = time.monotonic() + _BIND_WITHIN
-        while not self._binds(addresses):
-            if time.monotonic() > deadline:
-                if not self._binds([self._own]):
-                    raise EngineUnreachableError(f"it cannot listen on {self._own} any more")
-                raise AddressHeldError(f"another process holds one of {', '.join(addresses)}")
-            time.sleep(0.001)
-
-    def _binds(self, addresses: list[str]) -> bool:
-        try:
-            self._say("CONFIG", "SET", "bind", " ".join(addresses))
-        except EngineUnreachableError as refused:
-            if "Failed to bind" in str(refused):
-                return False
-            raise
-        return True
-
-    def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
-        """Send a message down the replication stream, wait for acknowledgements, and see who has come that far.
-
-        A PUBLISH is replicated like a write but leaves no key behind. That a link is up proves nothing: for up to a second the
-        stream may not have begun.
-        """
-        with self._talk():
-            wait = ("WAIT", str(len(spec.replicas)), str(int(patience * 1000)))
-            _, sent, _, acknowledged = self._all(("PUBLISH", _PROBE, spec.key), _REPLICATION, wait, _REPLICATION)
-        reached = int(_fields(sent)["master_repl_offset"])
-        return _keys_at(reached, spec.replicas, _fields(acknowledged))
-
-    def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
-        """Cut the links of these replicas, who then come back at once with a partial resynchronisation.
-
-        A replica that loads its first snapshot very fast acknowledges before its primary has noticed the end of the transfer, and
-        its stream then begins only at the next acknowledgement, up to a second later. On a new link it begins at once. Nothing is
-        done for a data set large enough for a replica to be busy with.
-        """
-        addresses = {peer.address for peer in spec.replicas if peer.key in keys}
-        if int(self._say("DBSIZE")) > _SMALL:
-            return
-        for client in self._say("CLIENT", "LIST", "TYPE", "REPLICA").splitlines():
-            place = next((word[5:] for word in client.split() if word.startswith("addr=")), "")
-            if place.rpartition(":")[0] in addresses:
-                self._say("CLIENT", "KILL", "ADDR", place)
-
-    def save(self) -> None:
-        """SHUTDOWN SAVE. Raises EngineUnreachableError when the engine could not save; it then goes on."""
-        try:
-            answer = self._all(("SHUTDOWN", "SAVE"))
-        except (redis.ConnectionError, OSError):
-            return  # it ends without an answer
-        except redis.RedisError as refused:
-            raise EngineUnreachableError(f"SHUTDOWN SAVE was refused: {refused}") from refused
-        raise EngineUnreachableError(f"SHUTDOWN SAVE answered {answer}")
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.disconnect()
-
-    def _say(self, *command: str) -> Any:
-        with self._talk():
-            return self._all(command)[0]
-
-    def _all(self, *commands: tuple[str, ...]) -> list[Any]:
-        """Send the commands at once; their answers, as the engine gave them."""
-        self._connection.connect()
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
-        answers = [self._connection.read_response() for _ in commands]
-        for answer in answers:
-            if isinstance(answer, redis.ResponseError):
-                raise answer
-        return answers
-
-    @contextlib.contextmanager
-    def _talk(self) -> Iterator[None]:
-        try:
-            yield
-        except (redis.RedisError, OSError) as failed:
-            raise EngineUnreachableError(str(failed)) from failed
-
-
-def _fields(info: str) -> dict[str, str]:
-    return dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-
-
-def _observation(replication: dict[str, str], server: dict[str, str], bind: list[str], own: str) -> Observation:
-    is_primary = replication["role"] == "master"
-    offset = replication.get("master_repl_offset" if is_primary else "slave_repl_offset", "0")
-    return Observation(
-        role=Role.PRIMARY if is_primary else Role.REPLICA,
-        run_id=server.get("run_id", ""),
-        follows=None if is_primary else f"{replication['master_host']}:{replication['master_port']}",
-        link_up=replication.get("master_link_status") == "up",
-        offset=max(0, int(offset)),
-        online=frozenset(place for place, replica in _replicas(replication) if replica.get("state") == "online"),
-        holds=frozenset(bind) - {own},
-    )
-
-
-def _replicas(replication: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each replica that INFO lists, by its ``address:port``."""
-    for name, value in replication.items():
-        if name.startswith("slave") and name[5:].isdigit():
-            replica = dict(part.split("=", 1) for part in value.split(","))
-            yield f"{replica['ip']}:{replica['port']}", replica
-
-
-def _keys_at(offset: int, peers: list[Peer], replication: dict[str, str]) -> frozenset[str]:
-    keys = {f"{peer.address}:{peer.port}": peer.key for peer in peers}
-    came_far = (place for place, replica in _replicas(replication) if int(replica.get("offset", "0")) >= offset)
-    return frozenset(keys[place] for place in came_far if place in keys)

@@ -221,8 +221,18 @@ def _headers() -> list[inspect.Parameter]:
 
 def _asked(promise: Operation[Any, Any], given: dict[str, Any]) -> Shape:
     body = given.pop("body", None)
+    if body is not None:
+        _must_be_whole_text(body)
     fields = {**(body.model_dump(exclude_unset=True) if body is not None else {}), **given}
     return promise.takes.model_validate(fields)  # type: ignore[no-any-return]
+
+
+def _must_be_whole_text(body: BaseModel) -> None:
+    """JSON can write half a character (``\\ud800``), which nothing can store or show. Raises InvalidParameterValue."""
+    try:
+        body.model_dump_json()
+    except ValueError as unwritable:
+        raise InvalidParameterValue("The body holds half of a character, a surrogate such as \\ud800 without its other half.") from unwritable
 
 
 def _seconds(prefer: str | None, most: float) -> float:
@@ -242,7 +252,8 @@ def _handle_problems(app: FastAPI) -> None:
         if not isinstance(problem, Fault | RequestValidationError | HTTPException):
             log.error("request failed  request_id=%s", request_id, exc_info=problem)
         fault = _fault(problem, request_id)
-        body = {"error": {"code": fault.code, "message": fault.message, "request_id": request_id}}
+        message = fault.message.encode(errors="replace").decode()
+        body = {"error": {"code": fault.code, "message": message, "request_id": request_id}}
         return JSONResponse(body, fault.status, headers={"x-amzn-RequestId": request_id})
 
     for kind in (Fault, RequestValidationError, HTTPException, Exception):

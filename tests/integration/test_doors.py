@@ -191,7 +191,6 @@ def test_a_list_in_no_form_is_refused(query: Query, name: str, value: str) -> No
     answer = create_subnet_group(query, "sg", (name, value))
     assert answer.status_code == 400
     assert code(answer) in ("InvalidParameterValue", "MissingParameter", "MalformedQueryString")
-    assert len(subnets(query.form("DescribeCacheSubnetGroups"))) == len(subnets(query.form("DescribeCacheSubnetGroups")))
     assert code(query.form("DescribeCacheSubnetGroups", CacheSubnetGroupName="sg")) == "CacheSubnetGroupNotFoundFault"
 
 
@@ -455,7 +454,10 @@ def test_a_method_that_a_path_does_not_take_is_said_so_in_json(rest: httpx.Clien
         ({"replication_group_id": "g", "replication_group_description": "d", "num_cache_clusters": 10**30}, "NumCacheClusters"),
         ({"replication_group_id": "g", "replication_group_description": "d", "tags": {"a": "b"}}, "tags"),
         ({"replication_group_id": "g", "replication_group_description": "d", "tags": [{"key": "a", "color": 1}]}, "tags.0"),
-        ({"replication_group_id": "\ud800", "replication_group_description": "d"}, "replication_group_id"),
+        ({"replication_group_id": "\ud800", "replication_group_description": "d"}, "surrogate"),
+        ({"replication_group_id": "g", "replication_group_description": "\udfff"}, "surrogate"),
+        ({"replication_group_id": "g", "replication_group_description": "d", "port": "\ud800"}, "port"),
+        ({"replication_group_id": "g", "replication_group_description": "d", "\ud800": 1}, "unicode"),
         ([], "body"),
         ("text", "body"),
         (None, "body"),

@@ -1,0 +1,814 @@
+"""One suite for every way in which orders reach an agent and its word comes back: by direct call, and over HTTP to a real agent.
+
+Then what only agents that are programs of their own can show.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+import redis
+import uvicorn
+from factories import FixedClock, a_group
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+from waiting import wait_until
+
+from agents.address_block import block_of, give_back
+from agents.engines.catalogue import ENGINES, find_binaries
+from agents.folder import network_of
+from agents.journal import Journal
+from agents.node import Pace
+from agents.runtimes.process import ProcessRuntime
+from agents.supervisor import Host, Supervisor
+from api_schemas.agent.agent import AgentHello, AgentReport, Orders
+from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Phase, Role
+from api_schemas.agent.route import RouteSpec
+from api_schemas.faults import InvalidParameterValue
+from cachewright.embedded import EmbeddedFleet, MixedFleet
+from controlplane.api.join_token import make_join_token, read_join_token
+from controlplane.api.reports import JoinDoor
+from controlplane.operations.fleet import Registry
+from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
+from controlplane.reconciler.http_fleet import HttpFleet
+from controlplane.store.fleet import HEARD_WITHIN, Heartbeats
+from controlplane.store.store import Store
+
+ROOT = Path(__file__).parents[2]
+ZONE = "us-east-1b"
+TOKEN = "a-token-for-these-tests"  # noqa: S105
+PORT = 6379
+
+
+# --- Grounds: a control plane's desk, and an agent that reports to it --------------------------------------------------------------
+
+
+class Desk:
+    """The control plane's side, as far as agents see it: who has joined, and the newest word on each node."""
+
+    def __init__(self) -> None:
+        self.joined: dict[str, AgentHello] = {}
+        self.nodes: dict[str, NodeReport] = {}
+        self.routes_gone: set[str] = set()
+        self.words: Counter[str] = Counter()
+        self.listens = True
+
+    def welcome(self, hello: AgentHello) -> None:
+        self.joined[hello.agent] = hello
+
+    def take(self, report: AgentReport) -> bool:
+        if not self.listens or report.agent not in self.joined:
+            return False
+        for node in report.nodes:
+            self.nodes[node.key] = node
+            self.words[node.key] += 1
+        self.routes_gone.update(report.gone_routes)
+        return True
+
+    def url(self, agent: str) -> str | None:
+        return self.joined[agent].url if agent in self.joined else None
+
+    def phase(self, key: str) -> Phase | None:
+        return self.nodes[key].phase if key in self.nodes else None
+
+
+class Served:
+    """An application that is served by a thread, until it is stopped."""
+
+    def __init__(self, app: ASGIApp, port: int = 0) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+
+class Ground(Protocol):
+    """Where the suite runs: one agent, its desk, the fleet that gives it orders, and what the world does to it."""
+
+    name: str
+    folder: Path
+    desk: Desk
+    fleet: Fleet
+
+    def begin(self) -> None:
+        """Start the agent, or start it again."""
+
+    def crash(self) -> None:
+        """End the agent from one moment to the next; its engines go on."""
+
+    def clear(self) -> None:
+        """Leave nothing behind."""
+
+
+class EmbeddedGround:
+    """The agent lives in this process. It cannot be killed, but it can be left where it stands."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name, self.folder, self.desk = "agent-b", folder / "agent", Desk()
+        self.folder.mkdir()
+        self.fleet = EmbeddedFleet()
+        self._supervisor: Supervisor | None = None
+
+    def begin(self) -> None:
+        network = network_of(ZONE, block_of(self.folder))
+        host = Host(self.name, ZONE, network, self.folder, binaries=find_binaries())
+        self._supervisor = Supervisor(host, ProcessRuntime(self.folder), ENGINES, self.desk.take, Pace(steady=0.2))
+        self.desk.welcome(self._supervisor.hello())
+        self._supervisor.start()
+        self.fleet.add(self._supervisor)
+
+    def crash(self) -> None:
+        assert self._supervisor is not None
+        self._supervisor.leave()
+        self._supervisor = None
+        self.fleet = EmbeddedFleet()
+
+    def clear(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.leave()
+        end_engines(self.folder)
+
+
+class HttpGround:
+    """The agent is a process of its own, started as its users start it."""
+
+    def __init__(self, folder: Path, token: str = TOKEN) -> None:
+        self.name, self.folder, self.desk = "agent-b", folder / "agent", Desk()
+        self.door = JoinDoor(TOKEN, self.desk.welcome, self.desk.take, 1_000_000)
+        self.served = Served(Starlette(routes=self.door.routes()))
+        self.fleet = HttpFleet(TOKEN, self.desk.url)
+        self.token_file = folder / "token"
+        self.token_file.write_text(token)
+        self.log = folder / "agent.log"
+        self.process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def begin(self) -> None:
+        self.process = self.launch()
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert "is ready at http://" in line, self.log.read_text()
+        self.url = line.split(" is ready at ")[1].split()[0]
+        if self.token_file.read_text() == TOKEN:
+            wait_until(lambda: self.desk.url(self.name) == self.url)
+
+    def launch(self, *options: str) -> subprocess.Popen[str]:
+        asked = {"zone": ZONE, "name": self.name, "join": self.served.url, "token-file": self.token_file, "data-dir": self.folder}
+        words = [f"--{option}={value}" for option, value in asked.items()]
+        with self.log.open("a") as log:
+            return subprocess.Popen([sys.executable, "-m", "agents", *words, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=log,
+                                    text=True)  # fmt: skip
+
+    def crash(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def end(self) -> None:
+        """Stop the agent in order."""
+        self._end(signal.SIGTERM)
+
+    def clear(self) -> None:
+        if self.process is not None:
+            self._end(signal.SIGKILL)
+        self.fleet.close()
+        self.served.stop()
+        end_engines(self.folder)
+
+    def _end(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+        self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.process = None
+
+
+def end_engines(folder: Path) -> None:
+    """End every process that an agent of this folder has started, and give its addresses back."""
+    if not folder.exists():
+        return
+    runtime = ProcessRuntime(folder)
+    for stray in runtime.strays([]):
+        runtime.kill(stray)
+    runtime.close()
+    give_back(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=[EmbeddedGround, HttpGround], ids=["embedded", "http"])
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+    made: Ground = request.param(tmp_path)
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.clear()
+
+
+@pytest.fixture
+def http(tmp_path: Path) -> Iterator[HttpGround]:
+    made = HttpGround(tmp_path)
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.clear()
+
+
+# --- Orders -----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Orderer:
+    """Writes specs for nodes of one group on the ground's addresses."""
+
+    ground: Ground
+    epoch: int = 1
+    generation: int = 1
+    uid: str = field(default_factory=lambda: secrets.token_hex(5))
+
+    @property
+    def block(self) -> int:
+        return block_of(self.ground.folder)
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.100.{self.block}.1"
+
+    def key(self, number: int) -> str:
+        return f"{self.uid}.orders-{number:03d}"
+
+    def address(self, number: int) -> str:
+        return f"127.102.{self.block}.{number}"
+
+    def peer(self, number: int) -> Peer:
+        return Peer(key=self.key(number), address=self.address(number), port=PORT, boot=1)
+
+    def spec(self, number: int = 1, role: Role = Role.PRIMARY, **fields: Any) -> NodeSpec:
+        usual: dict[str, Any] = {
+            "key": self.key(number),
+            "generation": self.generation,
+            "binary": binary(),
+            "zone": ZONE,
+            "address": self.address(number),
+            "port": PORT,
+            "role": role,
+            "epoch": self.epoch,
+            "memory": 32 * 1024 * 1024,
+            "follows": self.peer(1) if role is Role.REPLICA else None,
+        }
+        return NodeSpec(**{**usual, **fields})
+
+    def give(self, *specs: NodeSpec, **orders: Any) -> None:
+        self.ground.fleet.push(self.ground.name, Orders(nodes=list(specs), **orders))
+
+    def running(self, number: int = 1) -> NodeReport:
+        """The newest word on the node, once it says that it runs."""
+        wait_until(lambda: self.ground.desk.phase(self.key(number)) is Phase.RUNNING)
+        return self.ground.desk.nodes[self.key(number)]
+
+    def settle(self) -> None:
+        """Return when everything ordered before has been carried out and reported: a later order was."""
+        marker = f"{self.uid}.marker-{secrets.token_hex(3)}"
+        self.give(dropped_nodes=[marker])
+        wait_until(lambda: self.ground.desk.phase(marker) is Phase.GONE)
+
+
+@pytest.fixture
+def order(ground: Ground) -> Orderer:
+    return Orderer(ground)
+
+
+def binary() -> EngineBinary:
+    found = find_binaries()
+    return next(each for each in found if each.engine == "valkey")
+
+
+def pings(address: str) -> bool:
+    with redis.Redis(address, PORT, socket_timeout=2) as client:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+
+def lives(pid: int | None) -> bool:
+    assert pid is not None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+# --- The suite for both -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_is_started_and_reported_with_its_role(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec(generation=7, epoch=3))
+    said = order.running()
+    assert (said.role, said.epoch, said.generation, said.boot) == (Role.PRIMARY, 3, 7, 1)
+    assert lives(said.pid)
+    assert pings(order.address(1))
+
+
+def test_orders_are_written_down_when_they_are_taken(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec(), routes=[RouteSpec(key=f"{order.uid}.reader", generation=1, address=order.endpoint, port=PORT)])
+    assert order.key(1) in Journal(ground.folder).entries()
+    assert f"{order.uid}.reader" in Journal(ground.folder).routes()
+
+
+def test_an_endpoint_is_held_and_let_go(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    order.running()
+    order.give(order.spec(holds=[order.endpoint]))
+    wait_until(lambda: ground.desk.nodes[order.key(1)].holds == [order.endpoint])
+    assert pings(order.endpoint)
+    order.give(order.spec())
+    wait_until(lambda: ground.desk.nodes[order.key(1)].holds == [])
+    assert not pings(order.endpoint)
+
+
+def test_a_replica_is_proven(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec(replicas=[order.peer(2)]), order.spec(2, Role.REPLICA))
+    wait_until(lambda: order.running().proven == [order.key(2)])
+    wait_until(lambda: order.running(2).link_up)
+    said = order.running(2)
+    assert (said.role, said.follows, said.epoch) == (Role.REPLICA, f"{order.address(1)}:{PORT}", 1)
+
+
+def test_a_reader_route_is_served_and_reported_gone_when_dropped(ground: Ground, order: Orderer) -> None:
+    key = f"{order.uid}.reader"
+    order.give(order.spec())
+    order.running()
+    route = RouteSpec(key=key, generation=1, address=order.endpoint, port=PORT, backends=[f"{order.address(1)}:{PORT}"])
+    order.give(routes=[route])
+    wait_until(lambda: pings(order.endpoint))
+    order.give(dropped_routes=[key])
+    wait_until(lambda: key in ground.desk.routes_gone)
+    assert not pings(order.endpoint)
+
+
+def test_orders_delivered_twice_change_nothing(ground: Ground, order: Orderer) -> None:
+    orders = [order.spec(replicas=[order.peer(2)], holds=[order.endpoint]), order.spec(2, Role.REPLICA)]
+    order.give(*orders)
+    wait_until(lambda: order.running().proven == [order.key(2)] and order.running().holds and order.running(2).link_up)
+    before, words = dict(ground.desk.nodes), Counter(ground.desk.words)
+    for _ in range(2):
+        order.give(*orders)
+        order.settle()
+    for key in (order.key(1), order.key(2)):
+        assert ground.desk.nodes[key] == before[key]
+        assert ground.desk.words[key] == words[key]
+        assert lives(before[key].pid)
+
+
+def test_a_lower_generation_or_epoch_is_refused(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec(generation=5, epoch=2))
+    said = order.running()
+    order.give(order.spec(generation=4, epoch=2, holds=[order.endpoint]))
+    order.give(order.spec(generation=6, epoch=1, boot=2))
+    order.settle()
+    kept = Journal(ground.folder).entries()[order.key(1)].spec
+    assert (kept.generation, kept.epoch, kept.boot, kept.holds) == (5, 2, 1, [])
+    assert ground.desk.nodes[order.key(1)] == said
+    assert not pings(order.endpoint)
+
+
+def test_a_dropped_node_is_reported_gone_and_leaves_nothing(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    said = order.running()
+    order.give(dropped_nodes=[order.key(1)])
+    wait_until(lambda: ground.desk.phase(order.key(1)) is Phase.GONE)
+    assert not lives(said.pid)
+    assert not (ground.folder / "nodes" / order.key(1)).exists()
+    assert Journal(ground.folder).entries() == {}
+    order.give(dropped_nodes=[order.key(1)])
+    order.settle()
+
+
+def test_a_node_that_the_agent_does_not_know_is_gone(ground: Ground, order: Orderer) -> None:
+    order.give(dropped_nodes=[order.key(1)])
+    wait_until(lambda: ground.desk.phase(order.key(1)) is Phase.GONE)
+
+
+def test_an_agent_that_was_killed_adopts_its_nodes(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec(holds=[order.endpoint]))
+    wait_until(lambda: order.running().holds)
+    before = order.running()
+    ground.crash()
+    assert pings(order.endpoint)
+    ground.desk.nodes.clear()
+    ground.begin()
+    wait_until(lambda: order.running().holds)
+    assert order.running() == before.model_copy(update={"offset": order.running().offset})
+    order.give(dropped_nodes=[order.key(1)])
+    wait_until(lambda: ground.desk.phase(order.key(1)) is Phase.GONE)
+    assert not lives(before.pid)
+
+
+def test_an_engine_that_ended_while_its_agent_was_away_is_reported_dead(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    said = order.running()
+    ground.crash()
+    assert said.pid is not None
+    os.kill(said.pid, signal.SIGKILL)
+    ground.begin()
+    wait_until(lambda: ground.desk.phase(order.key(1)) is Phase.DEAD)
+    order.give(order.spec(generation=2, boot=2))
+    wait_until(lambda: order.running().boot == 2)
+
+
+def test_a_dead_agent_is_unreachable_until_it_is_back(ground: Ground, order: Orderer) -> None:
+    ground.crash()
+    with pytest.raises(AgentUnreachableError, match="agent-b"):
+        order.give(order.spec())
+    ground.begin()
+    order.give(order.spec())
+    order.running()
+
+
+def test_an_agent_that_never_joined_is_unreachable(ground: Ground) -> None:
+    with pytest.raises(AgentUnreachableError, match="agent-x"):
+        ground.fleet.push("agent-x", Orders())
+
+
+def test_what_was_not_taken_is_said_again(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec(2))
+    order.running(2)
+    ground.desk.listens = False
+    order.give(order.spec(), dropped_nodes=[order.key(2)])
+    wait_until(lambda: pings(order.address(1)) and not Journal(ground.folder).entries().get(order.key(2)))
+    assert ground.desk.phase(order.key(1)) is None
+    assert ground.desk.phase(order.key(2)) is Phase.RUNNING
+    ground.desk.listens = True
+    order.running()
+    wait_until(lambda: ground.desk.phase(order.key(2)) is Phase.GONE)
+
+
+# --- What only programs of their own can show ---------------------------------------------------------------------------------------
+
+
+def test_an_agent_introduces_itself(http: HttpGround) -> None:
+    hello = http.desk.joined[http.name]
+    assert (hello.agent, hello.zone, hello.runtime, hello.url) == (http.name, ZONE, "process", http.url)
+    assert hello.network == network_of(ZONE, block_of(http.folder))
+    assert hello.engines == find_binaries()
+    assert httpx.get(f"{http.url}/healthz").status_code == 200
+
+
+def test_the_newest_reports_can_be_read(http: HttpGround) -> None:
+    order = Orderer(http)
+    order.give(order.spec())
+    said = order.running()
+    answer = httpx.get(f"{http.url}/v1/reports", headers={"Authorization": f"Bearer {TOKEN}"})
+    report = AgentReport.model_validate_json(answer.content)
+    assert (report.agent, report.full) == (http.name, True)
+    assert [(node.key, node.pid, node.phase) for node in report.nodes] == [(order.key(1), said.pid, Phase.RUNNING)]
+
+
+@pytest.mark.parametrize(("headers", "status"), [({}, 401), ({"Authorization": "Bearer no"}, 403), ({"Authorization": "Basic eDp5"}, 401)])
+def test_an_agent_takes_no_orders_from_strangers(http: HttpGround, headers: dict[str, str], status: int) -> None:
+    order = Orderer(http)
+    body = Orders(nodes=[order.spec()]).model_dump_json()
+    answers = [
+        httpx.put(f"{http.url}/v1/orders", content=body, headers=headers),
+        httpx.get(f"{http.url}/v1/reports", headers=headers),
+    ]
+    assert [answer.status_code for answer in answers] == [status] * 2
+    assert all(answer.json()["error"]["code"] == "AccessDenied" for answer in answers)
+    order.settle()
+    assert Journal(http.folder).entries() == {}
+    assert order.key(1) not in http.desk.nodes
+
+
+def test_orders_with_another_token_are_refused_and_change_nothing(http: HttpGround) -> None:
+    order = Orderer(http)
+    stranger = HttpFleet("some-other-token-altogether", http.desk.url)
+    with pytest.raises(AgentUnreachableError, match="403"):
+        stranger.push(http.name, Orders(nodes=[order.spec()]))
+    stranger.close()
+    assert Journal(http.folder).entries() == {}
+
+
+def test_an_agent_with_another_token_is_not_let_in(tmp_path: Path) -> None:
+    ground = HttpGround(tmp_path, token="some-other-token-altogether")
+    try:
+        ground.begin()
+        wait_until(lambda: "403" in ground.log.read_text())
+        assert ground.desk.joined == {}
+        assert httpx.get(f"{ground.url}/healthz").status_code == 200
+        assert "some-other-token" not in ground.log.read_text()
+    finally:
+        ground.clear()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"key": "../outside"}, "letters, digits"),
+        ({"binary": EngineBinary(engine="abacus", version="1", path="/bin/true")}, "abacus"),
+    ],
+)
+def test_orders_that_make_no_sense_are_refused_with_a_sentence(http: HttpGround, change: dict[str, Any], told: str) -> None:
+    order = Orderer(http)
+    with pytest.raises(AgentUnreachableError, match=f"400.*{told}"):
+        order.give(order.spec(**change))
+    order.settle()
+    assert Journal(http.folder).entries() == {}
+
+
+def test_orders_for_an_agent_that_listened_there_before_are_refused(http: HttpGround) -> None:
+    order = Orderer(http)
+    http.desk.welcome(http.desk.joined[http.name].model_copy(update={"agent": "agent-before"}))
+    with pytest.raises(AgentUnreachableError, match="421"):
+        http.fleet.push("agent-before", Orders(nodes=[order.spec()]))
+    assert Journal(http.folder).entries() == {}
+
+
+def test_too_many_orders_are_not_read(http: HttpGround) -> None:
+    answer = httpx.put(f"{http.url}/v1/orders", content=b" " * (16 * 1024 * 1024 + 1), headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 413
+
+
+def test_an_agent_that_is_unknown_introduces_itself_again_and_tells_everything(http: HttpGround) -> None:
+    order = Orderer(http)
+    order.give(order.spec())
+    before = order.running()
+    http.desk.joined.clear()
+    http.desk.nodes.clear()
+    wait_until(lambda: http.name in http.desk.joined)
+    assert order.running().pid == before.pid
+
+
+def test_engines_go_on_while_the_control_plane_is_away(http: HttpGround) -> None:
+    order = Orderer(http)
+    order.give(order.spec())
+    before = order.running()
+    http.served.stop()
+    assert pings(order.address(1))
+    order.give(order.spec(2))
+    wait_until(lambda: pings(order.address(2)))
+    assert http.desk.phase(order.key(2)) is None
+    http.desk.nodes.clear()
+    http.served = Served(Starlette(routes=http.door.routes()), http.served.port)
+    assert order.running().pid == before.pid
+    order.running(2)
+
+
+def test_an_agent_that_stops_in_order_saves_and_brings_its_nodes_back(http: HttpGround) -> None:
+    order = Orderer(http)
+    order.give(order.spec())
+    before = order.running()
+    with redis.Redis(order.address(1), PORT) as client:
+        client.set("kept", "yes")
+    http.end()
+    assert not lives(before.pid)
+    http.desk.nodes.clear()
+    http.begin()
+    said = order.running()
+    assert (said.boot, said.pid != before.pid) == (1, True)
+    with redis.Redis(order.address(1), PORT, decode_responses=True) as client:
+        assert client.get("kept") == "yes"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "another agent"),
+        (["--zone=nowhere"], "--zone"),
+        (["--join=ftp://x"], "--join"),
+        (["--listen=nonsense"], "cannot listen"),
+        (["--listen=127.0.0.1:99999"], "cannot listen"),
+        (["--token-file=/no/such/file"], "join token"),
+    ],
+)
+def test_an_agent_that_cannot_start_says_why(http: HttpGround, options: list[str], told: str) -> None:
+    second = http.launch(*options)
+    assert second.wait(20) == 1
+    assert second.stdout is not None
+    second.stdout.close()
+    assert told in http.log.read_text()
+    assert "Traceback" not in http.log.read_text()
+
+
+@pytest.mark.parametrize("option", ["--name=agent-other", "--zone=us-east-1c"])
+def test_a_folder_is_that_of_one_agent(http: HttpGround, option: str) -> None:
+    http.end()
+    other = http.launch(option)
+    assert other.wait(20) == 1
+    assert other.stdout is not None
+    other.stdout.close()
+    assert f"is the folder of agent {http.name} in zone {ZONE}" in http.log.read_text()
+
+
+# --- The door that agents join by ---------------------------------------------------------------------------------------------------
+
+
+HELLO: dict[str, Any] = {
+    "agent": "agent-b", "zone": ZONE, "host": "here", "runtime": "process", "network": "127.102.9.0/24", "url": "http://127.0.0.1:1",
+}  # fmt: skip
+
+
+class Door:
+    """A join door that is served, and its desk."""
+
+    def __init__(self, token: str | None) -> None:
+        self.desk = Desk()
+        self.served = Served(Starlette(routes=JoinDoor(token, self.desk.welcome, self.desk.take, 2000).routes()))
+
+    def post(self, path: str, said: Any, token: str | None = TOKEN) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.post(self.served.url + path, json=said, headers=headers)
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    made = Door(TOKEN)
+    yield made
+    made.served.stop()
+
+
+@pytest.mark.parametrize(("token", "status"), [(None, 401), ("no", 403), (TOKEN + "x", 403), ("", 401)])
+@pytest.mark.parametrize(("path", "said"), [("/v1/agents", HELLO), ("/v1/agents/agent-b/reports", {"agent": "agent-b"})])
+def test_who_does_not_know_the_token_is_not_let_in(door: Door, path: str, said: Any, token: str | None, status: int) -> None:
+    answer = door.post(path, said, token)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, "AccessDenied")
+    assert TOKEN not in answer.text
+    assert door.desk.joined == {}
+
+
+def test_a_door_without_a_token_says_how_to_have_one() -> None:
+    closed = Door(None)
+    answer = closed.post("/v1/agents", HELLO)
+    closed.served.stop()
+    assert answer.status_code == 403
+    assert "--join-token-file" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("field_name", "value"),
+    [
+        *[("agent", name) for name in ("", "Agent", "a/b", "a" * 64, "../x", "a_b", "a\n")],
+        *[("zone", zone) for zone in ("", "us-east-1", "b", "us-east-1b/..", "US-EAST-1B")],
+        *[("network", network) for network in ("", "127.102.9.1", "127.102.9.1/24", "::1/128", "all")][2:],
+        *[("url", url) for url in (None, "", "ftp://x", "http://", "http://:80", "http://h:99999", "http://h:0", "/x", "http://u:p@h", "http://h?x")],
+    ],
+)
+def test_who_introduces_itself_badly_is_refused_with_a_sentence(door: Door, field_name: str, value: Any) -> None:
+    answer = door.post("/v1/agents", HELLO | {field_name: value})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidParameterValue")
+    assert field_name in answer.json()["error"]["message"]
+    assert door.desk.joined == {}
+
+
+def test_a_report_is_taken_from_the_agent_of_its_path_and_no_other(door: Door) -> None:
+    assert door.post("/v1/agents/agent-b/reports", {"agent": "agent-b"}).json() == {"unknown": True}
+    assert door.post("/v1/agents", HELLO).json() == {}
+    assert door.post("/v1/agents/agent-b/reports", {"agent": "agent-b"}).json() == {"unknown": False}
+    assert door.post("/v1/agents/agent-b/reports", {"agent": "agent-c"}).status_code == 400
+
+
+@pytest.mark.parametrize(("said", "status"), [({"agent": "x" * 3000}, 413), ({"agent": 1}, 400), ([], 400), ({}, 400)])
+def test_a_body_that_is_too_large_or_no_introduction_is_refused(door: Door, said: Any, status: int) -> None:
+    answer = door.post("/v1/agents", said)
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
+def test_a_token_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "secrets" / "token"
+    make_join_token(file)
+    token = read_join_token(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    make_join_token(file)
+    assert read_join_token(file) == token
+
+
+# --- Who is heard -------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Seconds:
+    """A clock that is told what time it is."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def hello(agent: str, url: str | None = "http://127.0.0.1:1") -> AgentHello:
+    return AgentHello(agent=agent, zone=ZONE, host="here", runtime="process", network="127.102.9.0/24", url=url)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(f"sqlite:///{tmp_path / 'plane.db'}")
+    yield made
+    made.close()
+
+
+def heard(store: Store, agent: str) -> bool:
+    with store.reading() as unit:
+        return unit.agents.is_heard(agent)
+
+
+def test_an_agent_of_another_process_is_heard_for_some_seconds_after_its_last_word(store: Store) -> None:
+    clock = Seconds()
+    store.heartbeats = Heartbeats(clock)
+    registry = Registry(store, FixedClock())
+    assert not heard(store, "agent-b")
+    registry.welcome(hello("agent-b"))
+    clock.now += HEARD_WITHIN
+    assert heard(store, "agent-b")
+    clock.now += 0.1
+    assert not heard(store, "agent-b")
+    assert registry.take(AgentReport(agent="agent-b"))
+    assert heard(store, "agent-b")
+
+
+def test_an_agent_of_this_process_is_always_heard(store: Store) -> None:
+    clock = Seconds()
+    store.heartbeats = Heartbeats(clock)
+    Registry(store, FixedClock()).welcome(hello("agent-a", url=None))
+    clock.now += 1_000_000
+    assert heard(store, "agent-a")
+
+
+def test_after_a_restart_nobody_is_silent_before_there_was_time_to_speak(store: Store, tmp_path: Path) -> None:
+    registry = Registry(store, FixedClock())
+    registry.welcome(hello("agent-a", url=None))
+    registry.welcome(hello("agent-b"))
+    again = Store(f"sqlite:///{tmp_path / 'plane.db'}")
+    assert heard(again, "agent-b")
+    assert not heard(again, "agent-a"), "it lived in the former process"
+    again.close()
+
+
+def test_an_agent_of_this_process_is_not_replaced_by_one_of_another(store: Store) -> None:
+    registry = Registry(store, FixedClock())
+    registry.welcome(hello("agent-a", url=None))
+    with pytest.raises(InvalidParameterValue, match="agent-a"):
+        registry.welcome(hello("agent-a"))
+    registry.welcome(hello("agent-b"))
+    registry.welcome(hello("agent-b", url="http://127.0.0.1:2"))
+    assert store.agents["agent-b"].url == "http://127.0.0.1:2"
+
+
+def test_who_joins_or_is_heard_again_wakes_what_has_no_place(store: Store) -> None:
+    clock, woken = Seconds(), list[str]()
+    store.heartbeats = Heartbeats(clock)
+    with store.transaction() as unit:
+        unit.topologies.save(a_group("orders", created=False))
+    store.listen(lambda committed: woken.extend(committed.topologies))
+    registry = Registry(store, FixedClock())
+    registry.welcome(hello("agent-b"))
+    assert woken == ["uid-replication-group-orders"]
+    registry.take(AgentReport(agent="agent-b"))
+    assert len(woken) == 1
+    clock.now += HEARD_WITHIN + 1
+    registry.take(AgentReport(agent="agent-b"))
+    assert len(woken) == 2
+
+
+def test_a_mixed_fleet_gives_each_agent_its_orders_where_it_lives() -> None:
+    class Noting:
+        def __init__(self) -> None:
+            self.pushed: list[str] = []
+
+        def push(self, agent: str, orders: Orders) -> None:
+            self.pushed.append(agent)
+
+        def has(self, agent: str) -> bool:
+            return agent == "agent-a"
+
+    embedded, remote = Noting(), Noting()
+    mixed = MixedFleet(embedded, remote)  # type: ignore[arg-type]
+    mixed.push("agent-a", Orders())
+    mixed.push("agent-b", Orders())
+    assert (embedded.pushed, remote.pushed) == (["agent-a"], ["agent-b"])
