@@ -126,9 +126,9 @@ def _asked(request: pytest.FixtureRequest) -> dict[str, Any]:
     asked: dict[str, Any] = {name: config.getini(f"cachewright_{name}") for name in ("engine", "engine_version")}
     asked["replicas"] = _number(config, "cachewright_replicas")
     for mark in reversed(list(request.node.iter_markers("cachewright"))):
-        unknown = sorted(set(mark.kwargs) - set(_OPTIONS))
-        if unknown or mark.args:
-            raise pytest.UsageError(f"@pytest.mark.cachewright takes {', '.join(_OPTIONS)} by name, not {unknown or mark.args}")
+        wrong = sorted(set(mark.kwargs) - set(_OPTIONS)) or mark.args
+        if wrong:
+            pytest.fail(f"@pytest.mark.cachewright takes {', '.join(_OPTIONS)} by name, not {wrong}", pytrace=False)
         if "engine" in mark.kwargs:
             asked["engine_version"] = ""  # a version belongs to its engine
         asked.update(mark.kwargs)
@@ -138,7 +138,7 @@ def _asked(request: pytest.FixtureRequest) -> dict[str, Any]:
 def _number(config: pytest.Config, name: str) -> int:
     given = str(config.getini(name))
     if not given.isdigit():
-        raise pytest.UsageError(f"{name} is a number, not {given!r}")
+        pytest.fail(f"{name} is a number, not {given!r}", pytrace=False)
     return int(given)
 
 

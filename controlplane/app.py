@@ -94,13 +94,16 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
         holding.attach(asyncio.get_running_loop())
         yield
 
+    late_rest = Late(rest)
     routes = [
         Route("/", query.answer, methods=["GET", "POST"]),
         Route("/healthz", _health, methods=["GET"]),
         *join.routes(),
-        Mount("/", app=Late(rest)),
+        Mount("/", app=late_rest),
     ]
-    return ControlPlane(Starlette(routes=routes, lifespan=lifespan), store, registry, reconciler, pusher)
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.router.default = late_rest  # a path with a line break in it fits no mount
+    return ControlPlane(app, store, registry, reconciler, pusher)
 
 
 async def _health(_: Request) -> Response:

@@ -45,7 +45,7 @@ def create_group(
     number = nodes or (2 if replicas is None else replicas) + 1
     body = {
         "replication_group_id": name,
-        "replication_group_description": description,
+        "replication_group_description": description or name,
         "num_cache_clusters": number,
         "engine": engine,
         "engine_version": engine_version,

@@ -16,7 +16,7 @@ from cachewright.cli.reboot import reboot
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 
-_LOCAL = ("serve", "reap", "version")
+_LOCAL = ("serve", "demo", "reap", "version")
 _CACHES, _GROUND, _SERVER = "Caches", "What they run on", "The server"
 
 
@@ -70,6 +70,14 @@ def serve(
         _fail("; ".join(f"--{'-'.join(map(str, error['loc'])).replace('_', '-')}: {error['msg']}" for error in wrong.errors()))
     except CannotServeError as why:
         _fail(str(why))
+
+
+@app.command(rich_help_panel=_SERVER)
+def demo(port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8379) -> None:
+    """A server of its own, and the main job done before your eyes; it stays up until Ctrl-C and leaves nothing behind."""
+    from cachewright.demo import main as run
+
+    raise typer.Exit(run(port))
 
 
 app.add_typer(create.app, name="create", rich_help_panel=_CACHES)

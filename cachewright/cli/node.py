@@ -8,7 +8,7 @@ from cachewright.cli.paper import Paper
 from cachewright.cli.resource import endpoint
 from cachewright.cli.server import Json
 
-HEADINGS = ("node", "role", "zone", "address", "phase", "in sync", "offset", "process", "binary")
+HEADINGS = ("node", "role", "zone", "address", "phase", "sync", "offset", "process", "binary")
 
 
 def node_name(node: Json) -> str:

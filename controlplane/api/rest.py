@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
@@ -27,7 +27,7 @@ from api_schemas.shape import Shape
 from controlplane.api.bounded import Bounded
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
-from controlplane.api.problems import fault_of_request
+from controlplane.api.problems import fault_of, fault_of_request
 from controlplane.api.stream import EventStream
 from controlplane.domain.topology import World
 from controlplane.operations.performs import Operations, kept_promises
@@ -207,7 +207,8 @@ def _path_parameter(name: str) -> inspect.Parameter:
 
 def _query_parameter(name: str, field: Any) -> inspect.Parameter:
     default = field.get_default(call_default_factory=True) if not field.is_required() else inspect.Parameter.empty
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[field.annotation, Query()])
+    annotation = Annotated[field.annotation, *field.metadata, Query()]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _headers() -> list[inspect.Parameter]:
@@ -224,7 +225,10 @@ def _asked(promise: Operation[Any, Any], given: dict[str, Any]) -> Shape:
     if body is not None:
         _must_be_whole_text(body)
     fields = {**(body.model_dump(exclude_unset=True) if body is not None else {}), **given}
-    return promise.takes.model_validate(fields)  # type: ignore[no-any-return]
+    try:
+        return promise.takes.model_validate(fields)  # type: ignore[no-any-return]
+    except ValidationError as problem:
+        raise fault_of(problem, promise.takes, aws=False) from problem
 
 
 def _must_be_whole_text(body: BaseModel) -> None:

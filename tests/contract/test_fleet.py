@@ -24,6 +24,8 @@ import pytest
 import redis
 import uvicorn
 from factories import FixedClock, a_group
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from waiting import wait_until
@@ -309,7 +311,7 @@ def binary() -> EngineBinary:
 
 
 def pings(address: str) -> bool:
-    with redis.Redis(address, PORT, socket_timeout=2) as client:
+    with redis.Redis(address, PORT, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
         try:
             return bool(client.ping())
         except redis.ConnectionError:
@@ -377,6 +379,7 @@ def test_orders_delivered_twice_change_nothing(ground: Ground, order: Orderer) -
     orders = [order.spec(replicas=[order.peer(2)], holds=[order.endpoint]), order.spec(2, Role.REPLICA)]
     order.give(*orders)
     wait_until(lambda: order.running().proven == [order.key(2)] and order.running().holds and order.running(2).link_up)
+    wait_until(lambda: order.running().offset and order.running(2).offset)
     before, words = dict(ground.desk.nodes), Counter(ground.desk.words)
     for _ in range(2):
         order.give(*orders)

@@ -422,11 +422,25 @@ def test_a_refusal_has_the_services_code_and_its_request_id(rest: httpx.Client) 
     assert answer.json()["error"]["request_id"] == answer.headers["x-amzn-requestid"]
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/replication-groups/a/b/c", "/../etc/passwd", "/%00", "/é"])
+@pytest.mark.parametrize("path", ["/nothing", "/nothing%0A", "/replication-groups/a/b/c", "/../etc/passwd", "/%00", "/é"])
 def test_a_path_that_does_not_exist_is_said_so_in_json(rest: httpx.Client, path: str) -> None:
     answer = rest.get(path)
     assert problem(answer) == (404, "ResourceNotFound")
     assert answer.json()["error"]["message"] == "There is nothing at this path; /docs lists what there is."
+
+
+def test_a_line_break_in_a_path_is_part_of_a_name(rest: httpx.Client) -> None:
+    answer = rest.get("/replication-groups/a%0Ab")
+    assert problem(answer) == (404, "ReplicationGroupNotFoundFault")
+    assert "a\nb not found" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("duration", [-1, 0, 20161])
+def test_a_number_out_of_its_bounds_is_refused_by_both_doors(query: Query, rest: httpx.Client, duration: int) -> None:
+    answer = rest.get("/events", params={"duration": duration})
+    assert problem(answer) == (400, "InvalidParameterValue")
+    assert "duration" in answer.json()["error"]["message"]
+    assert code(query.form("DescribeEvents", Duration=str(duration))) == "InvalidParameterValue"
 
 
 def test_paths_outside_v1_are_said_to_be_nothing_in_json(server: LocalServer) -> None:

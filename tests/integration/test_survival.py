@@ -1,0 +1,297 @@
+"""What survives: definitions, data and running engines, whatever is done to the server and at whatever moment."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from agents.runtimes.process import ProcessRuntime
+from agents.runtimes.runtime import Handle
+from cachewright import client
+from cachewright.data_folder import end_processes
+from waiting import wait_until
+
+READY = re.compile(r"ready at (http://\S+)")
+
+
+class Server:
+    """A server on a data folder that is started, killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "cachewright", "serve", "--data-dir", str(self.folder), "--port", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self.process.stdout is not None
+        found = READY.search(self.process.stdout.readline())
+        assert found is not None
+        self.url = found[1]
+
+    def end(self, how: signal.Signals) -> None:
+        assert self.process is not None and self.process.stdout is not None
+        self.process.send_signal(how)
+        self.process.wait(60)
+        self.process.stdout.close()
+
+    def api(self) -> Any:
+        return client(endpoint_url=self.url)
+
+    def processes(self) -> list[Handle]:
+        """Every engine and relay process that any agent of this folder started and that runs."""
+        found = []
+        for folder in sorted((self.folder / "agents").glob("*")):
+            runtime = ProcessRuntime(folder)
+            found += runtime.strays([])
+            runtime.close()
+        return found
+
+    def engines(self) -> list[Handle]:
+        return [handle for handle in self.processes() if handle.key != "relay"]
+
+    def create(self, **wanted: Any) -> None:
+        group = {"ReplicationGroupId": "orders", "ReplicationGroupDescription": "d", "NumCacheClusters": 3, "Engine": "valkey"}
+        self.api().create_replication_group(**group | {"AutomaticFailoverEnabled": True} | wanted)
+
+    def available(self) -> dict[str, Any]:
+        self.api().get_waiter("replication_group_available").wait(ReplicationGroupId="orders")
+        return self.group()
+
+    def group(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.api().describe_replication_groups(ReplicationGroupId="orders")["ReplicationGroups"][0]
+        return found
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    folder = tmp_path / "data"
+    made = Server(folder)
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.end(signal.SIGKILL)
+    end_processes(folder)
+
+
+def at(group: dict[str, Any], endpoint: str) -> redis.Redis:
+    place = group["NodeGroups"][0][endpoint]
+    return redis.Redis(place["Address"], place["Port"], decode_responses=True, socket_timeout=5)
+
+
+def test_clients_of_the_cache_notice_nothing_when_an_idle_server_is_killed_and_started_again(server: Server) -> None:
+    server.start()
+    server.create()
+    group = server.available()
+    before = sorted((handle.key, handle.pid) for handle in server.processes())
+    done, written, failures = threading.Event(), 0, []
+
+    def use() -> None:
+        nonlocal written
+        primary, reader = at(group, "PrimaryEndpoint"), at(group, "ReaderEndpoint")
+        while not done.is_set():
+            try:
+                primary.set("count", written)
+                assert reader.get("nothing") is None
+                written += 1
+            except Exception as failed:  # noqa: BLE001 - whatever a client would see counts
+                failures.append(failed)
+                raise
+
+    user = threading.Thread(target=use)
+    user.start()
+    try:
+        wait_until(lambda: written > 20)
+        server.end(signal.SIGKILL)
+        reached = written
+        wait_until(lambda: written > reached + 50)
+        server.start()
+        server.available()
+        reached = written
+        wait_until(lambda: written > reached + 50)
+    finally:
+        done.set()
+        user.join()
+    assert not failures
+    assert sorted((handle.key, handle.pid) for handle in server.processes()) == before
+    assert server.group()["NodeGroups"] == group["NodeGroups"]
+
+
+@pytest.mark.parametrize("after", [0.0, 0.01, 0.02, 0.035, 0.05, 0.08, 0.12, 0.2])
+def test_a_create_that_was_cut_short_is_finished_by_the_next_server(server: Server, after: float) -> None:
+    server.start()
+    server.create()
+    _pass(after)
+    server.end(signal.SIGKILL)
+    server.start()
+    group = server.available()
+    engines = server.engines()
+    assert len(engines) == len({handle.key for handle in engines}) == 3, "an engine runs twice, or not at all"
+    roles = [redis.Redis(place["Address"], place["Port"]).info("replication")["role"] for place in _node_endpoints(group)]
+    assert sorted(roles) == ["master", "slave", "slave"]
+    at(group, "PrimaryEndpoint").set("a", "1")
+    wait_until(lambda: at(group, "ReaderEndpoint").get("a") == "1")
+
+
+@pytest.mark.parametrize("after", [0.0, 0.005, 0.01, 0.02, 0.05])
+def test_a_delete_that_was_cut_short_is_finished_by_the_next_server(server: Server, after: float) -> None:
+    server.start()
+    server.create()
+    server.available()
+    server.api().delete_replication_group(ReplicationGroupId="orders")
+    _pass(after)
+    server.end(signal.SIGKILL)
+    server.start()
+    server.api().get_waiter("replication_group_deleted").wait(ReplicationGroupId="orders")
+    assert wait_until(lambda: not server.engines())
+    assert not list((server.folder / "agents").glob("*/nodes/*")), "a node left its folder behind"
+
+
+@pytest.mark.parametrize("after", [0.0, 0.005, 0.02])
+def test_a_modify_that_was_answered_is_kept(server: Server, after: float) -> None:
+    server.start()
+    server.create()
+    server.available()
+    server.api().modify_replication_group(ReplicationGroupId="orders", ReplicationGroupDescription="changed", MultiAZEnabled=True)
+    _pass(after)
+    server.end(signal.SIGKILL)
+    server.start()
+    group = server.available()
+    assert (group["Description"], group["MultiAZ"]) == ("changed", "enabled")
+
+
+def test_an_orderly_stop_saves_and_a_later_start_brings_everything_back(server: Server) -> None:
+    server.start()
+    server.create()
+    group = server.available()
+    primary = at(group, "PrimaryEndpoint")
+    primary.mset({f"key-{number}": number for number in range(1000)})
+    server.end(signal.SIGTERM)
+    assert not server.processes()
+    server.start()
+    again = server.available()
+    assert again["NodeGroups"] == group["NodeGroups"]
+    assert at(again, "PrimaryEndpoint").dbsize() == 1000
+    wait_until(lambda: at(again, "ReaderEndpoint").dbsize() == 1000)
+
+
+def test_a_primary_that_is_killed_is_replaced_and_comes_back_as_a_replica(server: Server) -> None:
+    server.start()
+    server.create()
+    group = server.available()
+    primary = at(group, "PrimaryEndpoint")
+    primary.set("kept", "yes")
+    assert primary.wait(2, 5000) == 2
+    _kill(server, "orders-001")
+    wait_until(lambda: _answers(group, "kept") == "yes")
+    wait_until(lambda: _roles(server) == ["primary", "replica", "replica"] and _settled(server))
+    assert _role(server, "orders-001") == "replica"
+    messages = [event["Message"] for event in server.api().describe_events(Duration=60)["Events"]]
+    assert any(message.startswith("Failover from primary node orders-001 to replica node") for message in messages)
+    assert "Recovering cache nodes 0001" in messages and "Finished recovery for cache nodes 0001" in messages
+
+
+def test_without_automatic_failover_a_killed_primary_is_rebuilt_in_its_place_with_its_data(server: Server) -> None:
+    server.start()
+    server.create(AutomaticFailoverEnabled=False)
+    group = server.available()
+    primary = at(group, "PrimaryEndpoint")
+    primary.set("kept", "yes")
+    assert primary.wait(2, 5000) == 2
+    _kill(server, "orders-001")
+    wait_until(lambda: _answers(group, "kept") == "yes", within=20)
+    wait_until(lambda: _settled(server), within=20)
+    assert _role(server, "orders-001") == "primary"
+
+
+def test_two_servers_do_not_share_a_data_folder(server: Server) -> None:
+    server.start()
+    command = [sys.executable, "-m", "cachewright", "serve", "--data-dir", str(server.folder), "--port", "0"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    assert "another server" in second.stderr and str(server.folder) in second.stderr
+
+
+def test_an_ephemeral_server_that_was_killed_is_reaped() -> None:
+    command = [sys.executable, "-m", "cachewright", "serve", "--ephemeral", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    url = re.search(r"http://\S+", line)
+    folder = re.search(r"data: (\S+)", line)
+    assert url is not None and folder is not None
+    made = Server(Path(folder[1]))
+    made.url = url[0]
+    made.create()
+    made.available()
+    pids = [handle.pid for handle in made.processes()]
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert len(pids) == 4
+    subprocess.run([sys.executable, "-m", "cachewright", "reap"], check=True, capture_output=True, timeout=60)
+    assert not made.folder.exists()
+    assert not [pid for pid in pids if _runs(pid)]
+
+
+def _pass(seconds: float) -> None:
+    """Let so much time pass: the moment is the point here, and no condition marks it."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= until, every=0.001)
+
+
+def _node_endpoints(group: dict[str, Any]) -> list[dict[str, Any]]:
+    return [member["ReadEndpoint"] for member in group["NodeGroups"][0]["NodeGroupMembers"]]
+
+
+def _kill(server: Server, node: str) -> None:
+    handle = next(handle for handle in server.engines() if handle.key.endswith(f".{node}"))
+    os.kill(handle.pid, signal.SIGKILL)
+
+
+def _answers(group: dict[str, Any], key: str) -> str | None:
+    try:
+        primary = at(group, "PrimaryEndpoint")
+        primary.set("probe", "1")
+        found: str | None = primary.get(key)  # type: ignore[assignment]
+    except redis.RedisError:
+        return None
+    return found
+
+
+def _members(server: Server) -> list[dict[str, Any]]:
+    members: list[dict[str, Any]] = server.group()["NodeGroups"][0]["NodeGroupMembers"]
+    return members
+
+
+def _roles(server: Server) -> list[str]:
+    return sorted(member["CurrentRole"] for member in _members(server))
+
+
+def _role(server: Server, node: str) -> str:
+    return next(member["CurrentRole"] for member in _members(server) if member["CacheClusterId"] == node)
+
+
+def _settled(server: Server) -> bool:
+    import httpx
+
+    nodes = httpx.get(f"{server.url}/v1/nodes").json()["nodes"]
+    return all(node["in_sync"] for node in nodes)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

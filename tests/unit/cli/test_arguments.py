@@ -1,0 +1,88 @@
+"""What the commands refuse before they talk to anybody, and what they say when nobody answers."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cachewright import __version__
+from cachewright.cli.create import parsed_tags
+from cachewright.cli.main import app
+
+NOBODY = "http://127.0.0.1:1"
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words), env={"CACHEWRIGHT_URL": NOBODY, "COLUMNS": "200", "TERM": "dumb"})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("create", "group"),
+        ("create", "group", "orders", "--replicas", "1", "--nodes", "2"),
+        ("create", "group", "orders", "--replicas", "-1"),
+        ("create", "group", "orders", "--tag", "team"),
+        ("create", "group", "orders", "--tag", "=payments"),
+        ("create", "cache", "sessions"),
+        ("modify", "group", "orders"),
+        ("describe", "--output", "yaml"),
+        ("describe", "--kind", "table"),
+        ("events", "--minutes", "0"),
+        ("nonsense",),
+        ("--region", "eu-west-1", "serve"),
+    ],
+)
+def test_a_usage_error_ends_with_2(words: tuple[str, ...]) -> None:
+    assert run(*words).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("describe",),
+        ("describe", "orders"),
+        ("create", "group", "orders"),
+        ("create", "group", "orders", "--zones", "a,b,c"),
+        ("delete", "orders", "--yes"),
+        ("reboot", "orders-001"),
+        ("events",),
+        ("events", "--follow"),
+        ("agents",),
+        ("zones",),
+        ("nodes",),
+        ("engines",),
+        ("operations",),
+        ("modify", "group", "orders", "--no-auto-failover"),
+    ],
+)
+def test_without_a_server_every_command_ends_with_3_and_says_how_to_start_one(words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert result.exit_code == 3
+    assert NOBODY in result.stderr
+    assert "cachewright serve" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_url_that_is_none_is_said() -> None:
+    result = run("zones", "--url", "localhost:8379")
+    assert result.exit_code == 3
+    assert "localhost:8379 is not the URL of a server" in result.stderr
+
+
+def test_the_common_options_may_stand_before_the_command() -> None:
+    assert "http://127.0.0.1:2." in run("--url", "http://127.0.0.1:2", "zones").stderr
+
+
+def test_version_needs_no_server() -> None:
+    result = run("version")
+    assert (result.exit_code, result.stdout) == (0, f"cachewright {__version__}\n")
+
+
+def test_tags_keep_everything_behind_the_first_equals_sign() -> None:
+    assert parsed_tags(["team=a=b", "empty="]) == [{"key": "team", "value": "a=b"}, {"key": "empty", "value": ""}]
+
+
+@pytest.mark.parametrize("command", ["create", "describe", "delete", "events", "modify", "reboot", "add-replica", "operations"])
+def test_every_command_has_help(command: str) -> None:
+    assert run(command, "--help").exit_code == 0
