@@ -40,8 +40,8 @@ def _show(server: LocalServer) -> None:
     _timed(console, "available: 3 engines run, both replicas have acknowledged a write", lambda: waiter.wait(ReplicationGroupId=GROUP))
     group = elasticache.describe_replication_groups(ReplicationGroupId=GROUP)["ReplicationGroups"][0]["NodeGroups"][0]
     _write_and_read(console, group)
-    _table(console, server)
-    _what_next(console, server, group)
+    nodes = _table(console, server)
+    _what_next(console, server, group, next(node for node in nodes if node["role"] == "primary"))
 
 
 def _create(elasticache: Any) -> Any:
@@ -77,22 +77,24 @@ def _timed(console: Any, what: str, do: Callable[[], T]) -> T:
     return done
 
 
-def _table(console: Any, server: LocalServer) -> None:
+def _table(console: Any, server: LocalServer) -> list[dict[str, Any]]:
     import httpx
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="What runs now, as the engines say it", title_justify="left")
-    for column in ("node", "role", "zone", "address", "process", "engine", "in sync", "offset"):
-        table.add_column(column)
-    for node in httpx.get(f"{server.url}/v1/nodes").json()["nodes"]:
-        binary = node["engine_binary"]
-        engine = f"{binary['engine']} {binary['version']}"
-        cells = (node["node"], node["role"], node["zone"], f"{node['address']}:{node['port']}", str(node["process_id"]), engine)
-        table.add_row(*cells, "yes" if node["in_sync"] else "no", str(node["offset"]))
+    table = Table(title="What runs now, as the engines say it", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("node", "role", "zone", "address", "process", "engine", "in sync"):
+        table.add_column(column, no_wrap=True)
+    nodes: list[dict[str, Any]] = httpx.get(f"{server.url}/v1/nodes").json()["nodes"]
+    for node in nodes:
+        engine = "{engine} {version}".format(**node["engine_binary"])
+        cells = (node["node"], node["role"], node["zone"], node["address"], str(node["process_id"]), engine)
+        table.add_row(*cells, "yes" if node["in_sync"] else "no")
     console.print(table)
+    return nodes
 
 
-def _what_next(console: Any, server: LocalServer, group: dict[str, Any]) -> None:
+def _what_next(console: Any, server: LocalServer, group: dict[str, Any], node: dict[str, Any]) -> None:
     primary = group["PrimaryEndpoint"]
     lines = f"""
 It stays up until Ctrl-C. In another terminal, try:
@@ -107,8 +109,8 @@ It stays up until Ctrl-C. In another terminal, try:
 
   redis-cli -h {primary["Address"]} -p {primary["Port"]} set answer 42
 
-  cachewright describe {GROUP} --url {server.url}       the topology, with the processes behind it
-  kill -9 the process of the primary, then describe again: a replica has taken over, and the node comes back
+  cachewright describe {GROUP} --url {server.url}
+  kill -9 {node["process_id"]}       # the primary's process; then describe again: a replica has taken over, and the node comes back
 
 API pages: {server.url}/docs
 """

@@ -52,11 +52,11 @@ from controlplane.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 ZONE = "us-east-1b"
-TOKEN = "a-token-for-these-tests"  # noqa: S105
+TOKEN = "a-token-for-these-tests"
 PORT = 6379
 
 
-# --- Grounds: a control plane's desk, and an agent that reports to it --------------------------------------------------------------
+# --- Grounds: a control plane's desk, and an agent that reports to it ---
 
 
 class Desk:
@@ -115,7 +115,10 @@ class Ground(Protocol):
     name: str
     folder: Path
     desk: Desk
-    fleet: Fleet
+
+    @property
+    def fleet(self) -> Fleet:
+        """How the agent is given its orders."""
 
     def begin(self) -> None:
         """Start the agent, or start it again."""
@@ -183,8 +186,8 @@ class HttpGround:
         asked = {"zone": ZONE, "name": self.name, "join": self.served.url, "token-file": self.token_file, "data-dir": self.folder}
         words = [f"--{option}={value}" for option, value in asked.items()]
         with self.log.open("a") as log:
-            return subprocess.Popen([sys.executable, "-m", "agents", *words, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=log,
-                                    text=True)  # fmt: skip
+            command = [sys.executable, "-m", "agents", *words, *options]
+            return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
 
     def crash(self) -> None:
         self._end(signal.SIGKILL)
@@ -241,7 +244,7 @@ def http(tmp_path: Path) -> Iterator[HttpGround]:
         made.clear()
 
 
-# --- Orders -----------------------------------------------------------------------------------------------------------------------
+# --- Orders ---
 
 
 @dataclass
@@ -327,7 +330,7 @@ def lives(pid: int | None) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-# --- The suite for both -------------------------------------------------------------------------------------------------------------
+# --- The suite for both ---
 
 
 def test_a_node_is_started_and_reported_with_its_role(ground: Ground, order: Orderer) -> None:
@@ -473,7 +476,7 @@ def test_what_was_not_taken_is_said_again(ground: Ground, order: Orderer) -> Non
     wait_until(lambda: ground.desk.phase(order.key(2)) is Phase.GONE)
 
 
-# --- What only programs of their own can show ---------------------------------------------------------------------------------------
+# --- What only programs of their own can show ---
 
 
 def test_an_agent_introduces_itself(http: HttpGround) -> None:
@@ -494,9 +497,10 @@ def test_the_newest_reports_can_be_read(http: HttpGround) -> None:
     assert [(node.key, node.pid, node.phase) for node in report.nodes] == [(order.key(1), said.pid, Phase.RUNNING)]
 
 
-@pytest.mark.parametrize(("headers", "status"), [({}, 401), ({"Authorization": "Bearer no"}, 403), ({"Authorization": "Basic eDp5"}, 401)])
-def test_an_agent_takes_no_orders_from_strangers(http: HttpGround, headers: dict[str, str], status: int) -> None:
+@pytest.mark.parametrize(("given", "status"), [(None, 401), ("Bearer no", 403), ("Bearer", 401), ("Basic eDp5", 401)])
+def test_an_agent_takes_no_orders_from_strangers(http: HttpGround, given: str | None, status: int) -> None:
     order = Orderer(http)
+    headers = {"Authorization": given} if given else {}
     body = Orders(nodes=[order.spec()]).model_dump_json()
     answers = [
         httpx.put(f"{http.url}/v1/orders", content=body, headers=headers),
@@ -554,7 +558,8 @@ def test_orders_for_an_agent_that_listened_there_before_are_refused(http: HttpGr
 
 
 def test_too_many_orders_are_not_read(http: HttpGround) -> None:
-    answer = httpx.put(f"{http.url}/v1/orders", content=b" " * (16 * 1024 * 1024 + 1), headers={"Authorization": f"Bearer {TOKEN}"})
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    answer = httpx.put(f"{http.url}/v1/orders", content=b" " * (16 * 1024 * 1024 + 1), headers=headers)
     assert answer.status_code == 413
 
 
@@ -629,12 +634,18 @@ def test_a_folder_is_that_of_one_agent(http: HttpGround, option: str) -> None:
     assert f"is the folder of agent {http.name} in zone {ZONE}" in http.log.read_text()
 
 
-# --- The door that agents join by ---------------------------------------------------------------------------------------------------
+# --- The door that agents join by ---
 
 
 HELLO: dict[str, Any] = {
-    "agent": "agent-b", "zone": ZONE, "host": "here", "runtime": "process", "network": "127.102.9.0/24", "url": "http://127.0.0.1:1",
-}  # fmt: skip
+    "agent": "agent-b",
+    "zone": ZONE,
+    "host": "here",
+    "runtime": "process",
+    "network": "127.102.9.0/24",
+    "url": "http://127.0.0.1:1",
+}
+BAD_URLS = (None, "", "ftp://x", "http://", "http://:80", "http://h:99999", "http://h:0", "/x", "http://u:p@h", "http://h?x")
 
 
 class Door:
@@ -678,8 +689,8 @@ def test_a_door_without_a_token_says_how_to_have_one() -> None:
     [
         *[("agent", name) for name in ("", "Agent", "a/b", "a" * 64, "../x", "a_b", "a\n")],
         *[("zone", zone) for zone in ("", "us-east-1", "b", "us-east-1b/..", "US-EAST-1B")],
-        *[("network", network) for network in ("", "127.102.9.1", "127.102.9.1/24", "::1/128", "all")][2:],
-        *[("url", url) for url in (None, "", "ftp://x", "http://", "http://:80", "http://h:99999", "http://h:0", "/x", "http://u:p@h", "http://h?x")],
+        *[("network", network) for network in ("", "127.102.9.1/24", "::1/128", "all")],
+        *[("url", url) for url in BAD_URLS],
     ],
 )
 def test_who_introduces_itself_badly_is_refused_with_a_sentence(door: Door, field_name: str, value: Any) -> None:
@@ -712,7 +723,7 @@ def test_a_token_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert read_join_token(file) == token
 
 
-# --- Who is heard -------------------------------------------------------------------------------------------------------------------
+# --- Who is heard ---
 
 
 @dataclass

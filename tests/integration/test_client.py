@@ -32,7 +32,8 @@ def lab(server: LocalServer, account: str) -> Any:
 
 
 def make(service: Any, name: str, nodes: int = 2) -> None:
-    service.create_replication_group(ReplicationGroupId=name, ReplicationGroupDescription=name, NumCacheClusters=nodes, Engine="valkey")
+    wanted = {"ReplicationGroupId": name, "ReplicationGroupDescription": name, "NumCacheClusters": nodes, "Engine": "valkey"}
+    service.create_replication_group(**wanted)
 
 
 def test_waiters_return_about_when_the_work_is_done(service: Any) -> None:

@@ -64,7 +64,8 @@ def test_the_fixtures_give_real_caches(tmp_path: Path) -> None:
 
 
 def test_the_configuration_says_what_is_usual(tmp_path: Path) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\ncachewright_engine = redis\ncachewright_replicas = 0\ncachewright_zones = 1\n")
+    settings = ("[pytest]", "cachewright_engine = redis", "cachewright_replicas = 0", "cachewright_zones = 1")
+    (tmp_path / "pytest.ini").write_text("\n".join(settings))
     (tmp_path / "test_shop.py").write_text(
         "def test_it(replication_group, elasticache, cachewright_server):\n"
         "    [group] = elasticache.describe_replication_groups()['ReplicationGroups']\n"

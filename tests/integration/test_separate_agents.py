@@ -1,0 +1,308 @@
+"""The control plane and three agents as programs of their own, with real engines: what survives the loss of any of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+import redis
+from botocore.exceptions import ClientError
+from waiting import wait_until
+
+from agents.address_block import block_of, give_back
+from agents.runtimes.process import ProcessRuntime
+
+ROOT = Path(__file__).parents[2]
+ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+PORT = 6379
+
+
+class Program:
+    """A program of ours as a process, which can be ended and started again with the same words."""
+
+    def __init__(self, module: str, folder: Path, *words: str) -> None:
+        self.folder = folder
+        self._command = [sys.executable, "-m", module, *words]
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self, *more: str) -> str:
+        """Start it; its URL, once it is ready."""
+        log = self.folder.with_suffix(".log")
+        with log.open("a") as stderr:
+            self._process = subprocess.Popen([*self._command, *more], cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert " is ready at http://" in line, log.read_text()
+        return line.split(" is ready at ")[1].split()[0]
+
+    def send(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def join(self) -> None:
+        if self._process is not None:
+            self._process.wait(60)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._process = None
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.send(number)
+        self.join()
+
+
+class Deployment:
+    """A control plane and an agent in each zone, over one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "plane").mkdir()
+        block = block_of(folder / "plane")
+        self.token = folder / "token"
+        self.plane = Program("controlplane", folder / "plane", "--data-dir", str(folder / "plane"),
+                             "--join-token-file", str(self.token), "--endpoint-network", f"127.100.{block}.0/24")  # fmt: skip
+        self.agents: dict[str, Program] = {}
+        self.url = ""
+
+    def start(self) -> None:
+        self.start_plane()
+        for zone in ZONES:
+            self.agents[zone] = self.agent(zone)
+            self.agents[zone].start()
+
+    def start_plane(self) -> None:
+        """At the same address as before, for that is the one that the agents know."""
+        self.url = self.plane.start("--port", self.url.rpartition(":")[2] or "0")
+
+    def agent(self, zone: str) -> Program:
+        folder = self.folder / zone
+        where = ("--join", self.url, "--token-file", str(self.token), "--data-dir", str(folder))
+        return Program("agents", folder, "--zone", zone, *where)
+
+    def clear(self) -> None:
+        for program in (self.plane, *self.agents.values()):
+            program.end(signal.SIGKILL)
+        for folder in (self.folder / "plane", *(agent.folder for agent in self.agents.values())):
+            runtime = ProcessRuntime(folder)
+            for stray in runtime.strays([]):
+                runtime.kill(stray)
+            runtime.close()
+            give_back(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def client(self) -> Any:
+        """An unmodified boto3 client."""
+        keys = {"aws_access_key_id": "000000000000", "aws_secret_access_key": "local"}
+        return boto3.client("elasticache", endpoint_url=self.url, region_name="us-east-1", **keys)
+
+    def create(self, name: str = "orders", nodes: int = 3) -> dict[str, Any]:
+        """A group, once it is available."""
+        self.client().create_replication_group(ReplicationGroupId=name, ReplicationGroupDescription="for a test", Engine="valkey",
+                                               NumCacheClusters=nodes, AutomaticFailoverEnabled=nodes > 1)  # fmt: skip
+        return self.available(name)
+
+    def available(self, name: str = "orders") -> dict[str, Any]:
+        wait_until(lambda: self.group(name)["Status"] == "available", within=30, every=0.05)
+        return self.group(name)
+
+    def group(self, name: str = "orders") -> dict[str, Any]:
+        found: dict[str, Any] = self.client().describe_replication_groups()
+        return next(group for group in found["ReplicationGroups"] if group["ReplicationGroupId"] == name)
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return list(self.ask("/v1/nodes")["nodes"])
+
+    def pids(self) -> dict[str, int]:
+        return {node["node"]: node["process_id"] for node in self.nodes()}
+
+    def heard(self) -> dict[str, bool]:
+        return {agent["zone"]: agent["heard"] for agent in self.ask("/v1/agents")["agents"]}
+
+    def ask(self, path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.get(self.url + path).json()
+        return answer
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    made = Deployment(tmp_path)
+    try:
+        made.start()
+        wait_until(lambda: sum(made.heard().values()) == 3)
+        yield made
+    finally:
+        made.clear()
+
+
+def endpoint(group: dict[str, Any], kind: str = "PrimaryEndpoint") -> str:
+    return str(group["NodeGroups"][0][kind]["Address"])
+
+
+def say(address: str, *words: str) -> Any:
+    with redis.Redis(address, PORT, decode_responses=True, socket_timeout=5) as client:
+        return client.execute_command(*words)
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_group_spans_the_agents_and_serves(deployment: Deployment) -> None:
+    group = deployment.create()
+    nodes = deployment.nodes()
+    assert {node["zone"] for node in nodes} == set(ZONES)
+    assert len({node["agent"] for node in nodes}) == 3
+    assert all(node["in_sync"] for node in nodes)
+    assert all(lives(pid) for pid in deployment.pids().values())
+    assert say(endpoint(group), "SET", "color", "green")
+    assert say(endpoint(group), "WAIT", "2", "5000") == 2
+    reader = endpoint(group, "ReaderEndpoint")
+    assert say(reader, "GET", "color") == "green"
+    assert say(reader, "ROLE")[0] == "slave"
+
+
+def test_a_deleted_group_leaves_nothing_with_any_agent(deployment: Deployment) -> None:
+    deployment.create()
+    pids = deployment.pids()
+    deployment.client().delete_replication_group(ReplicationGroupId="orders")
+    wait_until(lambda: not deployment.client().describe_replication_groups()["ReplicationGroups"], within=20)
+    assert not any(lives(pid) for pid in pids.values())
+    assert [path for agent in deployment.agents.values() for path in (agent.folder / "nodes").glob("*")] == []
+
+
+def test_the_data_outlives_the_control_plane_which_then_adopts_everything(deployment: Deployment) -> None:
+    group = deployment.create()
+    pids = deployment.pids()
+    deployment.plane.end(signal.SIGKILL)
+    assert say(endpoint(group), "SET", "written", "meanwhile")
+    deployment.start_plane()
+    assert deployment.available()["NodeGroups"] == group["NodeGroups"]
+    wait_until(lambda: all(deployment.heard().values()))
+    assert deployment.pids() == pids
+    assert say(endpoint(group), "GET", "written") == "meanwhile"
+    other = deployment.create("others", nodes=2)
+    assert say(endpoint(other), "SET", "color", "blue")
+
+
+def test_what_happened_while_the_control_plane_was_away_is_put_right(deployment: Deployment) -> None:
+    group = deployment.create()
+    pids = deployment.pids()
+    deployment.plane.end(signal.SIGKILL)
+    os.kill(pids["orders-001"], signal.SIGKILL)
+    wait_until(lambda: not lives(pids["orders-001"]))
+    deployment.start_plane()
+    wait_until(lambda: primary(deployment) not in (None, "orders-001"), within=20)
+    assert say(endpoint(group), "SET", "color", "green")
+    wait_until(lambda: deployment.available() and all(node["in_sync"] for node in deployment.nodes()), within=20)
+
+
+def primary(deployment: Deployment) -> str | None:
+    """The node that reports to be primary and holds the endpoint."""
+    return next((node["node"] for node in deployment.nodes() if node["role"] == "primary" and node["holds"]), None)
+
+
+def test_an_agent_that_is_killed_adopts_its_node(deployment: Deployment) -> None:
+    group = deployment.create()
+    pids = deployment.pids()
+    agent = deployment.agents[ZONES[0]]
+    agent.end(signal.SIGKILL)
+    assert say(endpoint(group), "SET", "written", "meanwhile")
+    wait_until(lambda: not deployment.heard()[ZONES[0]], within=15, every=0.1)
+    assert deployment.heard() == dict(zip(ZONES, (False, True, True), strict=True))
+    agent.start()
+    wait_until(lambda: deployment.heard()[ZONES[0]])
+    assert deployment.pids() == pids
+    assert deployment.available()["NodeGroups"] == group["NodeGroups"]
+    os.kill(pids["orders-001"], signal.SIGKILL)
+    wait_until(lambda: primary(deployment) not in (None, "orders-001"), within=20)
+    wait_until(lambda: say(endpoint(group), "GET", "written") == "meanwhile")
+
+
+def test_a_node_waits_for_an_agent_that_is_not_heard(deployment: Deployment) -> None:
+    agent = deployment.agents[ZONES[2]]
+    agent.end(signal.SIGKILL)
+    wait_until(lambda: not deployment.heard()[ZONES[2]], within=15, every=0.1)
+    asked = {"CacheClusterId": "later", "Engine": "memcached", "NumCacheNodes": 1, "PreferredAvailabilityZone": ZONES[2]}
+    deployment.client().create_cache_cluster(**asked)
+    assert [node["agent"] for node in deployment.nodes() if "agent" in node] == []
+    agent.start()
+    wait_until(lambda: [node["phase"] for node in deployment.nodes() if "phase" in node] == ["running"], within=20)
+
+
+def test_everything_can_stop_in_order_and_come_back_with_its_data(deployment: Deployment) -> None:
+    group = deployment.create()
+    pids = deployment.pids()
+    assert say(endpoint(group), "SET", "kept", "yes")
+    everything = [deployment.plane, *deployment.agents.values()]
+    for program in everything:
+        program.send(signal.SIGTERM)
+    for program in everything:
+        program.join()
+    assert not any(lives(pid) for pid in pids.values())
+    deployment.start_plane()
+    for agent in deployment.agents.values():
+        agent.start()
+    wait_until(lambda: all(new not in (None, pids[node]) for node, new in deployment.pids().items()), within=20)
+    assert deployment.available()["NodeGroups"] == group["NodeGroups"]
+    wait_until(lambda: primary(deployment) == "orders-001", within=20)
+    assert say(endpoint(group), "GET", "kept") == "yes"
+    wait_until(lambda: all(node["in_sync"] for node in deployment.nodes()), within=20)
+    assert say(endpoint(group, "ReaderEndpoint"), "GET", "kept") == "yes"
+
+
+def test_without_an_agent_nothing_can_be_made(tmp_path: Path) -> None:
+    alone = Deployment(tmp_path)
+    try:
+        alone.start_plane()
+        assert alone.ask("/v1/agents") == {"agents": []}
+        with pytest.raises(ClientError, match="agent"):
+            alone.create()
+    finally:
+        alone.clear()
+
+
+def test_joining_is_no_part_of_the_public_description(deployment: Deployment) -> None:
+    paths = deployment.ask("/openapi.json")["paths"]
+    assert "post" not in paths["/v1/agents"]
+    assert not [path for path in paths if "reports" in path]
+
+
+def test_an_agent_can_join_a_server_that_has_agents_of_its_own(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    server = Program("cachewright", tmp_path / "server", "serve", "--ephemeral", "--port", "0", "--zones", "1",
+                     "--join-token-file", str(token))  # fmt: skip
+    mixed = Deployment(tmp_path)
+    mixed.token = token
+    try:
+        mixed.url = server.start()
+        assert token.stat().st_mode & 0o777 == 0o600
+        mixed.agents[ZONES[1]] = mixed.agent(ZONES[1])
+        mixed.agents[ZONES[1]].start()
+        wait_until(lambda: mixed.heard() == {ZONES[0]: True, ZONES[1]: True})
+        group = mixed.create(nodes=2)
+        assert {node["zone"] for node in mixed.nodes()} == set(ZONES[:2])
+        assert say(endpoint(group), "SET", "color", "green")
+        assert say(endpoint(group), "WAIT", "1", "5000") == 1
+        taken = Program("agents", tmp_path / "taken", "--zone", ZONES[1], "--join", mixed.url, "--token-file", str(token),
+                        "--data-dir", str(tmp_path / "taken"), "--name", "agent-a")  # fmt: skip
+        mixed.agents["taken"] = taken
+        taken.start()
+        wait_until(lambda: "agent-a is an agent inside the control plane" in (tmp_path / "taken.log").read_text())
+        mixed.client().delete_replication_group(ReplicationGroupId="orders")
+        wait_until(lambda: not mixed.client().describe_replication_groups()["ReplicationGroups"], within=20)
+    finally:
+        server.end()
+        mixed.clear()
