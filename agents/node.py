@@ -14,7 +14,8 @@ from pathlib import Path
 
 from agents.engines.engine import AddressHeldError, Engine, EngineUnreachableError, Observation, Session
 from agents.journal import Entry, Journal
-from agents.runtimes.runtime import Handle, Launch, Runtime, StartRefusedError
+from agents.launch import Launch
+from agents.runtimes.runtime import Handle, Runtime, StartRefusedError
 from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
 
 log = logging.getLogger("cachewright.agent")

@@ -11,8 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from agents.journal import Journal
+from agents.launch import Launch
 from agents.relay_control import RelayControl, RelayRefusedError, RelayUnreachableError
-from agents.runtimes.runtime import Handle, Launch, Runtime
+from agents.runtimes.runtime import Handle, Runtime
 from api_schemas.agent.route import RouteReport, RouteSpec
 
 log = logging.getLogger("cachewright.agent")

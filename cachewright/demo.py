@@ -58,7 +58,8 @@ def _create(elasticache: Any) -> Any:
 def _write_and_read(console: Any, group: dict[str, Any]) -> None:
     import redis
 
-    primary, reader = (redis.Redis(end["Address"], end["Port"], decode_responses=True) for end in _ends(group))
+    clients: list[Any] = [redis.Redis(end["Address"], end["Port"], decode_responses=True) for end in _ends(group)]
+    primary, reader = clients
     names = [f"{end['Address']}:{end['Port']}" for end in _ends(group)]
     _timed(console, f"SET greeting at the primary endpoint {names[0]}", lambda: primary.set("greeting", "hello from the primary"))
     primary.wait(2, 1000)
@@ -87,7 +88,7 @@ def _table(console: Any, server: LocalServer) -> list[dict[str, Any]]:
         table.add_column(column, no_wrap=True)
     nodes: list[dict[str, Any]] = httpx.get(f"{server.url}/v1/nodes").json()["nodes"]
     for node in nodes:
-        engine = "{engine} {version}".format(**node["engine_binary"])
+        engine = f"{node['engine_binary']['engine']} {node['engine_binary']['version']}"
         cells = (node["node"], node["role"], node["zone"], node["address"], str(node["process_id"]), engine)
         table.add_row(*cells, "yes" if node["in_sync"] else "no")
     console.print(table)

@@ -39,7 +39,7 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
     _must_be_possible(wanted)
     reap()
     _have_token(wanted.settings)
-    path = new_ephemeral_folder() if wanted.ephemeral else wanted.settings.data_dir
+    path = new_ephemeral_folder() if wanted.ephemeral else wanted.settings.data_dir.expanduser()
     listener = listen(wanted.settings.host, wanted.settings.port)
     try:
         folder = DataFolder(path)
@@ -65,7 +65,7 @@ def _must_be_possible(wanted: Wanted) -> None:
     must_be_loopback(wanted.settings.host)
     if sys.platform != "linux":
         raise CannotServeError(
-            "every node has a loopback address of its own, which only Linux has without set-up; run Cachewright in Linux or a Linux container"
+            "every node has a loopback address of its own, which only Linux has without set-up; run Cachewright in Linux, or in a container"
         )
 
 
@@ -93,8 +93,3 @@ def _ready_line(listener: socket.socket, folder: DataFolder, embedded: Embedded)
 
 
 __all__ = ["CannotServeError", "Wanted", "default_data_dir", "serve"]
-
-
-def default_data_dir() -> Path:
-    """Where data lives when nobody says otherwise."""
-    return Path.home() / ".local" / "share" / "cachewright"

@@ -18,7 +18,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on. Only loopback addresses are accepted until access keys are built.")
     port: int = Field(8379, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    data_dir: Path = Field(Path(".cachewright"), description="Folder of the database, and of agents that live in this process.")
+    data_dir: Path = Field(
+        Path("~/.local/share/cachewright"), description="Folder of the database, and of agents that live in this process."
+    )
     database_url: str = Field("", description="SQLAlchemy URL of the database; by default SQLite in the data folder.")
     region: str = Field("us-east-1", description="Region of requests that name none.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account of requests whose access key is no account id.")

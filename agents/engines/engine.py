@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agents.runtimes.runtime import Launch
+from agents.launch import Launch
 from api_schemas.agent.node import NodeSpec, Role
 
 

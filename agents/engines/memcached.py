@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agents.engines.engine import EngineUnreachableError, Observation, Session
-from agents.runtimes.runtime import Launch
+from agents.launch import Launch
 from api_schemas.agent.node import NodeSpec, Role
 
 _MEBIBYTE = 1024 * 1024

@@ -7,7 +7,7 @@ from pathlib import Path
 from agents.engines.engine import Session
 from agents.engines.ping import answers_ping
 from agents.engines.valkey_config import write_config
-from agents.runtimes.runtime import Launch
+from agents.launch import Launch
 from api_schemas.agent.node import NodeSpec
 
 

@@ -34,7 +34,7 @@ _BUFFER_LIMIT = "client-output-buffer-limit-"
 
 def version_of(binary: EngineBinary) -> tuple[int, int]:
     """Major and minor of the program."""
-    major, minor = (binary.version.split(".") + ["0"])[:2]
+    major, minor = [*binary.version.split("."), "0"][:2]
     return int(major), int(minor)
 
 

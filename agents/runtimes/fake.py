@@ -10,8 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
+from agents.launch import Launch
 from agents.runtimes.process import Callbacks
-from agents.runtimes.runtime import Handle, Launch, StartRefusedError
+from agents.runtimes.runtime import Handle, StartRefusedError
 
 
 @dataclass(eq=False)

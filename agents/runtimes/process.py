@@ -22,7 +22,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from agents.runtimes.runtime import Handle, Launch, StartRefusedError
+from agents.launch import Launch
+from agents.runtimes.runtime import Handle, StartRefusedError
 
 _log = logging.getLogger(__name__)
 

@@ -5,22 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import ClassVar, Protocol
 
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """A process to start: for which node and which of its boots, with which arguments, in which folder.
-
-    What the process prints goes to ``log``.
-    """
-
-    key: str
-    boot: int
-    argv: tuple[str, ...]
-    folder: Path
-    log: Path
+from agents.launch import Launch
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,9 @@ from cachewright.cli.server import Json
 def agents(session: Session) -> None:
     """Show the agents: their zones, how many nodes they run, and the programs they found."""
     answer = session.server.get("agents")
-    headings = ("agent", "zone", "host", "runtime", "network", "nodes", "programs")
-    rows = [[agent["agent"], agent["zone"], agent["host"], agent["runtime"], agent["network"], agent["nodes"], _programs(agent)]
-            for agent in answer["agents"]]  # fmt: skip
-    session.paper.answer(answer, lambda: session.paper.table(headings, rows))
+    shown = ("agent", "zone", "host", "runtime", "network", "heard", "nodes")
+    rows = [[*(agent.get(name) for name in shown), _programs(agent)] for agent in answer["agents"]]
+    session.paper.answer(answer, lambda: session.paper.table((*shown, "programs"), rows))
 
 
 @remote

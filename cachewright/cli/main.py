@@ -42,14 +42,21 @@ def common(
 
 @app.command(rich_help_panel=_SERVER)
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on (loopback only).")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8379,
-    data_dir: Annotated[Path | None, typer.Option(help="Where definitions and data live.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on, loopback only.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.", show_default="8379")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where definitions and data live.", show_default="~/.local/share/cachewright")
+    ] = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Use a temporary folder and leave nothing behind.")] = False,
     zones: Annotated[int, typer.Option(help="How many availability zones to simulate.")] = 3,
     runtime: Annotated[str, typer.Option(help="Where engines live: process.")] = "process",
-    region: Annotated[str, typer.Option(help="Region of requests that name none.")] = "us-east-1",
-    account_id: Annotated[str, typer.Option(help="Account of requests whose access key is no account id.")] = "000000000000",
+    region: Annotated[str | None, typer.Option(help="Region of requests that name none.", show_default="us-east-1")] = None,
+    account_id: Annotated[
+        str | None, typer.Option(help="Account of requests whose access key is no account id.", show_default="000000000000")
+    ] = None,
+    join_token_file: Annotated[
+        Path | None, typer.Option(help="File with the token that agents of other processes join with; written if there is none.")
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
 ) -> None:
     """Serve the control plane, with an agent for each zone, until SIGINT or SIGTERM. Engines then save and stop."""
@@ -57,13 +64,15 @@ def serve(
 
     from pydantic import ValidationError
 
-    from cachewright.serve import CannotServeError, Wanted, default_data_dir
+    from cachewright.serve import CannotServeError, Wanted
     from cachewright.serve import serve as run
     from controlplane.settings import Settings
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
-    given: dict[str, Any] = {"host": host, "port": port, "region": region, "account_id": account_id}
-    given["data_dir"] = data_dir or default_data_dir()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every request to an agent
+    options = {"host": host, "port": port, "region": region, "account_id": account_id}
+    folders = {"data_dir": data_dir, "join_token_file": join_token_file}
+    given: dict[str, Any] = {name: value for name, value in {**options, **folders}.items() if value is not None}
     try:
         run(Wanted(Settings(**given), zones, runtime, ephemeral), lambda line: print(line, flush=True))
     except ValidationError as wrong:

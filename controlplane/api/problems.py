@@ -11,7 +11,6 @@ from api_schemas.faults import Fault, InvalidParameterValue, MissingParameter
 from api_schemas.shape import Shape
 from controlplane.api.wire import any_shape_in, shortened
 
-
 _EXPECTED = {
     "int_": "it must be a whole number",
     "float_": "it must be a number",

@@ -168,6 +168,8 @@ class RestDoor:
 def _add(app: FastAPI, promise: Operation[Any, Any], path: str, name: str, signature: inspect.Signature, perform: Any) -> None:
     perform.__signature__ = signature
     perform.__name__ = name
+    changes = promise.subject is not None and not promise.reads
+    answers: dict[int | str, dict[str, Any]] = {status: {"model": promise.gives} for status in ((200, 202) if changes else (200,))}
     app.add_api_route(
         f"/v1{path}",
         perform,
@@ -175,9 +177,9 @@ def _add(app: FastAPI, promise: Operation[Any, Any], path: str, name: str, signa
         name=name,
         summary=promise.says,
         tags=[promise.path.split("/")[1]],
-        status_code=_SUCCESS[promise.method] if promise.subject and not promise.reads else 200,
+        status_code=_SUCCESS[promise.method] if changes else 200,
         response_model=None,
-        responses={200: {"model": promise.gives}} | ({202: {"model": promise.gives}} if promise.subject and not promise.reads else {}),
+        responses=answers,
     )
 
 
@@ -196,7 +198,7 @@ def _signature(promise: Operation[Any, Any]) -> inspect.Signature:
 def _body_model(promise: Operation[Any, Any], fields: Mapping[str, Any]) -> type[BaseModel]:
     """The request without the fields that stand in the path."""
     if len(fields) == len(promise.takes.model_fields):
-        return promise.takes  # type: ignore[no-any-return]
+        return promise.takes
     parts: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
     return create_model(f"{promise.takes.__name__}Body", __config__=ConfigDict(extra="forbid"), __doc__=promise.takes.__doc__, **parts)
 
@@ -236,7 +238,8 @@ def _must_be_whole_text(body: BaseModel) -> None:
     try:
         body.model_dump_json()
     except ValueError as unwritable:
-        raise InvalidParameterValue("The body holds half of a character, a surrogate such as \\ud800 without its other half.") from unwritable
+        sentence = "The body holds half of a character, a surrogate such as \\ud800 without its other half."
+        raise InvalidParameterValue(sentence) from unwritable
 
 
 def _seconds(prefer: str | None, most: float) -> float:

@@ -50,7 +50,9 @@ def chosen_windows(number: int) -> tuple[str, str]:
 def _maintenance_minutes(text: str, asked: str) -> tuple[int, int]:
     found = _MAINTENANCE.fullmatch(text)
     if found is None or found[1] not in _DAYS or found[4] not in _DAYS:
-        raise InvalidParameterValue(f"The maintenance window {asked!r} is not of the form ddd:hh:mm-ddd:hh:mm, such as sun:05:00-sun:06:00.")
+        raise InvalidParameterValue(
+            f"The maintenance window {asked!r} is not of the form ddd:hh:mm-ddd:hh:mm, such as sun:05:00-sun:06:00."
+        )
     start = _DAYS.index(found[1]) * _DAY + _minutes(found[2], found[3], asked)
     return start, _DAYS.index(found[4]) * _DAY + _minutes(found[5], found[6], asked)
 

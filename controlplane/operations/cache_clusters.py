@@ -166,7 +166,8 @@ def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[To
     group = ctx.replication_group(asked.replication_group_id or "")
     _must_come_from_the_group(group, asked)
     if ctx.status(group) != s.AVAILABLE:
-        raise InvalidReplicationGroupState(f"Replication group {group.name} must be available to take a replica; it is {ctx.status(group)}.")
+        why = f"it is {ctx.status(group)}"
+        raise InvalidReplicationGroupState(f"Replication group {group.name} must be available to take a replica; {why}.")
     part = group.node_groups[0]
     if len(part.nodes) >= layout.MOST_NODES_IN_A_GROUP:
         raise NodeQuotaForClusterExceeded(layout.MOST_NODES_IN_A_GROUP)
@@ -304,6 +305,7 @@ def _refuse_what_modify_cannot_do(topology: Topology, asked: ModifyCacheCluster)
     for name, (value, now) in wanted.items():
         if value is not None and value != "" and value != now:
             raise InvalidParameterValue(f"Changing {name} from {now} to {str(value)[:60]} is not built yet. Nothing was changed.")
-    for name, values in {"CacheNodeIdsToRemove": asked.cache_node_ids_to_remove, "NewAvailabilityZones": asked.new_availability_zones}.items():
+    listed = {"CacheNodeIdsToRemove": asked.cache_node_ids_to_remove, "NewAvailabilityZones": asked.new_availability_zones}
+    for name, values in listed.items():
         if values:
             raise InvalidParameterValue(f"{name} cannot be given: changing the number of nodes is not built yet. Nothing was changed.")

@@ -31,7 +31,8 @@ def checked_zone(ctx: Context, zone: str) -> str:
     """The zone, if the region has it. Raises InvalidParameterValue."""
     zones = zones_here(ctx)
     if zone not in zones:
-        raise InvalidParameterValue(f"{zone} is not a valid availability zone. The zones of {ctx.world.region} here are {', '.join(zones)}.")
+        here = f"The zones of {ctx.world.region} here are {', '.join(zones)}."
+        raise InvalidParameterValue(f"{zone} is not a valid availability zone. {here}")
     return zone
 
 

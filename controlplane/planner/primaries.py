@@ -31,10 +31,10 @@ def elect_primaries(now: Situation) -> Iterator[Decision]:
         candidates = ranked(now, group)
         if not candidates:
             continue
-        if silent := absent(now, group):
-            if (until := _deadline(now, group, now.policy.settle)) > now.now:
-                yield LookAgain(until, because=f"{silent[0].id} has not answered the roll")
-                continue
+        silent, until = absent(now, group), _deadline(now, group, now.policy.settle)
+        if silent and until > now.now:
+            yield LookAgain(until, because=f"{silent[0].id} has not answered the roll")
+            continue
         best = candidates[0]
         why = f"{lost.id} is lost; most bytes replicated ({now.reported.nodes[best.id].offset})"
         yield ElectPrimary(group.id, best.id, group.epoch + 1, _home_after(now, group, lost, best), because=why)

@@ -33,7 +33,8 @@ class Pusher:
         for agent, key in dropped_nodes(topology):
             orders[agent].dropped_nodes.append(key)
         self._add_route(topology, orders)
-        return all([self._deliver(agent, order) for agent, order in orders.items()])
+        delivered = [self._deliver(agent, order) for agent, order in orders.items()]  # to each, whoever does not answer
+        return all(delivered)
 
     def forget(self, agent: str) -> None:
         """The agent has joined again, perhaps without what it knew: everything is news to it."""

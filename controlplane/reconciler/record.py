@@ -72,6 +72,7 @@ def _forget(unit: Unit, key: str) -> None:
 
 def _log(topology: Topology, decision: d.Decision) -> None:
     """One sentence a decision, at the place that acts."""
-    fields = " ".join(f"{name}={getattr(decision, name)}" for name in ("node", "group", "epoch", "boot", "agent") if hasattr(decision, name))
+    told = ("node", "group", "epoch", "boot", "agent")
+    fields = " ".join(f"{name}={getattr(decision, name)}" for name in told if hasattr(decision, name))
     word = "group" if topology.kind is Kind.REPLICATION_GROUP else "cache_cluster"
     log.info('%s  %s=%s %s because="%s"', type(decision).__name__, word, topology.name, fields, decision.because)

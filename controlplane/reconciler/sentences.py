@@ -29,7 +29,7 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
                 yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
         case d.CloseRestart(node=node):
             yield _of_node(topology, node, _restarted(topology, node))
-        case d.ElectPrimary(node=node, group=group_id, home=home):
+        case d.ElectPrimary(node=node, home=home):
             group = topology.group_of(node)
             if home is None and group.home is None:
                 message = f"Failover from primary node {group.primary} to replica node {node} completed"
@@ -61,7 +61,7 @@ def _of_node(topology: Topology, node: str, message: str) -> Sentence:
 def _welcome(topology: Topology, node: str) -> Iterator[Sentence]:
     found = topology.node(node)
     first = not any(other.joined_at for other in topology.nodes) or not topology.is_memcached
-    if topology.announced_at is None and first or not topology.is_memcached:
+    if first and (topology.announced_at is None or not topology.is_memcached):
         yield _of_node(topology, node, "Cache cluster created")
     zone = found.zone if found else ""
     yield _of_node(topology, node, f"Added cache node {cache_node_id(topology, node)} in availability zone {zone}")

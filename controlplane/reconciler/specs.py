@@ -8,10 +8,10 @@ from functools import cache
 
 from api_schemas.agent.node import EngineBinary, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
+from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.node_types import memory_for, node_type
 from controlplane.domain.parameters import values_of
 from controlplane.domain.topology import Node, NodeGroup, Topology
-from controlplane.domain.engine_versions import engine_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class Addresses:
     def load(connection: Connection) -> dict[str, str]:
         """Everything the database holds."""
         rows = connection.execute(select(AddressRow.address, AddressRow.key))  # type: ignore[call-overload]
-        return {address: key for address, key in rows}
+        return dict(tuple(row) for row in rows)
 
     def draw(self, network: str, key: str) -> str:
         """The lowest free address of the network (CIDR), now drawn for ``key``. Raises NoAddressLeftError."""

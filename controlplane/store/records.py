@@ -62,7 +62,7 @@ class Tags:
     def of(self, arn: str) -> dict[str, str]:
         """The tags of a resource, by name in order."""
         rows = self._connect().execute(select(TagRow.name, TagRow.text).where(TagRow.arn == arn).order_by(TagRow.name))  # type: ignore[call-overload]
-        return {name: text for name, text in rows}
+        return dict(tuple(row) for row in rows)
 
     def put(self, arn: str, tags: dict[str, str]) -> None:
         """Replace all tags of a resource."""

@@ -21,7 +21,8 @@ from waiting import wait_until
 
 from agents.runtimes.fake import FakeRuntime
 from agents.runtimes.process import Linux, Portable, ProcessRuntime
-from agents.runtimes.runtime import Handle, Launch, Runtime, StartRefusedError
+from agents.launch import Launch
+from agents.runtimes.runtime import Handle, Runtime, StartRefusedError
 
 psutil = import_module("psutil")  # comes without types
 LONG = timedelta(seconds=30)

@@ -82,7 +82,9 @@ def available(client: Any, name: str) -> Any:
 def remove_cluster(client: Any, name: str) -> None:
     """Delete a cache cluster in whatever state it is, and wait until it is gone."""
     with contextlib.suppress(client.exceptions.CacheClusterNotFoundFault):
-        wait_until(lambda: cluster_of(client, name)["CacheClusterStatus"] in ("available", "deleting", "create-failed"), within=30)
+        wait_until(
+            lambda: cluster_of(client, name)["CacheClusterStatus"] in ("available", "deleting", "create-failed"), within=30
+        )
         if cluster_of(client, name)["CacheClusterStatus"] != "deleting":
             client.delete_cache_cluster(CacheClusterId=name)
         client.get_waiter("cache_cluster_deleted").wait(CacheClusterId=name)
@@ -190,14 +192,23 @@ def test_a_redis_cluster_runs_in_the_zone_that_was_asked_for(elasticache: Any, c
 def test_settings_of_a_cluster_can_be_changed(elasticache: Any, create: Create) -> None:
     name = create(Engine="redis")["CacheClusterId"]
     available(elasticache, name)
-    change = {"PreferredMaintenanceWindow": "TUE:08:30-TUE:09:30", "SnapshotWindow": "01:00-02:00", "AutoMinorVersionUpgrade": False}
+    change = {
+        "PreferredMaintenanceWindow": "TUE:08:30-TUE:09:30",
+        "SnapshotWindow": "01:00-02:00",
+        "AutoMinorVersionUpgrade": False,
+    }
     elasticache.modify_cache_cluster(CacheClusterId=name, **change)
     shown = available(elasticache, name)
     assert (shown["PreferredMaintenanceWindow"], shown["SnapshotWindow"]) == ("tue:08:30-tue:09:30", "01:00-02:00")
     assert shown["AutoMinorVersionUpgrade"] is False
     same = {"CacheClusterId": name, "NumCacheNodes": 1, "EngineVersion": "7.1", "ApplyImmediately": True, **change}
     refused(lambda: elasticache.modify_cache_cluster(**same), COMBINATION, "No modifications were requested")
-    for field, value in {"NumCacheNodes": 2, "CacheNodeType": "cache.r7g.large", "EngineVersion": "7.0", "Engine": "valkey"}.items():
+    for field, value in {
+        "NumCacheNodes": 2,
+        "CacheNodeType": "cache.r7g.large",
+        "EngineVersion": "7.0",
+        "Engine": "valkey",
+    }.items():
         call = {"CacheClusterId": name, field: value}
         refused(lambda call=call: elasticache.modify_cache_cluster(**call), VALUE, field, "not built")  # type: ignore[misc]
     assert cluster_of(elasticache, name) == shown
@@ -276,7 +287,11 @@ def test_a_memcached_node_serves_and_its_cluster_shows_where(elasticache: Any, c
     assert (shown["Engine"], shown["NumCacheNodes"], node["CacheNodeId"]) == ("memcached", 1, "0001")
     assert shown["ConfigurationEndpoint"]["Port"] == node["Endpoint"]["Port"] == 11211
     assert {"SnapshotRetentionLimit", "SnapshotWindow", "ReplicationGroupId"}.isdisjoint(shown)
-    assert (shown["TransitEncryptionEnabled"], shown["AtRestEncryptionEnabled"], shown["AuthTokenEnabled"]) == (False, False, False)
+    assert (shown["TransitEncryptionEnabled"], shown["AtRestEncryptionEnabled"], shown["AuthTokenEnabled"]) == (
+        False,
+        False,
+        False,
+    )
     with memcache(node["Endpoint"]) as client:
         assert client.set("key", "value", noreply=False)
         assert client.get("key") == b"value"
@@ -554,7 +569,9 @@ def test_a_rebooted_primary_comes_back_empty_and_empties_its_replicas(elasticach
         engine.set("key", "value")
         assert engine.wait(2, 2000) == 2
     before = run_id(primary["ReadEndpoint"])
-    said = elasticache.reboot_cache_cluster(CacheClusterId=primary["CacheClusterId"], CacheNodeIdsToReboot=["0001"])["CacheCluster"]
+    said = elasticache.reboot_cache_cluster(CacheClusterId=primary["CacheClusterId"], CacheNodeIdsToReboot=["0001"])[
+        "CacheCluster"
+    ]
     assert said["CacheClusterStatus"] == REBOOTING
     available(elasticache, primary["CacheClusterId"])
     again = group_available(elasticache, name)["NodeGroups"][0]

@@ -333,13 +333,15 @@ def test_a_signature_in_the_query_string_chooses_the_world(server: LocalServer) 
     assert "arn:aws:elasticache:eu-north-1:123456789012:parametergroup:default.redis7" in answer.text
 
 
-@pytest.mark.parametrize("header", ["x", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 Credential=a/b/c", "Bearer é", "Credential=" + "/" * 5000])
+@pytest.mark.parametrize(
+    "header", ["x", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 Credential=a/b/c", "Bearer é", "Credential=" + "/" * 5000]
+)
 def test_a_broken_signature_is_no_failure(server: LocalServer, header: str) -> None:
     answer = httpx.get(server.url, params={"Action": "DescribeServiceUpdates"}, headers={"Authorization": header.encode()})
     assert answer.status_code == 200
 
 
-def test_both_doors_show_one_world(server: LocalServer, query: Query, rest: httpx.Client) -> None:
+def test_both_doors_show_one_world(query: Query, rest: httpx.Client) -> None:
     made = rest.post("/subnet-groups", json={
         "cache_subnet_group_name": "both", "cache_subnet_group_description": "d", "subnet_ids": ["subnet-0000000a"]
     })  # fmt: skip
@@ -448,7 +450,9 @@ def test_paths_outside_v1_are_said_to_be_nothing_in_json(server: LocalServer) ->
     assert problem(httpx.get(f"{server.url}/favicon.ico")) == (404, "ResourceNotFound")
 
 
-@pytest.mark.parametrize(("method", "path"), [("PUT", "/replication-groups"), ("DELETE", "/replication-groups"), ("POST", "/zones")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/replication-groups"), ("DELETE", "/replication-groups"), ("POST", "/zones")]
+)
 def test_a_method_that_a_path_does_not_take_is_said_so_in_json(rest: httpx.Client, method: str, path: str) -> None:
     assert problem(rest.request(method, path)) == (405, "MethodNotAllowed")
 
@@ -486,7 +490,9 @@ def test_a_body_that_does_not_fit_is_refused_with_what_to_change(rest: httpx.Cli
     assert rest.get("/replication-groups").json()["replication_groups"] == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"not json", b"\xff\xfe", b'{"a": 1}}', b"[" * 100_000, b'{"port": ' + b"9" * 5000 + b"}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"not json", b"\xff\xfe", b'{"a": 1}}', b"[" * 100_000, b'{"port": ' + b"9" * 5000 + b"}"]
+)
 def test_a_body_that_is_no_json_is_refused(rest: httpx.Client, content: bytes) -> None:
     answer = rest.post("/replication-groups", content=content, headers={"Content-Type": "application/json"})
     assert problem(answer) in ((400, "InvalidParameterValue"), (400, "MissingParameter"))
@@ -513,7 +519,8 @@ def test_a_preference_that_is_none_is_passed_over(rest: httpx.Client, prefer: st
 def test_a_group_lives_through_rest_in_snake_case(rest: httpx.Client) -> None:
     body = {
         "replication_group_id": "orders", "replication_group_description": "d", "engine": "valkey", "engine_version": "8.1",
-        "num_cache_clusters": 2, "multi_az_enabled": True, "automatic_failover_enabled": True, "tags": [{"key": "a", "value": "b"}],
+        "num_cache_clusters": 2, "multi_az_enabled": True, "automatic_failover_enabled": True,
+        "tags": [{"key": "a", "value": "b"}],
     }  # fmt: skip
     created = rest.post("/replication-groups", json=body)
     assert (created.status_code, created.json()["replication_group"]["status"]) == (202, "creating")
@@ -521,7 +528,9 @@ def test_a_group_lives_through_rest_in_snake_case(rest: httpx.Client) -> None:
     group = shown.json()["replication_group"]
     assert (shown.status_code, group["status"], group["multi_az"]) == (200, "available", "enabled")
     assert group["member_clusters"] == ["orders-001", "orders-002"]
-    changed = rest.patch("/replication-groups/orders", json={"replication_group_description": "new"}, headers={"Prefer": "wait=20"})
+    changed = rest.patch(
+        "/replication-groups/orders", json={"replication_group_description": "new"}, headers={"Prefer": "wait=20"}
+    )
     assert (changed.status_code, changed.json()["replication_group"]["description"]) == (200, "new")
     nodes = rest.get("/nodes", params={"replication_group_id": "orders"}).json()["nodes"]
     assert [(node["node"], node["role"], node["in_sync"]) for node in nodes] == [
@@ -581,7 +590,7 @@ def test_events_are_streamed_as_they_happen_to_their_world_alone(server: LocalSe
         with httpx.Client(base_url=f"{server.url}/v1", headers=stranger, timeout=30) as other:
             make(other, "theirs")
         messages = [event["message"] for event in ours.result(30)]
-        assert messages[0] == "Cache cluster created" or "Replication group ours created" in messages
+        assert {"Cache cluster created", "Replication group ours created"} < set(messages)
         assert messages[-1] == "Replication group ours deleted"
         assert {event["source_identifier"] for event in ours.result()} <= {"ours", "ours-001"}
         assert {event["source_identifier"] for event in theirs.result(30)} <= {"theirs", "theirs-001"}

@@ -121,8 +121,8 @@ class Deployment:
     def nodes(self) -> list[dict[str, Any]]:
         return list(self.ask("/v1/nodes")["nodes"])
 
-    def pids(self) -> dict[str, int]:
-        return {node["node"]: node["process_id"] for node in self.nodes()}
+    def pids(self) -> dict[str, Any]:
+        return {node["node"]: node.get("process_id") for node in self.nodes()}
 
     def heard(self) -> dict[str, bool]:
         return {agent["zone"]: agent["heard"] for agent in self.ask("/v1/agents")["agents"]}
@@ -211,7 +211,7 @@ def test_what_happened_while_the_control_plane_was_away_is_put_right(deployment:
 
 def primary(deployment: Deployment) -> str | None:
     """The node that reports to be primary and holds the endpoint."""
-    return next((node["node"] for node in deployment.nodes() if node["role"] == "primary" and node["holds"]), None)
+    return next((node["node"] for node in deployment.nodes() if node.get("role") == "primary" and node["holds"]), None)
 
 
 def test_an_agent_that_is_killed_adopts_its_node(deployment: Deployment) -> None:

@@ -202,7 +202,8 @@ def _aws(server: LocalServer, account: str, *arguments: str) -> Iterator[subproc
     keys = {"AWS_ACCESS_KEY_ID": account, "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
     command = [str(program), "--debug", "--endpoint-url", server.url, "elasticache", *arguments]
-    with subprocess.Popen(command, env={**os.environ, **keys, **nothing}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    environment = {**os.environ, **keys, **nothing}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
             yield run
         finally:
@@ -234,21 +235,20 @@ def test_only_a_describe_of_one_resource_in_transition_is_held(gate: Gate, elast
 
 def test_many_held_describes_delay_nobody(slow: Any, account: str, gate: Gate, elasticache: Any) -> None:
     create(elasticache, "g")
-    headers = {"X-Account-Id": account}
-
-    def held() -> str:
-        answer = httpx.get(f"{slow[0].url}/v1/replication-groups/g", headers=headers, timeout=30)
-        return str(answer.json()["replication_group"]["status"])
-
-    with ThreadPoolExecutor(60) as pool:
-        waiting = [pool.submit(held) for _ in range(60)]
+    many = httpx.Limits(max_connections=None)
+    with (
+        httpx.Client(base_url=slow[0].url, headers={"X-Account-Id": account}, timeout=30, limits=many) as rest,
+        ThreadPoolExecutor(40) as pool,
+    ):
+        held = [pool.submit(rest.get, "/v1/replication-groups/g", headers={"Prefer": "wait=20"}) for _ in range(40)]
+        wait_until(lambda: all(future.running() for future in held))
         began = time.monotonic()
         assert elasticache.describe_replication_groups()["ReplicationGroups"]
         assert time.monotonic() - began < 1
+        assert not any(future.done() for future in held)
         gate.open()
-        assert {future.result() for future in waiting} <= {"creating", "available"}
-        told = told_at(elasticache, "Replication group g created")
-        assert time.time() - told < AFTER_THE_FACT
+        assert {future.result(30).json()["replication_group"]["status"] for future in held} == {"available"}
+        assert time.time() - told_at(elasticache, "Replication group g created") < AFTER_THE_FACT
 
 
 def test_a_reboot_is_seen_and_waited_for(gate: Gate, slow: Any, account: str, elasticache: Any) -> None:

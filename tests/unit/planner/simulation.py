@@ -10,6 +10,8 @@ import random
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from factories import NOW
+
 from api_schemas.agent.node import NodeSpec, Role
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, SeenAgent, SeenNode, SeenRoute
 from controlplane.domain.topology import Binary, Topology
@@ -18,7 +20,6 @@ from controlplane.planner.outcome import Addresses, after
 from controlplane.planner.rules import plan
 from controlplane.planner.situation import Policy, Situation
 from controlplane.reconciler.specs import dropped_nodes, node_specs, reader_route
-from factories import NOW
 
 BINARY = Binary("valkey", "9.1.2", "/opt/valkey-server")
 MEMCACHED = Binary("memcached", "1.6.18", "/usr/bin/memcached")
@@ -274,8 +275,10 @@ class Fleet:
 
     def _is_condemned(self, engine: Engine) -> bool:
         """Whether a caller has asked for its reboot, which will empty it."""
-        nodes = self.topology.nodes if self.topology else ()
-        return any(self.topology is not None and self.topology.key(node.id) == engine.spec.key and node.boot > engine.boot for node in nodes)
+        topology = self.topology
+        if topology is None:
+            return False
+        return any(topology.key(node.id) == engine.spec.key and node.boot > engine.boot for node in topology.nodes)
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from factories import a_cache_cluster, a_group
 from simulation import Fleet, is_quiet
 
 from api_schemas.agent.node import Role
 from controlplane.domain.reported import Reported, does_duty, holds_endpoint
 from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
 from controlplane.domain.topology import Node, Topology
-from factories import a_cache_cluster, a_group
 
 STORMS = 2000
 PER_TEST = 250

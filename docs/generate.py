@@ -1,0 +1,87 @@
+"""Writes the pages that are made from the code: ``python -m docs.generate``. A test fails while they are stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from agents.settings import Settings as AgentSettings
+from api_schemas.operation import Operation
+from controlplane.api.wire import Wire
+from controlplane.operations import keepers
+from controlplane.operations.performs import kept_promises
+from controlplane.operations.refusals import NOT_BUILT
+from controlplane.settings import Settings
+
+HERE = Path(__file__).parent
+
+
+def operations() -> str:
+    """Which operations are built, and what each changes."""
+    keepers.load()
+    built = {name: promise for name, promise in kept_promises().items() if not promise.ours}
+    ours = [promise for promise in kept_promises().values() if promise.ours]
+    missing = sorted(Wire.load().operations - built.keys())
+    return "\n".join([*_built(built), "", *_ours(ours), "", *_missing(missing), "", *_fields(), ""])
+
+
+def _built(built: dict[str, Operation]) -> Iterator[str]:  # type: ignore[type-arg]
+    yield "# Operations"
+    yield ""
+    yield f"{len(built)} operations of the service are built. Each is reached through the AWS Query door and through REST below `/v1`."
+    yield "Generated from the promises in `api_schemas`; `make docs` writes it anew."
+    yield ""
+    yield "| operation | REST | what it does |"
+    yield "|---|---|---|"
+    for name, promise in sorted(built.items()):
+        yield f"| {name} | `{promise.route}` | {promise.says} |"
+
+
+def _ours(ours: list[Operation]) -> Iterator[str]:  # type: ignore[type-arg]
+    yield "## Ours beyond the service"
+    yield ""
+    yield "| operation | REST | what it does |"
+    yield "|---|---|---|"
+    for promise in ours:
+        yield f"| {promise.name} | `{promise.route}` | {promise.says} |"
+    yield "| | `GET /events/stream` | Events as they happen, as server-sent events. |"
+
+
+def _missing(missing: list[str]) -> Iterator[str]:
+    yield "## Not built yet"
+    yield ""
+    yield "These are recognised and answer `UnsupportedOperation` (400); nothing is changed."
+    yield ""
+    yield ", ".join(missing)
+
+
+def _fields() -> Iterator[str]:
+    yield "## Request fields that are refused"
+    yield ""
+    yield "Given with a value, each of these answers `InvalidParameterValue` and changes nothing."
+    yield ""
+    yield "| field | why |"
+    yield "|---|---|"
+    for name, why in sorted(NOT_BUILT.items()):
+        yield f"| `{name}` | {why} |"
+
+
+def settings() -> str:
+    """Every setting of both programs."""
+    lines = ["# Settings", "", "Each is an environment variable, and where the command line has an option of that name, the option wins.", ""]
+    for title, kind in (("Control plane", Settings), ("Agent as a program of its own", AgentSettings)):
+        lines += [f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
+        prefix = kind.model_config.get("env_prefix", "")
+        for name, field in kind.model_fields.items():
+            known = not field.is_required() and field.default_factory is None and field.default not in (None, "")
+            default = f"`{field.default}`" if known else ""
+            lines.append(f"| `{prefix}{name.upper()}` | {default} | {field.description} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+PAGES: dict[str, Callable[[], str]] = {"operations.md": operations, "settings.md": settings}
+
+if __name__ == "__main__":
+    for page, write in PAGES.items():
+        (HERE / page).write_text(write())
