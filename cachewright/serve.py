@@ -92,4 +92,4 @@ def _ready_line(listener: socket.socket, folder: DataFolder, embedded: Embedded)
     return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {engines}"
 
 
-__all__ = ["CannotServeError", "Wanted", "default_data_dir", "serve"]
+__all__ = ["CannotServeError", "Wanted", "serve"]

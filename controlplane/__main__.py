@@ -42,7 +42,7 @@ def run(settings: Settings) -> None:
     from controlplane.store.folder import lock_folder
 
     listening.must_be_loopback(settings.host)
-    folder = settings.data_dir.resolve()
+    folder = settings.data_dir.expanduser().resolve()
     listener = listening.listen(settings.host, settings.port)
     lock = lock_folder(folder)
     if settings.join_token_file is not None:

@@ -100,21 +100,26 @@ class RestDoor:
             world = self._callers.from_headers(request.headers)
             wait = _seconds(prefer, self._longest_wait)
             asked = _asked(promise, given)
-            if promise.reads and promise.subject is not None and wait:
-                await self._holding.until_settled(world, promise.subject, asked, wait)
-            elif promise.reads and promise.subject is not None:
-                await self._holding.until_changed(world, promise.subject, asked, self._hold)
+            if promise.reads and promise.subject is not None:
+                await self._hold_back(world, promise.subject, asked, wait)
             answer = await run_in_threadpool(self._operations.run, promise.name, world, asked)
             return await self._finish(promise, world, asked, answer, wait)
 
         return perform
 
-    async def _finish(self, promise: Operation[Any, Any], world: World, asked: Shape, answer: Shape, wait: float) -> Response:
+    async def _hold_back(self, world: World, subject: Subject, asked: Shape, wait: float | None) -> None:
+        """Hold an answer about one resource: as long as the caller would wait for it to settle, else until its status changes."""
+        if wait is None:
+            await self._holding.until_changed(world, subject, asked, self._hold)
+        else:
+            await self._holding.until_settled(world, subject, asked, wait)
+
+    async def _finish(self, promise: Operation[Any, Any], world: World, asked: Shape, answer: Shape, wait: float | None) -> Response:
         """A read is done; a change is done when its resource has settled, which the caller may wait for."""
         subject = promise.subject
         if promise.reads or subject is None:
             return _json(answer, 200)
-        settled = await self._holding.until_settled(world, subject, asked, wait)
+        settled = await self._holding.until_settled(world, subject, asked, wait or 0.0)
         if wait:
             answer = await run_in_threadpool(self._present, world, subject, asked, answer)
         return _json(answer, 200 if settled else 202)
@@ -147,10 +152,7 @@ class RestDoor:
         async def show(request: Request, prefer: str | None = None, **given: Any) -> Response:
             world = self._callers.from_headers(request.headers)
             asked = describe.takes(**given)
-            if wait := _seconds(prefer, self._longest_wait):
-                await self._holding.until_settled(world, subject, asked, wait)
-            else:
-                await self._holding.until_changed(world, subject, asked, self._hold)
+            await self._hold_back(world, subject, asked, _seconds(prefer, self._longest_wait))
             return _json(await run_in_threadpool(self._one, world, kind, given[subject.id_field]), 200)
 
         gives: type[Shape] = ReplicationGroupResult if kind == GROUP else CacheClusterResult
@@ -242,9 +244,10 @@ def _must_be_whole_text(body: BaseModel) -> None:
         raise InvalidParameterValue(sentence) from unwritable
 
 
-def _seconds(prefer: str | None, most: float) -> float:
+def _seconds(prefer: str | None, most: float) -> float | None:
+    """How long the caller wants to wait, at the most; None where it does not say (``wait=0`` is to be answered at once)."""
     found = _PREFER.search(prefer or "")
-    return min(float(found[1]), most) if found else 0.0
+    return min(float(found[1]), most) if found else None
 
 
 def _json(answer: Shape, status: int) -> Response:
