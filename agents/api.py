@@ -77,7 +77,7 @@ class OrderDoor:
     def _admit(self, request: Request) -> None:
         """Raises RefusedError for who does not know the token."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        if scheme.lower() != "bearer" or not token.strip():
             raise RefusedError(401, "AccessDenied", "Orders need the header Authorization: Bearer with the join token.")
         if not hmac.compare_digest(token.strip().encode(), self._token):
             raise RefusedError(403, "AccessDenied", "This is not the token that the agent has joined with.")

@@ -26,13 +26,14 @@ class Pace:
     """How often a node is looked at, in seconds, and how long things may take.
 
     ``eager`` while something is still to happen, ``steady`` when all is as desired; ``patience`` is how long one proof of
-    replication waits; ``start_within`` how long an engine may take to answer (loading its data included); an engine that
+    replication waits; ``relink_after`` how long a replica without data may be without a link before it is told anew; ``start_within`` how long an engine may take to answer (loading its data included); an engine that
     has run but does not answer for ``hung_after`` is killed, for it still holds its addresses.
     """
 
     eager: float = 0.003
     steady: float = 1.0
     patience: float = 0.04
+    relink_after: float = 0.05
     start_within: float = 60.0
     hung_after: float = 5.0
     grace: timedelta = timedelta(seconds=20)
@@ -55,6 +56,7 @@ class LocalNode:
         self._ready_by: float | None = None
         self._seen: Observation | None = None
         self._silent_since: float | None = None
+        self._relink_at: float | None = None
         self._epoch = 0
         self._proven: frozenset[str] = frozenset()
         self._proven_boots: dict[str, int] = {}
@@ -100,6 +102,10 @@ class LocalNode:
             return self._unreachable(spec, str(failed)), self._pace.eager * 10
         except AddressHeldError as held:
             return self._report(spec, Phase.RUNNING, self._seen, problem=str(held)), self._pace.eager * 10
+
+    def resuming(self) -> NodeReport:
+        """That this node was suspended and comes back: said before anything else, for what was last reported of it is past."""
+        return self._report(self._entry.spec, Phase.STARTING)
 
     def remove(self) -> NodeReport:
         """End the process and leave nothing behind."""
@@ -179,8 +185,19 @@ class LocalNode:
                 session.hold(spec, seen)
                 seen = self._seen = session.observe()
             self._prove(session, spec, seen)
+            self._relink(session, spec, seen)
         done = settled and self._is_content(spec, seen)
         return self._report(spec, Phase.RUNNING, seen), self._pace.steady if done else self._pace.eager
+
+    def _relink(self, session: Session, spec: NodeSpec, seen: Observation) -> None:
+        """A replica that has never been linked in this boot does not wait for the engine's own next try."""
+        if spec.role is not Role.REPLICA or seen.link_up or seen.offset > 0:
+            self._relink_at = None
+        elif self._relink_at is None:
+            self._relink_at = time.monotonic() + self._pace.relink_after
+        elif time.monotonic() > self._relink_at:
+            self._relink_at = None
+            session.relink(spec)
 
     def _prove(self, session: Session, spec: NodeSpec, seen: Observation) -> None:
         """Keep the proofs of the replicas that still stream in the same boot, and ask the others for one."""

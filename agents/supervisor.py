@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 from agents.engines.engine import Engine
@@ -73,14 +74,17 @@ class Supervisor:
             self._runtime.kill(stray)
         for key, entry in entries.items():
             self._nodes[key] = self._node_of(entry)
+            if entry.suspended:
+                self._offer(self._nodes[key].resuming())
             self._rounds.wake(key)
         if self._relay.is_wanted():
             self._rounds.wake(_RELAY)
 
-    def want_relay(self) -> None:
-        """Start the relay before a first route asks for it."""
+    def warm_up(self) -> None:
+        """Start the relay and load the engines' client library, before the first cache asks for them."""
         self._relay.want()
         self._rounds.wake(_RELAY)
+        import_module("agents.engines.valkey_session")
 
     def take(self, orders: Orders) -> None:
         """Write the orders down and carry them out soon. Raises ValueError for orders that make no sense."""

@@ -153,9 +153,7 @@ class Http:
 
     def send(self, request: bytes) -> tuple[int, bytes]:
         """Status and body of the answer."""
-        connection = self._socket or self._connect()
-        connection.sendall(request)
-        received = connection.recv(65536)
+        connection, received = self._ask_once(request)
         while (end := received.find(b"\r\n\r\n")) < 0:
             more = connection.recv(65536)
             if not more:
@@ -184,6 +182,19 @@ class Http:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _ask_once(self, request: bytes) -> tuple[socket.socket, bytes]:
+        """The connection and the beginning of the answer. One that was idle too long is closed by servers, and opened again."""
+        former = self._socket
+        if former is not None:
+            with contextlib.suppress(ConnectionError):
+                former.sendall(request)
+                if received := former.recv(65536):
+                    return former, received
+            self.close()
+        connection = self._connect()
+        connection.sendall(request)
+        return connection, connection.recv(65536)
 
     def _connect(self) -> socket.socket:
         self._socket = socket.create_connection(self._place, timeout=self._timeout)

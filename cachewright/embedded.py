@@ -68,6 +68,10 @@ class Embedded:
     binaries: list[EngineBinary]
     closing: threading.Event
 
+    def warm_up(self) -> None:
+        """Load in the background what the first cache would otherwise wait for."""
+        threading.Thread(target=self.supervisors[0].warm_up, name="warm-up", daemon=True).start()
+
     def stop(self, how: Callable[[Supervisor], None]) -> None:
         """End the agents in the given way, then the control plane."""
         self.closing.set()

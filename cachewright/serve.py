@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.address_block import NoBlockLeftError
 from agents.supervisor import Supervisor
 from cachewright.data_folder import DataFolder, new_ephemeral_folder, reap
 from cachewright.embedded import MOST_ZONES, Embedded, start_embedded
@@ -43,18 +44,24 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
     listener = listen(wanted.settings.host, wanted.settings.port)
     try:
         folder = DataFolder(path)
-    except FolderInUseError as used:
+        block = folder.block
+    except (FolderInUseError, NoBlockLeftError) as used:
         raise CannotServeError(str(used)) from used
     _let_open_many_files()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     settings = wanted.settings.model_copy(update={"data_dir": folder.path})
-    embedded = start_embedded(settings, wanted.zones, folder.block)
+    embedded = start_embedded(settings, wanted.zones, block)
     try:
-        run(embedded.plane.app, listener, lambda: ready(_ready_line(listener, folder, embedded)))
+        run(embedded.plane.app, listener, lambda: _announce(listener, folder, embedded, ready))
     finally:
         embedded.stop(Supervisor.remove_all if wanted.ephemeral else Supervisor.suspend)
         if wanted.ephemeral:
             folder.remove()
+
+
+def _announce(listener: socket.socket, folder: DataFolder, embedded: Embedded, ready: Callable[[str], None]) -> None:
+    ready(_ready_line(listener, folder, embedded))
+    embedded.warm_up()
 
 
 def _must_be_possible(wanted: Wanted) -> None:

@@ -52,6 +52,9 @@ class Session(Protocol):
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """Have these replicas link anew, where that costs next to nothing, because their stream has not begun."""
 
+    def relink(self, spec: NodeSpec) -> None:
+        """Have a replica without data try to link to its primary at once, if it waits for its next try."""
+
     def save(self) -> None:
         """Write the data to disk and end the process."""
 

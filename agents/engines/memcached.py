@@ -123,6 +123,9 @@ class MemcachedSession:
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """It has no replicas."""
 
+    def relink(self, spec: NodeSpec) -> None:
+        """It follows nobody."""
+
     def save(self) -> None:
         """It has nothing to save."""
 

@@ -123,6 +123,17 @@ class ValkeySession:
             if place.rpartition(":")[0] in addresses:
                 self._say("CLIENT", "KILL", "ADDR", place)
 
+    def relink(self, spec: NodeSpec) -> None:
+        """REPLICAOF anew, where ROLE says that the last attempt failed and the next one waits for the 1 Hz cron.
+
+        A primary that binds an endpoint opens its listeners anew, which resets connections it has not accepted yet. Only for a
+        replica that has nothing: for one with data the next try is a partial resynchronisation, which this would spoil.
+        """
+        role = self._say("ROLE")
+        if spec.follows is not None and role[0] == "slave" and role[3] == "connect":
+            self._say("REPLICAOF", "NO", "ONE")
+            self._say("REPLICAOF", spec.follows.address, str(spec.follows.port))
+
     def save(self) -> None:
         """SHUTDOWN SAVE. Raises EngineUnreachableError when the engine could not save; it then goes on."""
         try:

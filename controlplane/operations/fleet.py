@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from api_schemas.agent.agent import AgentHello, AgentReport
-from api_schemas.agent.node import NodeReport
+from api_schemas.agent.node import NodeReport, Phase
 from api_schemas.agent.route import RouteReport
 from api_schemas.faults import InvalidParameterValue
 from controlplane.clock import Clock
@@ -48,6 +50,7 @@ class Registry:
             for node in report.nodes:
                 if _runs(unit, agent, node.key) and unit.reports.put_node(node.key, _seen_node(node), now):
                     unit.woken.add(_uid(node.key))
+                    _mark_resumed(unit, node)
             for route in report.routes:
                 if _routes(unit, agent, route.key) and unit.reports.put_route(route.key, _seen_route(route), now):
                     unit.woken.add(_uid(route.key))
@@ -66,6 +69,19 @@ def _wake_concerned(unit: Unit, agent: str) -> None:
 def _concerns(topology: Topology, agent: str) -> bool:
     agents = {node.placement.agent if node.placement is not None else agent for node in topology.nodes}
     return agent in agents or topology.reader_agent == agent
+
+
+def _mark_resumed(unit: Unit, report: NodeReport) -> None:
+    """A joined node that starts although no restart is desired comes back from an orderly stop of its agent.
+
+    Its topology counts as being modified until everything was seen to work again.
+    """
+    topology = unit.topologies.get(_uid(report.key))
+    node = topology.node(report.key.partition(".")[2]) if topology is not None else None
+    if topology is None or node is None or report.phase is not Phase.STARTING or node.joined_at is None or node.restart is not None:
+        return
+    if not topology.modifying:
+        unit.topologies.save(replace(topology, modifying=True))
 
 
 def _uid(key: str) -> str:

@@ -48,12 +48,12 @@ class Board:
 
     def around(self, replica: redis.Redis, player: str, neighbours: int) -> list[Place]:
         """The player's place with some above and below; none for who has not played."""
-        rank = replica.zrevrank(self.key, player)
-        return [] if rank is None else self._places(replica, max(0, int(rank) - neighbours), int(rank) + neighbours)
+        rank: Any = replica.zrevrank(self.key, player)
+        return [] if rank is None else self._places(replica, max(0, rank - neighbours), rank + neighbours)
 
     def _places(self, replica: redis.Redis, first: int, last: int) -> list[Place]:
-        found = replica.zrevrange(self.key, first, last, withscores=True)
-        return [Place(rank, str(player), int(score)) for rank, (player, score) in enumerate(found, first + 1)]
+        found: Any = replica.zrevrange(self.key, first, last, withscores=True)
+        return [Place(rank, player, int(score)) for rank, (player, score) in enumerate(found, first + 1)]
 
 
 @contextmanager
