@@ -28,7 +28,7 @@ class Board:
     """Who did best on one day. Of two players with equal points, the one who had them first is ahead.
 
     The engine orders equal scores by name, so the score is points and the part of the day that was left: 400.75 are 400 points
-    at six in the morning. A double holds that exactly enough for 2**36 points.
+    at six in the morning. Up to 2**36 points a double holds that to the second.
     """
 
     def __init__(self, day: datetime) -> None:
@@ -37,9 +37,9 @@ class Board:
 
     def submit(self, primary: redis.Redis, player: str, points: int, at: datetime) -> bool:
         """Note a result; True when it is the player's best of the day. Yesterday's board stays for a day, then is gone."""
-        left = 1 - (at - self._midnight).total_seconds() / DAY
+        left = min(1 - (at - self._midnight).total_seconds() / DAY, 1 - 1 / DAY)  # never a whole point, not even at midnight
         with primary.pipeline() as together:
-            together.zadd(self.key, {player: points + min(left, 1 - 1 / DAY)}, gt=True, ch=True)
+            together.zadd(self.key, {player: points + left}, gt=True, ch=True)
             together.expireat(self.key, self._midnight + timedelta(days=2))
             return bool(together.execute()[0])
 

@@ -36,7 +36,8 @@ from api_schemas.faults import (
     ReplicationGroupNotFound,
 )
 from api_schemas.shape import Aws, Shape
-from controlplane.api.wire import MOST_PAIRS, Wire, fault_of
+from controlplane.api.problems import fault_of
+from controlplane.api.wire import MOST_PAIRS, Wire
 
 MODEL: dict[str, Any] = Loader().load_service_model("elasticache", "service-2", "2015-02-02")
 SERVICE = ServiceModel(MODEL)
