@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -20,6 +21,7 @@ from controlplane.api.join_token import read_join_token
 from controlplane.api.late import Late
 from controlplane.api.query import QueryDoor
 from controlplane.api.reports import JoinDoor
+from controlplane.api.strangers import NoStrangers
 from controlplane.clock import Clock, SystemClock
 from controlplane.domain.topology import World
 from controlplane.operations import keepers
@@ -101,7 +103,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
         *join.routes(),
         Mount("/", app=late_rest),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
     return ControlPlane(app, store, registry, reconciler, pusher)
 

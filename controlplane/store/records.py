@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, RowMapping, delete, insert, inspect, select
@@ -15,6 +15,10 @@ from controlplane.store.tables import EventRow, FactRow, SubnetGroupRow, TagRow
 
 _SUBNET_GROUP = TypeAdapter(SubnetGroup)
 _EVENT_COLUMNS = inspect(EventRow).columns
+KEPT = timedelta(days=14)
+"""How long events are kept, as in the service."""
+
+_PRUNE_EVERY = 500
 Connect = Callable[[], Connection]
 
 
@@ -28,8 +32,10 @@ class Events:
     def say(self, event: Event) -> None:
         """Write an event down."""
         row = {"account": event.world.account, "region": event.world.region, "source_type": event.source_type, "source": event.source}
-        self._connect().execute(insert(EventRow).values(**row, message=event.message, because=event.because, at=event.at))
+        written = self._connect().execute(insert(EventRow).values(**row, message=event.message, because=event.because, at=event.at))
         self.said.append(event)
+        if written.inserted_primary_key is not None and written.inserted_primary_key[0] % _PRUNE_EVERY == 0:
+            self.prune(event.at - KEPT)
 
     def between(self, world: World, start: datetime, end: datetime, source_type: str | None, source: str | None) -> list[Event]:
         """The events of a world from ``start`` up to ``end``, newest first."""

@@ -1,0 +1,51 @@
+"""Keeps web pages of strangers out. Whoever can reach a loopback address may use the service, but a page in a browser is not that person.
+
+A browser sends forms, which is what the Query door takes, to any address a page names. It also says so: ``Origin`` and
+``Sec-Fetch-Site`` cannot be forged by a page, and no SDK or command-line tool sends them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api_schemas.faults import AccessDenied
+
+
+class NoStrangers:
+    """An ASGI application that refuses what a browser sends on behalf of a page which did not come from this machine."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not is_strange(dict(scope["headers"])):
+            await self._app(scope, receive, send)
+            return
+        fault = AccessDenied("Requests from web pages of other hosts are refused.")
+        body = json.dumps({"error": {"code": fault.code, "message": fault.message, "request_id": ""}}).encode()
+        await send({"type": "http.response.start", "status": fault.status, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": body})
+
+
+def is_strange(headers: dict[bytes, bytes]) -> bool:
+    """Whether a browser sent this for a page of another host: by its origin, its site, or a name that was pointed at us."""
+    origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
+    if origin is not None and not _is_local(urlsplit(origin.decode("latin-1")).hostname):
+        return True
+    if site is None:
+        return False
+    host = urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}").hostname
+    return site in (b"cross-site", b"same-site") or not _is_local(host)
+
+
+def _is_local(host: str | None) -> bool:
+    if host is None:
+        return False
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
