@@ -26,8 +26,9 @@ class Pace:
     """How often a node is looked at, in seconds, and how long things may take.
 
     ``eager`` while something is still to happen, ``steady`` when all is as desired; ``patience`` is how long one proof of
-    replication waits; ``relink_after`` how long a replica without data may be without a link before it is told anew; ``start_within`` how long an engine may take to answer (loading its data included); an engine that
-    has run but does not answer for ``hung_after`` is killed, for it still holds its addresses.
+    replication waits; ``relink_after`` how long a replica without data may be without a link before it is told anew;
+    ``start_within`` how long an engine may take to answer (loading its data included); an engine that has run but does not
+    answer for ``hung_after`` is killed, for it still holds its addresses; ``grace`` is how long a stop may take.
     """
 
     eager: float = 0.003

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from agents.relay import control_path
+from agents.relay_route import control_path
 from api_schemas.agent.route import RouteReport, RouteSpec
 
 PATIENCE = 2.0  # seconds for the relay to take a level, and again for its answer

@@ -84,10 +84,16 @@ class Figures:
         return f"{self.median * 1e3:.0f} ({self.low * 1e3:.0f}, {self.high * 1e3:.0f})"
 
 
-def interleaved(rounds: int, variants: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
-    """What each variant answers, in turns, every second round backwards: A B, B A, A B … so that a slow moment meets them all."""
+def interleaved(rounds: int, variants: Mapping[str, Callable[[], T]], within: float = math.inf) -> dict[str, list[T]]:
+    """What each variant answers, in turns, every second round backwards: A B, B A, A B … so that a slow moment meets them all.
+
+    After ``within`` seconds no new round begins, if there were three: a busy machine makes fewer, not a longer run.
+    """
     answers: dict[str, list[T]] = {name: [] for name in variants}
+    started = time.perf_counter()
     for number in range(rounds):
+        if number >= 3 and time.perf_counter() - started > within:
+            break
         for name in list(variants) if number % 2 == 0 else list(variants)[::-1]:
             answers[name].append(variants[name]())
     return answers

@@ -9,7 +9,6 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from agents.address_block import NoBlockLeftError
 from agents.supervisor import Supervisor

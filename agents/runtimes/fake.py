@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from agents.launch import Launch
-from agents.runtimes.process import Callbacks
 from agents.runtimes.runtime import Handle, StartRefusedError
+from agents.runtimes.system import Callbacks
 
 
 @dataclass(eq=False)

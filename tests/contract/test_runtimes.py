@@ -19,10 +19,11 @@ from typing import Protocol
 import pytest
 from waiting import wait_until
 
-from agents.runtimes.fake import FakeRuntime
-from agents.runtimes.process import Linux, Portable, ProcessRuntime
 from agents.launch import Launch
+from agents.runtimes.fake import FakeRuntime
+from agents.runtimes.process import ProcessRuntime
 from agents.runtimes.runtime import Handle, Runtime, StartRefusedError
+from agents.runtimes.system import Linux, Portable
 
 psutil = import_module("psutil")  # comes without types
 LONG = timedelta(seconds=30)
@@ -367,7 +368,9 @@ def test_strays_of_another_agent_are_not_ours(ground: Ground) -> None:
 STARTER = """
 import sys, os
 from pathlib import Path
-from agents.runtimes.process import *
+from agents.launch import Launch
+from agents.runtimes.process import ProcessRuntime
+from agents.runtimes.system import Linux, Portable
 system = {"Linux": Linux, "Portable": Portable}[sys.argv[1]]()
 folder = Path(sys.argv[2])
 launch = Launch("orphan", 4, ("/bin/sleep", "600"), folder, folder / "orphan.log")

