@@ -58,6 +58,7 @@ class LocalNode:
         self._seen: Observation | None = None
         self._silent_since: float | None = None
         self._relink_at: float | None = None
+        self._awaiting_since: float | None = None
         self._epoch = 0
         self._proven: frozenset[str] = frozenset()
         self._proven_boots: dict[str, int] = {}
@@ -83,6 +84,7 @@ class LocalNode:
             if spec.generation < mine.generation or spec.epoch < mine.epoch:
                 return
             self._write(spec=spec)
+            self._awaiting_since = None
 
     def visit(self) -> tuple[NodeReport, float]:
         """One look and at most a few steps; answers what is now, and in how many seconds to look again."""
@@ -188,7 +190,16 @@ class LocalNode:
             self._prove(session, spec, seen)
             self._relink(session, spec, seen)
         done = settled and self._is_content(spec, seen)
-        return self._report(spec, Phase.RUNNING, seen), self._pace.steady if done else self._pace.eager
+        return self._report(spec, Phase.RUNNING, seen), self._again(done)
+
+    def _again(self, done: bool) -> float:
+        """In how many seconds to look again: soon while something is awaited, less so the longer it does not come."""
+        if done:
+            self._awaiting_since = None
+            return self._pace.steady
+        now = time.monotonic()
+        self._awaiting_since = self._awaiting_since or now
+        return min(self._pace.steady, max(self._pace.eager, (now - self._awaiting_since) / 50))
 
     def _relink(self, session: Session, spec: NodeSpec, seen: Observation) -> None:
         """A replica that has never been linked in this boot does not wait for the engine's own next try."""

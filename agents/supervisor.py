@@ -141,7 +141,7 @@ class Supervisor:
             node = self._nodes.get(spec.key)
             if node is None:
                 self._gone.pop(spec.key, None)
-                entry = Entry(spec=spec, handle=None, boot_done=0, suspended=False)
+                entry = Entry(spec=spec, boot_done=spec.boot if spec.was_up else 0)
                 self._journal.write(entry)
                 self._nodes[spec.key] = self._node_of(entry)
         if node is not None:

@@ -247,9 +247,9 @@ def first_answer(address: str, words: Sequence[str], good: str, within: float = 
     return until(attempt, within)
 
 
-def main(run: Callable[[], None], seconds: int) -> None:
-    """A script's life: bounded in time, and Ctrl-C and SIGTERM end what it started."""
+def main(run: Callable[[], None], seconds: int | None) -> None:
+    """A script's life: bounded in time unless its parts are, and Ctrl-C and SIGTERM end what it started."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     use_compiled_python()
-    with bounded(seconds):
+    with bounded(seconds) if seconds else contextlib.nullcontext():
         run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -39,15 +40,20 @@ class Started:
 
 def run() -> None:
     m.heading(f"start: to ready {ROUNDS} times in turns, then memory and idle work of one server")
-    _ours(), _motos()  # once for nothing: Python compiles what it has not compiled yet
-    taken = m.interleaved(ROUNDS, {"ours": _ours, "moto": _motos} if is_installed() else {"ours": _ours})
+    variants = {"ours": _ours, "moto": _motos, "libraries": _libraries, "python": _python}
+    if not is_installed():
+        del variants["moto"]
+    m.interleaved(1, variants)  # once for nothing: Python compiles what it has not compiled yet
+    taken = m.interleaved(ROUNDS, variants)
     figures = {who: {name: m.Figures.of(getattr(one, name) for one in of) for name in vars(of[0])} for who, of in taken.items()}
     ours, moto = figures["ours"], figures.get("moto")
     m.table(["what", "Cachewright", "moto", "target"], [
         ["spawn → ready line, ms", ours["ready"].in_ms(), "–", _met(ours["ready"].median <= 0.6, "≤ 600")],
         ["spawn → first answer (`/healthz`; moto: `/moto-api/`), ms", *_both(ours, moto, "answered"), "–"],
         ["… of which on a CPU, in the server itself, ms", *_both(ours, moto, "cpu"), "–"],
-        ["… then a first DescribeReplicationGroups, ms", *_both(ours, moto, "first_describe"), "–"],
+        ["for comparison: Python that only imports the libraries we start with, ms", figures["libraries"]["ready"].in_ms(), "–", "–"],
+        ["for comparison: Python that does nothing, ms", figures["python"]["ready"].in_ms(), "–", "–"],
+        ["from the first answer to that of a first DescribeReplicationGroups, ms", *_both(ours, moto, "first_describe"), "–"],
         ["memory after that first call: RSS, MB", *_plain(ours, moto, "rss"), _met(ours["rss"].median <= 90, "≤ 90")],
         ["the same with its relay processes: PSS, MB", *_plain(ours, moto, "pss"), "–"],
     ])  # fmt: skip
@@ -93,6 +99,21 @@ def _motos() -> Started:
         cpu = _cpu(moto.pid)
         first = _first_describe(moto.url)
         return Started(moto.ready, moto.ready, cpu, first, _rss(moto.pid), _pss_of(psutil.Process(moto.pid)))
+
+
+def _libraries() -> Started:
+    return _imports("import sqlmodel, pydantic_settings, uvicorn, starlette.applications, uvloop, httptools, typer")
+
+
+def _python() -> Started:
+    return _imports("pass")
+
+
+def _imports(code: str) -> Started:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    took = time.perf_counter() - started
+    return Started(took, took, took, 0.0, 0.0, 0.0)
 
 
 def _first_describe(url: str) -> float:

@@ -51,7 +51,8 @@ class NodeSpec(Shape):
     ``key`` is unique over time (a node made anew under an old name has another) and safe as a file name.
     ``boot`` counts the starts that were asked for: an agent starts the engine, emptied, when its own count is lower,
     and never starts a dead one by itself. ``epoch`` rises with every election in the node group; a lower one is refused.
-    ``roll`` is raised to have every node tell its state anew: a report that repeats it was made after the call.
+    ``was_up`` says that this boot has done its duty before: an agent that knows nothing of it has lost its memory, and must say
+    that the node is dead instead of starting it empty. ``roll`` is raised to have every node tell its state anew: a report that repeats it was made after the call.
     ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
     in bytes; ``parameters`` are the parameter group's values under the service's names.
     """
@@ -63,6 +64,7 @@ class NodeSpec(Shape):
     address: str
     port: int
     boot: int = 1
+    was_up: bool = False
     role: Role
     epoch: int
     roll: int = 0

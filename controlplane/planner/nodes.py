@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from controlplane.domain.binaries import best_binary
 from controlplane.domain.reported import GONE, does_duty, is_down, is_given_up, is_up
@@ -17,9 +17,7 @@ def place_missing_nodes(now: Situation) -> Iterator[Decision]:
     """Every desired node has an agent in its zone and a program that fits; one whose address turned out taken gets another."""
     topology = now.topology
     load = {agent.id: agent.nodes for agent in now.agents}
-    for node in topology.nodes:
-        if node.leaving or not _needs_place(now, node):
-            continue
+    for node in _without_place(now):
         hosts = [agent for agent in now.agents if agent.heard and agent.zone == node.zone[-1:]]
         for agent in sorted(hosts, key=lambda agent: (load[agent.id], agent.id)):
             if binary := best_binary(topology.engine, topology.engine_version, agent.binaries):
@@ -28,9 +26,15 @@ def place_missing_nodes(now: Situation) -> Iterator[Decision]:
                 break
 
 
-def _needs_place(now: Situation, node: Node) -> bool:
-    if node.placement is None:
-        return True
+def _without_place(now: Situation) -> Iterator[Node]:
+    for group in now.topology.node_groups:
+        for node in group.staying:
+            if node.placement is None or (_is_expelled(now, node) and _may_start(now, group, node)):
+                yield node
+
+
+def _is_expelled(now: Situation, node: Node) -> bool:
+    """Whether a foreign process listens at the node's address. To give it another is to start it again, emptied."""
     seen = now.reported.of(node)
     return seen is not None and seen.address_taken and is_down(node, seen)
 
@@ -42,29 +46,40 @@ def start_dead_nodes(now: Situation) -> Iterator[Decision]:
     for group in now.topology.node_groups:
         for node in group.staying:
             seen = now.reported.of(node)
-            if seen is None or not is_down(node, seen) or _needs_place(now, node):
-                continue
-            yield from _start_again(now, group, node)
+            if seen is not None and is_down(node, seen) and not _is_given_up(now, node):
+                yield from _start_again(now, group, node)
 
 
 def _start_again(now: Situation, group: NodeGroup, node: Node) -> Iterator[Decision]:
-    due = now.seen_at.get(node.id, now.now) + _pause(now, node)
-    if now.topology.announced_at is None and is_given_up(node, now.reported.of(node), now.policy.most_boots):
-        return
-    if due > now.now:
-        yield LookAgain(due, because=f"{node.id} could not be started; trying again")
-    elif node.id != group.primary:
-        yield BootNode(node.id, node.boot + 1, because=_cause(now, node))
-    elif may_start_empty(now, group, node):
-        yield BootNode(node.id, node.boot + 1, because=f"{_cause(now, node)}; no living replica has its data")
+    if _due(now, node) > now.now:
+        yield LookAgain(_due(now, node), because=f"{node.id} could not be started; trying again")
+    elif _may_start(now, group, node):
+        if not _is_expelled(now, node):
+            saved = "; no living replica has its data" if node.id == group.primary else ""
+            yield BootNode(node.id, node.boot + 1, because=f"{_cause(now, node)}{saved}")
     elif group.roll_at is not None and not ranked(now, group):
         yield LookAgain(group.roll_at + now.policy.last_resort, because=f"a replica may have the data of {node.id}")
 
 
+def _may_start(now: Situation, group: NodeGroup, node: Node) -> bool:
+    if _is_given_up(now, node) or _due(now, node) > now.now:
+        return False
+    return node.id != group.primary or may_start_empty(now, group, node)
+
+
+def _is_given_up(now: Situation, node: Node) -> bool:
+    return now.topology.announced_at is None and is_given_up(node, now.reported.of(node), now.policy.most_boots)
+
+
+def _due(now: Situation, node: Node) -> datetime:
+    return now.seen_at.get(node.id, now.now) + _pause(now, node)
+
+
 def _pause(now: Situation, node: Node) -> timedelta:
+    """Before the next try. To be expelled from an address a few times is bad luck; more often, every address is taken."""
     seen = now.reported.of(node)
     none = timedelta(0)
-    if seen is None or seen.phase != "failed":
+    if seen is None or seen.phase != "failed" or (seen.address_taken and node.boot < now.policy.most_boots):
         return none
     tries: int = min(node.boot, 12)
     return min(now.policy.retry * (1 << tries), now.policy.longest_retry)

@@ -72,5 +72,5 @@ class Pusher:
 
 
 def _timeless(level: NodeSpec | RouteSpec) -> object:
-    """The level without its generation, which alone is no news."""
-    return level.model_copy(update={"generation": 0})
+    """The level without what alone is no news: its generation, and that its boot is up by now."""
+    return level.model_copy(update={"generation": 0, "was_up": False} if isinstance(level, NodeSpec) else {"generation": 0})

@@ -79,6 +79,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         address=place.address,
         port=topology.port,
         boot=node.boot,
+        was_up=node.joined_at is not None and node.restart is None,
         role=role,
         epoch=group.epoch,
         roll=group.roll,

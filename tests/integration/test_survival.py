@@ -20,7 +20,7 @@ from waiting import wait_until
 from agents.runtimes.process import ProcessRuntime
 from agents.runtimes.runtime import Handle
 from cachewright import client
-from cachewright.data_folder import end_processes
+from cachewright.data_folder import DataFolder, end_processes
 
 READY = re.compile(r"ready at (http://\S+)")
 
@@ -83,6 +83,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     if made.process is not None and made.process.poll() is None:
         made.end(signal.SIGKILL)
     end_processes(folder)
+    DataFolder(folder).remove()
 
 
 def at(group: dict[str, Any], endpoint: str) -> redis.Redis:

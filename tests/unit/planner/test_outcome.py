@@ -1,0 +1,113 @@
+"""What each decision changes, and that it changes nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import timedelta
+from typing import get_args
+
+import pytest
+from factories import NOW
+from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work
+
+from controlplane.domain.topology import Kind, Placement, Restart, Settings, Topology
+from controlplane.planner import decisions as d
+from controlplane.planner.outcome import Addresses, after
+
+BEFORE = at_work().topology
+GROUP = BEFORE.node_groups[0]
+THEN = NOW + timedelta(minutes=1)
+DRAWN = Addresses(node="127.102.0.77", primary="127.100.0.77", reader="127.100.0.78")
+PLACE = d.PlaceNode(SECOND, "agent-c", VALKEY, "fewest nodes")
+
+
+def outcome(decision: d.Decision, before: Topology = BEFORE) -> Topology:
+    changed = after(before, decision, THEN, DRAWN)
+    assert changed is not None
+    return changed
+
+
+def grouped(**changes: object) -> Topology:
+    return BEFORE.with_group(replace(GROUP, **changes))
+
+
+def noded(node_id: str, before: Topology = BEFORE, **changes: object) -> Topology:
+    node = before.node(node_id)
+    assert node is not None
+    return before.with_node(replace(node, **changes))
+
+
+NEW_PLACE = Placement("agent-c", "127.102.0.77", VALKEY)
+
+OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
+    (PLACE, noded(SECOND, placement=None), noded(SECOND, placement=NEW_PLACE)),
+    (PLACE, BEFORE, noded(SECOND, placement=NEW_PLACE, boot=2)),  # a new address asks for a new start
+    (
+        d.GiveEndpoints("agent-b", "first"),
+        replace(BEFORE, primary_address=None, reader_address=None, reader_agent=None),
+        replace(BEFORE, primary_address="127.100.0.77", reader_address="127.100.0.78", reader_agent="agent-b"),
+    ),
+    (d.BootNode(SECOND, 2, "dead"), BEFORE, noded(SECOND, boot=2, restart=Restart.RECOVERY)),
+    (d.BootNode(SECOND, 2, "dead"), noded(SECOND, joined_at=None), noded(SECOND, joined_at=None, boot=2)),
+    (d.BootNode(SECOND, 2, "dead"), noded(SECOND, restart=Restart.ASKED), noded(SECOND, boot=2, restart=Restart.ASKED)),
+    (d.CallRoll("0001", f"{FIRST}/1", "lost"), grouped(roll=4), grouped(roll=5, roll_for=f"{FIRST}/1", roll_at=THEN)),
+    (d.ElectPrimary("0001", SECOND, 2, None, "best"), BEFORE, grouped(primary=SECOND, epoch=2, holder=None)),
+    (d.ElectPrimary("0001", SECOND, 2, FIRST, "best"), BEFORE, grouped(primary=SECOND, epoch=2, holder=None, home=FIRST)),
+    (d.ElectPrimary("0001", FIRST, 3, None, "back"), grouped(primary=SECOND, home=FIRST), grouped(epoch=3, holder=None)),
+    (d.PublishPrimary("0001", FIRST, "reports it"), grouped(holder=None), BEFORE),
+    (d.SpreadReaders(("127.101.0.9:6379",), "in sync"), BEFORE, replace(BEFORE, reader_backends=("127.101.0.9:6379",))),
+    (d.WelcomeNode(SECOND, "up"), noded(SECOND, joined_at=None), noded(SECOND, joined_at=THEN)),
+    (d.CloseRestart(SECOND, "back"), noded(SECOND, restart=Restart.ASKED), BEFORE),
+    (d.Announce("works"), replace(BEFORE, announced_at=None, modifying=True), replace(BEFORE, announced_at=THEN)),
+    (d.CloseModification("match"), replace(BEFORE, modifying=True), BEFORE),
+    (d.RemoveNode(SECOND, "gone"), BEFORE, grouped(nodes=(GROUP.nodes[0], GROUP.nodes[2]))),
+    (d.Bury("nothing left"), BEFORE, None),
+    (d.LookAgain(THEN, "later"), BEFORE, BEFORE),
+]
+
+
+@pytest.mark.parametrize(("decision", "before", "expected"), OUTCOMES, ids=lambda value: type(value).__name__)
+def test_what_a_decision_changes(decision: d.Decision, before: Topology, expected: Topology | None) -> None:
+    assert after(before, decision, THEN, DRAWN) == expected
+
+
+def test_the_table_has_every_decision_but_release_which_has_a_test_of_its_own() -> None:
+    assert {type(decision) for decision, _, _ in OUTCOMES} == {*get_args(d.Decision)} - {d.Release}
+
+
+def test_every_decision_says_why() -> None:
+    assert all("because" in {field.name for field in fields(decision)} for decision in get_args(d.Decision))
+
+
+def test_a_released_node_is_a_cache_cluster_with_the_same_process_and_address() -> None:
+    settings = Settings(
+        description="our orders", maintenance_window="mon:01:00-mon:02:00", snapshot_retention_limit=3, automatic_failover=True,
+        multi_az=True, auto_minor_version_upgrade=False, security_group_ids=("sg-1",),
+    )  # fmt: skip
+    before = replace(BEFORE, settings=settings, deleting=True, retained=FIRST)
+    released = outcome(d.Release(FIRST, "its group is gone"), before)
+    assert (released.kind, released.name, released.uid) == (Kind.CACHE_CLUSTER, FIRST, BEFORE.uid)
+    assert released.node(FIRST) == before.node(FIRST)
+    assert (released.primary_address, released.reader_address, released.reader_agent, released.reader_backends) == (None, None, None, ())
+    assert (released.deleting, released.retained) == (False, None)
+    assert released.settings == Settings(
+        maintenance_window="mon:01:00-mon:02:00", snapshot_retention_limit=3, auto_minor_version_upgrade=False, security_group_ids=("sg-1",)
+    )
+
+
+def test_the_endpoint_that_is_bound_is_no_part_of_a_released_node() -> None:
+    released = outcome(d.Release(FIRST, "its group is gone"), replace(BEFORE, deleting=True, retained=FIRST))
+    assert PRIMARY_ADDRESS not in repr(released.node(FIRST))
+    assert not released.has_endpoints
+
+
+def test_deciding_twice_is_no_different_from_once() -> None:
+    for decision, before, expected in OUTCOMES:
+        if expected is not None and not isinstance(decision, d.CallRoll | d.PlaceNode | d.RemoveNode):
+            assert after(expected, decision, THEN, DRAWN) == expected, decision
+
+
+def test_the_third_node_is_nobody_elses_business() -> None:
+    for decision, before, expected in OUTCOMES:
+        if expected is not None:
+            assert expected.node(THIRD) == before.node(THIRD), decision
