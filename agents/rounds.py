@@ -79,11 +79,18 @@ class Rounds:
             while not self._closing:
                 wait = self._take()
                 if isinstance(wait, str):
+                    self._hand_over()
                     return wait
                 self._idle += 1
                 self._changed.wait(wait)
                 self._idle -= 1
             return None
+
+    def _hand_over(self) -> None:
+        """Who leaves for a visit may be the only one that was told of the other keys: somebody else watches over them."""
+        if self._heap and not self._closing:
+            self._hire()
+            self._changed.notify()
 
     def _take(self) -> str | float | None:
         """A key that is due and not being visited; else how long to wait, None meaning until woken."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,12 +90,11 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
 
     Raises JoinTokenError when agents of other processes shall join but there is no token.
     """
-    fleet = EmbeddedFleet()
-    plane: ControlPlane
-    token = join_token(settings)
-    whole = fleet if token is None else _joinable(fleet, token, lambda agent: plane.url_of(agent))
-    plane = build(settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"}), whole)
-    binaries = find_binaries()
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        finding = aside.submit(find_binaries)  # programs are asked for their versions while the database is opened
+        fleet = EmbeddedFleet()
+        plane = _plane(settings, fleet, block)
+        binaries = finding.result()
     closing = threading.Event()
 
     def report(said: AgentReport) -> bool:
@@ -110,6 +110,14 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
         supervisor.start()
     plane.reconciler.start()
     return Embedded(plane, supervisors, binaries, closing)
+
+
+def _plane(settings: Settings, fleet: EmbeddedFleet, block: int) -> ControlPlane:
+    plane: ControlPlane
+    token = join_token(settings)
+    whole = fleet if token is None else _joinable(fleet, token, lambda agent: plane.url_of(agent))
+    plane = build(settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"}), whole)
+    return plane
 
 
 def _joinable(embedded: EmbeddedFleet, token: str, urls: Callable[[str], str | None]) -> Fleet:

@@ -142,8 +142,9 @@ class Linux:
                 return
             self._closed = True
             self._callbacks.close()
+            if self._epoll is not None:
+                os.eventfd_write(self._bell, 1)  # under the lock: the watcher may be on its way out, and closes the bell under it
         if self._epoll is not None:
-            os.eventfd_write(self._bell, 1)
             self._thread.join()
 
     def _open(self, handle: Handle) -> int | None:

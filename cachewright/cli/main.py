@@ -60,8 +60,10 @@ def serve(
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
 ) -> None:
     """Serve the control plane, with an agent for each zone, until SIGINT or SIGTERM. Engines then save and stop."""
+    import gc
     import logging
 
+    gc.disable()  # until all is loaded: nothing of it is garbage, and looking costs a tenth of the start-up
     from pydantic import ValidationError
 
     from cachewright.serve import CannotServeError, Wanted

@@ -55,8 +55,8 @@ def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> Non
     config = uvicorn.Config(app, loop="uvloop", http="httptools", log_config=None, access_log=False, timeout_graceful_shutdown=1,
                             ws="none", server_header=False)  # fmt: skip
     server = Server(config, ready)
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # what start-up made stays, and need not be looked at again
+    gc.enable()
     server.run(sockets=[listener])
 
 

@@ -77,7 +77,7 @@ class Agents:
         if self._connection is None:
             raise RuntimeError("a reading unit of work cannot write")
         document = hello.model_dump_json()
-        if hello.agent in self._memory:
+        if self.get(hello.agent) is not None:
             self._connection.execute(update(AgentRow).where(AgentRow.agent == hello.agent).values(document=document))  # type: ignore[arg-type]
         else:
             self._connection.execute(insert(AgentRow).values(agent=hello.agent, document=document))

@@ -58,19 +58,21 @@ class Reports:
 
     def put_node(self, key: str, seen: SeenNode, at: datetime) -> bool:
         """Take the newest report on a node; answers whether it says anything new besides the offset."""
-        former = self._memory.nodes.get(key)
-        if former is not None and (former.offset > 0) == (seen.offset > 0) and replace(former, offset=seen.offset) == seen:
-            self._changed[key] = (seen, None)
+        former = self._newest(key)
+        if isinstance(former, SeenNode) and (former.offset > 0) == (seen.offset > 0) and replace(former, offset=seen.offset) == seen:
+            _, since = self._changed.get(key, (None, None))
+            self._changed[key] = (seen, since)
             return False
-        self._write(key, "node", _NODE.dump_json(seen).decode(), at, known=key in self._memory.seen_at)
+        self._write(key, "node", _NODE.dump_json(seen).decode(), at, known=former is not None)
         self._changed[key] = (seen, at)
         return True
 
     def put_route(self, key: str, seen: SeenRoute, at: datetime) -> bool:
         """Take the newest report on a reader route; answers whether it says anything new."""
-        if self._memory.routes.get(key) == seen:
+        former = self._newest(key)
+        if former == seen:
             return False
-        self._write(key, "route", _ROUTE.dump_json(seen).decode(), at, known=key in self._memory.seen_at)
+        self._write(key, "route", _ROUTE.dump_json(seen).decode(), at, known=former is not None)
         self._changed[key] = (seen, at)
         return True
 
@@ -93,6 +95,12 @@ class Reports:
                 self._memory.seen_at.pop(key, None)
             if at is not None:
                 self._memory.seen_at[key] = at
+
+    def _newest(self, key: str) -> SeenNode | SeenRoute | None:
+        """This unit's own word, else the committed one."""
+        if key in self._changed:
+            return self._changed[key][0]
+        return self._memory.nodes.get(key) or self._memory.routes.get(key)
 
     def _write(self, key: str, kind: str, document: str, at: datetime, *, known: bool) -> None:
         if self._connection is None:

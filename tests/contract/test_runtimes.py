@@ -321,6 +321,15 @@ def test_an_unknown_handle_is_already_done(ground: Ground, pid: int) -> None:
     told.wait_for(unknown)
 
 
+def test_closing_while_processes_end_is_safe(ground: Ground) -> None:
+    for boot in range(1, 31):
+        runtime = ground.runtime()
+        handle = runtime.start(ground.launch(boot=boot))
+        runtime.watch(handle, lambda _: None)
+        ground.crash(handle)  # the watcher wakes up at about the moment it is told to leave
+        runtime.close()
+
+
 def test_processes_go_on_after_close(ground: Ground) -> None:
     runtime, told = ground.runtime(), Told()
     handle = runtime.start(ground.launch())
