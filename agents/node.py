@@ -52,7 +52,7 @@ class LocalNode:
         self._journal = journal
         self._pace = pace
         self._ended = ended
-        self._orders = threading.Lock()
+        self._orders = threading.RLock()
         self._session: Session | None = None
         self._ready_by: float | None = None
         self._seen: Observation | None = None
@@ -149,7 +149,7 @@ class LocalNode:
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             problem = f"another process already listens on {spec.address}:{spec.port}"
             return self._report(spec, Phase.FAILED, problem=problem, address_taken=True)
-        self._epoch, self._proven = 0, frozenset()
+        self._epoch, self._proven, self._silent_since = 0, frozenset(), None
         try:
             handle = self._runtime.start(self._launch(spec))
         except StartRefusedError as refused:
@@ -255,7 +255,7 @@ class LocalNode:
             self._runtime.kill(self._entry.handle)
             return self._dead(spec)
         former = self._last
-        if former is not None and former.phase is Phase.RUNNING:
+        if former is not None and former.phase is Phase.RUNNING and former.boot == self._entry.boot_done:
             return former.model_copy(update={"link_up": False, "roll": spec.roll, "problem": f"it does not answer: {why}"})
         return self._report(spec, Phase.STARTING, problem=why)
 
@@ -288,9 +288,10 @@ class LocalNode:
             self._runtime.watch(handle, lambda _: self._ended(self.spec.key))
 
     def _write(self, **changes: object) -> None:
-        entry = Entry(**{**vars_of(self._entry), **changes})  # type: ignore[arg-type]
-        self._journal.write(entry)
-        self._entry = entry
+        with self._orders:  # what an order and a start write at the same moment is both kept
+            entry = Entry(**{**vars_of(self._entry), **changes})  # type: ignore[arg-type]
+            self._journal.write(entry)
+            self._entry = entry
 
     def _close_session(self) -> None:
         if self._session is not None:

@@ -76,6 +76,7 @@ def split_address(text: object) -> tuple[str, int]:
 
 
 def family_of(host: str) -> socket.AddressFamily:
+    """Which kind of address a host is."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 

@@ -68,7 +68,8 @@ def _fields() -> Iterator[str]:
 
 def settings() -> str:
     """Every setting of both programs."""
-    lines = ["# Settings", "", "Each is an environment variable, and where the command line has an option of that name, the option wins.", ""]
+    about = "Each is an environment variable, and where the command line has an option of that name, the option wins."
+    lines = ["# Settings", "", about, ""]
     for title, kind in (("Control plane", Settings), ("Agent as a program of its own", AgentSettings)):
         lines += [f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
         prefix = kind.model_config.get("env_prefix", "")

@@ -46,9 +46,9 @@ def directives(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, str]]:
     yield "bind", spec.address
     yield "port", str(spec.port)
     yield from {
-        "dir": str(folder),
+        "dir": _quoted(folder),
         "dbfilename": "dump.rdb",
-        "logfile": str(folder / "engine.log"),
+        "logfile": _quoted(folder / "engine.log"),
         "daemonize": "no",
         "protected-mode": "no",  # Redis takes our own replicas for strangers: they come from their own loopback addresses
         "save": '""',            # the service keeps no disk copy of its own accord; an orderly stop saves explicitly
@@ -62,6 +62,11 @@ def directives(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, str]]:
     if spec.binary.engine == "valkey" and version_of(spec.binary) >= (8, 0):
         yield "availability-zone", spec.zone
     yield from translated(spec.parameters, spec.binary)
+
+
+def _quoted(path: Path) -> str:
+    """As one word, whatever the folder is called."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def source_address(spec: NodeSpec) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def alive(system: System, handle: Handle) -> bool:
+    """Whether the very process of this handle still runs; a child of ours that has ended is reaped on the way."""
     CHILDREN.reap(handle.pid)
     return system.born(handle.pid) == handle.started
 

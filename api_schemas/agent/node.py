@@ -52,7 +52,8 @@ class NodeSpec(Shape):
     ``boot`` counts the starts that were asked for: an agent starts the engine, emptied, when its own count is lower,
     and never starts a dead one by itself. ``epoch`` rises with every election in the node group; a lower one is refused.
     ``was_up`` says that this boot has done its duty before: an agent that knows nothing of it has lost its memory, and must say
-    that the node is dead instead of starting it empty. ``roll`` is raised to have every node tell its state anew: a report that repeats it was made after the call.
+    that the node is dead instead of starting it empty. ``roll`` is raised to have every node tell its state anew: a report that
+    repeats it was made after the call.
     ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
     in bytes; ``parameters`` are the parameter group's values under the service's names.
     """

@@ -140,8 +140,8 @@ class RestDoor:
             groups = self._operations.run(DESCRIBE_REPLICATION_GROUPS.name, world, DescribeReplicationGroups(replication_group_id=name))
             return ReplicationGroupResult(replication_group=getattr(groups, "replication_groups")[0])  # noqa: B009
         wanted = DescribeCacheClusters(cache_cluster_id=name, show_cache_node_info=True)
-        clusters = self._operations.run(DESCRIBE_CACHE_CLUSTERS.name, world, wanted)
-        return CacheClusterResult(cache_cluster=getattr(clusters, "cache_clusters")[0])  # noqa: B009
+        found = self._operations.run(DESCRIBE_CACHE_CLUSTERS.name, world, wanted)
+        return CacheClusterResult(cache_cluster=getattr(found, "cache_clusters")[0])  # noqa: B009
 
     def _add_one(self, app: FastAPI, describe: Operation[Any, Any], kind: str) -> None:
         """A resource by its id, as REST has it."""

@@ -71,8 +71,8 @@ def describe_cache_clusters(ctx: Context, asked: DescribeCacheClusters) -> Cache
         found = _all(ctx, members_too=not asked.show_cache_clusters_not_in_replication_groups)
     shown, marker = page(found, asked)
     with_nodes = bool(asked.show_cache_node_info)
-    clusters = [describe.cache_cluster(ctx, topology, member, with_nodes=with_nodes) for topology, member in shown]
-    return CacheClusters(marker=marker, cache_clusters=clusters)
+    described = [describe.cache_cluster(ctx, topology, member, with_nodes=with_nodes) for topology, member in shown]
+    return CacheClusters(marker=marker, cache_clusters=described)
 
 
 @performs(MODIFY_CACHE_CLUSTER)

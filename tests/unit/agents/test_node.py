@@ -1,0 +1,617 @@
+"""One node on its host: each desired boot once, roles as ordered, and the truth about what became of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waiting import wait_until
+
+from agents.engines.engine import AddressHeldError, EngineUnreachableError, Observation
+from agents.journal import Entry, Journal
+from agents.launch import Launch
+from agents.node import LocalNode, Pace
+from agents.runtimes.fake import FakeRuntime
+from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Phase, Role
+
+ADDRESS, PORT = "127.99.200.1", 16379
+ENDPOINT = "127.99.200.100"
+PEER = Peer(key="uid.n2", address="127.99.200.2", port=PORT, boot=1)
+PLACE_OF_PEER = f"{PEER.address}:{PORT}"
+SPEC = NodeSpec(
+    key="uid.n1", generation=1, binary=EngineBinary(engine="toy", version="1.0.0", path="/toy"), zone="us-east-1a",
+    address=ADDRESS, port=PORT, role=Role.PRIMARY, epoch=1, memory=2**20,
+)  # fmt: skip
+QUICK = Pace(start_within=60, hung_after=60, relink_after=60, grace=timedelta(0))
+
+
+@dataclass
+class Toy:
+    """An engine and its session at once: does as it is told, unless a field says otherwise."""
+
+    keeps_data: bool = True
+    ready: bool = True
+    silent: bool = False
+    """It does not answer."""
+    says: str = "it left no log"
+    seen: Observation = field(default_factory=lambda: Observation(Role.PRIMARY))
+    acknowledge: frozenset[str] = frozenset()
+    held_elsewhere: bool = False
+    cannot_save: bool = False
+    wiped: int = 0
+    opened: int = 0
+    closed: int = 0
+    done: list[str] = field(default_factory=list)
+
+    def launch(self, spec: NodeSpec, folder: Path) -> Launch:
+        return Launch(spec.key, spec.boot, ("toy",), folder, folder / "launch.log")
+
+    def is_ready(self, spec: NodeSpec) -> bool:
+        return self.ready
+
+    def open(self, spec: NodeSpec) -> Toy:
+        self.opened += 1
+        return self
+
+    def why_it_ended(self, folder: Path) -> str:
+        return self.says
+
+    def wipe(self, folder: Path) -> None:
+        self.wiped += 1
+
+    def observe(self) -> Observation:
+        if self.silent:
+            raise EngineUnreachableError("no answer within 2 s")
+        return self.seen
+
+    def assume(self, spec: NodeSpec, seen: Observation) -> bool:
+        if seen.role is spec.role:
+            return True
+        self.seen = replace(seen, role=spec.role, follows=f"{spec.follows.address}:{spec.follows.port}" if spec.follows else None)
+        return False
+
+    def hold(self, spec: NodeSpec, seen: Observation) -> None:
+        if self.held_elsewhere:
+            raise AddressHeldError(f"another process holds {spec.holds}")
+        self.done.append(f"hold {sorted(spec.holds)}")
+        self.seen = replace(seen, holds=frozenset(spec.holds))
+
+    def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
+        self.done.append("prove")
+        return self.acknowledge
+
+    def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
+        self.done.append(f"nudge {sorted(keys)}")
+
+    def relink(self, spec: NodeSpec) -> None:
+        self.done.append("relink")
+
+    def save(self) -> None:
+        if self.cannot_save:
+            raise EngineUnreachableError("disk full")
+        self.done.append("save")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
+class Host:
+    """A node with its toy engine, and what belongs to it."""
+
+    folder: Path
+    runtime: FakeRuntime
+    toy: Toy
+    journal: Journal
+    ended: list[str] = field(default_factory=list)
+    node: LocalNode = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.take(Entry(SPEC))
+
+    def take(self, entry: Entry, pace: Pace = QUICK) -> LocalNode:
+        """The node as an agent has it that starts with this in its journal."""
+        self.journal.write(entry)
+        folder = self.folder / "nodes" / entry.spec.key
+        self.node = LocalNode(entry, folder, self.runtime, {"toy": self.toy}, self.journal, pace, self.ended.append)
+        return self.node
+
+    def order(self, **changes: Any) -> NodeSpec:
+        """A newer spec is delivered."""
+        spec = self.node.spec.model_copy(update={"generation": self.node.spec.generation + 1, **changes})
+        self.node.accept(spec)
+        return spec
+
+    def visit(self) -> NodeReport:
+        return self.node.visit()[0]
+
+    def running(self) -> int:
+        """How many processes of the node live."""
+        return len(self.runtime.strays([]))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path, FakeRuntime(tmp_path), Toy(), Journal(tmp_path))
+    yield made
+    made.runtime.close()
+
+
+# ---- each desired boot is started once
+
+
+def test_a_new_node_is_started_emptied_and_reported(host: Host) -> None:
+    report = host.visit()
+    assert (report.phase, report.boot, report.role, report.epoch, report.generation) == (Phase.RUNNING, 1, Role.PRIMARY, 1, 1)
+    assert report.pid is not None
+    assert (host.running(), host.toy.wiped) == (1, 1)
+
+
+def test_looking_again_starts_nothing(host: Host) -> None:
+    first = host.visit()
+    assert [host.visit() for _ in range(3)] == [first] * 3
+    assert (host.running(), host.toy.wiped, host.toy.opened) == (1, 1, 1)
+
+
+def test_what_is_content_is_looked_at_seldom(host: Host) -> None:
+    assert host.node.visit()[1] == QUICK.steady
+    host.order(replicas=[PEER])
+    assert host.node.visit()[1] == QUICK.eager
+
+
+def test_a_dead_engine_is_not_started_by_itself(host: Host) -> None:
+    host.visit()
+    host.runtime.crash(SPEC.key)
+    for _ in range(3):
+        assert host.visit().phase is Phase.DEAD
+    host.order(role=Role.PRIMARY)  # nor by orders that ask for no boot
+    assert host.visit().phase is Phase.DEAD
+    assert host.running() == 0
+
+
+def test_a_raised_boot_starts_it_again_emptied(host: Host) -> None:
+    host.visit()
+    host.runtime.crash(SPEC.key)
+    host.order(boot=2)
+    assert (host.visit().phase, host.visit().boot) == (Phase.RUNNING, 2)
+    assert (host.running(), host.toy.wiped) == (1, 2)
+
+
+def test_a_raised_boot_ends_what_still_runs(host: Host) -> None:
+    before = host.visit().pid
+    host.order(boot=2)
+    after = host.visit()
+    assert after.boot == 2
+    assert after.pid != before
+    assert host.running() == 1
+    assert host.toy.closed == 1
+
+
+def test_several_missed_boots_are_one_start(host: Host) -> None:
+    host.order(boot=5)
+    assert host.visit().boot == 5
+    assert host.toy.wiped == 1
+
+
+def test_a_node_known_to_the_journal_is_found_again_without_a_start(host: Host) -> None:
+    before = host.visit()
+    (entry,) = host.journal.entries().values()
+    host.take(entry)
+    assert host.visit() == before
+    assert (host.running(), host.toy.wiped) == (1, 1)
+
+
+def test_one_that_died_while_no_agent_ran_is_dead_and_not_failed(host: Host) -> None:
+    host.visit()
+    host.runtime.crash(SPEC.key)
+    (entry,) = host.journal.entries().values()
+    host.take(entry)
+    assert (host.visit().phase, host.running()) == (Phase.DEAD, 0)
+
+
+def test_the_end_of_a_process_wakes_whoever_looks_after_it(host: Host) -> None:
+    host.visit()
+    host.runtime.crash(SPEC.key)
+    assert wait_until(lambda: host.ended) == [SPEC.key]
+
+
+# ---- stale orders
+
+
+@pytest.mark.parametrize(
+    ("stale", "taken"),
+    [
+        ({"generation": 4, "epoch": 5}, False),
+        ({"generation": 6, "epoch": 4}, False),
+        ({"generation": 5, "epoch": 5}, True),  # delivered twice
+        ({"generation": 6, "epoch": 5}, True),
+        ({"generation": 5, "epoch": 6}, True),
+    ],
+)
+def test_a_lower_generation_or_epoch_is_refused(host: Host, stale: dict[str, int], taken: bool) -> None:
+    host.node.accept(SPEC.model_copy(update={"generation": 5, "epoch": 5, "memory": 1}))
+    host.node.accept(SPEC.model_copy(update={"memory": 2, **stale}))
+    assert host.node.spec.memory == (2 if taken else 1)
+    assert host.journal.entries()[SPEC.key].spec == host.node.spec
+
+
+def test_orders_are_written_down_before_they_are_used(host: Host) -> None:
+    host.order(boot=7)
+    assert host.journal.entries()[SPEC.key].spec.boot == 7
+
+
+class SlowJournal(Journal):
+    """Lets something happen while a start is being written down."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def write(self, entry: Entry) -> None:
+        super().write(entry)
+        if entry.handle is not None and (meanwhile := self.meanwhile):
+            self.meanwhile = None
+            meanwhile()
+
+
+def test_orders_that_arrive_during_a_start_are_not_lost_nor_is_the_process(host: Host) -> None:
+    journal = SlowJournal(host.folder)
+    host.journal = journal
+    node = host.take(Entry(SPEC))
+    newer = SPEC.model_copy(update={"generation": 2, "memory": 2**21})
+    order = threading.Thread(target=node.accept, args=(newer,))
+
+    def deliver() -> None:
+        order.start()
+        order.join(0.2)
+
+    journal.meanwhile = deliver
+    node.visit()
+    order.join()
+    assert node.spec == newer
+    assert journal.entries()[SPEC.key].spec == newer
+    assert node.handle is not None
+    assert node.visit()[0].phase is Phase.RUNNING
+
+
+# ---- suspended and resumed
+
+
+def test_a_suspended_node_is_resumed_as_the_same_boot_with_its_data(host: Host) -> None:
+    host.visit()
+    host.node.suspend()
+    assert host.toy.done == ["save"]
+    assert host.running() == 0
+    (entry,) = host.journal.entries().values()
+    assert (entry.suspended, entry.handle, entry.boot_done) == (True, None, 1)
+    resumed = host.take(entry)
+    assert (resumed.resuming().phase, resumed.resuming().boot) == (Phase.STARTING, 1)
+    assert (host.visit().phase, host.visit().boot) == (Phase.RUNNING, 1)
+    assert (host.running(), host.toy.wiped) == (1, 1)
+    assert not host.journal.entries()[SPEC.key].suspended
+
+
+def test_after_it_was_resumed_the_next_boot_is_empty_again(host: Host) -> None:
+    host.visit()
+    host.node.suspend()
+    host.take(*host.journal.entries().values())
+    host.visit()
+    host.order(boot=2)
+    host.visit()
+    assert host.toy.wiped == 2
+
+
+def test_one_that_cannot_save_ends_and_is_not_taken_for_suspended(host: Host) -> None:
+    host.visit()
+    host.toy.cannot_save = True
+    host.node.suspend()
+    (entry,) = host.journal.entries().values()
+    assert not entry.suspended
+    assert host.running() == 0
+    host.take(entry)
+    assert host.visit().phase is Phase.DEAD
+
+
+def test_one_that_keeps_no_data_is_suspended_without_saving(host: Host) -> None:
+    host.toy.keeps_data = False
+    host.visit()
+    host.node.suspend()
+    assert host.toy.done == []
+    assert host.journal.entries()[SPEC.key].suspended
+
+
+def test_the_dead_are_not_suspended(host: Host) -> None:
+    host.visit()
+    host.runtime.crash(SPEC.key)
+    host.node.suspend()
+    assert not host.journal.entries()[SPEC.key].suspended
+
+
+# ---- dead, failed, starting
+
+
+def test_dead_is_what_had_come_up_and_says_its_last_words(host: Host) -> None:
+    host.visit()
+    host.toy.says = "Out of memory"
+    host.runtime.crash(SPEC.key)
+    report = host.visit()
+    assert (report.phase, report.problem) == (Phase.DEAD, "its process ended: Out of memory")
+    assert (report.pid, report.role, report.holds) == (None, None, [])
+    host.toy.says = "something else"
+    assert host.visit() == report
+
+
+def test_failed_is_what_never_came_up(host: Host) -> None:
+    host.toy.ready = False
+    assert host.visit().phase is Phase.STARTING
+    host.toy.says = "Bad directive"
+    host.runtime.crash(SPEC.key)
+    report = host.visit()
+    assert (report.phase, report.problem) == (Phase.FAILED, "its process ended: Bad directive")
+
+
+def test_failed_is_a_second_boot_that_never_came_up_though_the_first_did(host: Host) -> None:
+    host.visit()
+    host.toy.ready = False
+    host.order(boot=2)
+    assert host.visit().phase is Phase.STARTING
+    host.runtime.crash(SPEC.key)
+    assert host.visit().phase is Phase.FAILED
+
+
+def test_failed_is_what_the_runtime_refused_to_start(host: Host) -> None:
+    host.runtime.start_fails_times = 1
+    report = host.visit()
+    assert (report.phase, report.boot) == (Phase.FAILED, 1)
+    assert "was made to fail" in (report.problem or "")
+    assert host.visit().phase is Phase.FAILED  # and it is not tried again by itself
+    host.order(boot=2)
+    assert host.visit().phase is Phase.RUNNING
+
+
+def test_what_answers_too_late_is_ended(host: Host) -> None:
+    host.toy.ready = False
+    host.take(Entry(SPEC), replace(QUICK, start_within=0.0))
+    wait_until(lambda: host.visit().phase is Phase.FAILED)
+    assert host.running() == 0
+
+
+# ---- an address that a foreign process has
+
+
+def test_an_address_that_is_taken_is_told_and_nothing_is_started(host: Host) -> None:
+    with socket.socket() as foreign:
+        foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        foreign.bind((ADDRESS, PORT))
+        foreign.listen()
+        report = host.visit()
+        assert (report.phase, report.address_taken, report.boot) == (Phase.FAILED, True, 1)
+        assert report.problem == f"another process already listens on {ADDRESS}:{PORT}"
+        assert host.running() == 0
+        assert host.visit().address_taken  # still so at the next look
+        host.order(boot=2, address="127.99.200.9")
+        moved = host.visit()
+    assert (moved.phase, moved.address_taken, moved.boot) == (Phase.RUNNING, False, 2)
+
+
+# ---- endpoints
+
+
+def test_endpoint_addresses_are_bound_and_let_go(host: Host) -> None:
+    host.order(holds=[ENDPOINT])
+    assert host.visit().holds == [ENDPOINT]
+    host.visit()
+    host.order(holds=[])
+    assert host.visit().holds == []
+    assert host.toy.done == [f"hold ['{ENDPOINT}']", "hold []"]
+
+
+def test_nothing_is_bound_before_the_role_is_assumed(host: Host) -> None:
+    host.visit()
+
+    class Reluctant(Toy):
+        def assume(self, spec: NodeSpec, seen: Observation) -> bool:
+            return False
+
+    host.node.release()
+    host.toy.__class__ = Reluctant
+    host.order(holds=[ENDPOINT], epoch=2)
+    report = host.visit()
+    assert (report.holds, report.epoch, host.toy.done) == ([], 1, [])
+
+
+def test_an_endpoint_that_somebody_else_holds_is_a_problem_and_the_node_goes_on(host: Host) -> None:
+    host.toy.held_elsewhere = True
+    host.order(holds=[ENDPOINT])
+    report = host.visit()
+    assert (report.phase, report.holds) == (Phase.RUNNING, [])
+    assert "another process holds" in (report.problem or "")
+    host.toy.held_elsewhere = False
+    report = host.visit()
+    assert (report.holds, report.problem) == ([ENDPOINT], None)
+
+
+# ---- roles, proofs, rolls
+
+
+def test_a_role_is_assumed_at_the_epoch_it_was_given(host: Host) -> None:
+    host.visit()
+    host.order(role=Role.REPLICA, follows=PEER, epoch=2)
+    report = host.visit()
+    assert (report.role, report.follows, report.epoch) == (Role.REPLICA, PLACE_OF_PEER, 2)
+
+
+def test_an_epoch_ends_with_the_boot(host: Host) -> None:
+    host.visit()
+    host.toy.ready = False
+    host.order(boot=2)
+    assert host.visit().epoch == 0
+
+
+def proving(host: Host) -> NodeReport:
+    """A primary whose one replica streams and acknowledges."""
+    host.order(replicas=[PEER])
+    host.toy.seen = Observation(Role.PRIMARY, online=frozenset({PLACE_OF_PEER}))
+    host.toy.acknowledge = frozenset({PEER.key})
+    return host.visit()
+
+
+def test_a_replica_that_acknowledges_is_proven_and_not_asked_again(host: Host) -> None:
+    assert proving(host).proven == [PEER.key]
+    assert host.visit().proven == [PEER.key]
+    assert host.toy.done == ["prove"]
+
+
+def test_a_replica_that_is_not_online_is_not_asked(host: Host) -> None:
+    host.order(replicas=[PEER])
+    host.toy.acknowledge = frozenset({PEER.key})
+    assert host.visit().proven == []
+    assert host.toy.done == []
+
+
+def test_a_silent_replica_is_nudged_once_a_boot(host: Host) -> None:
+    host.order(replicas=[PEER])
+    host.toy.seen = Observation(Role.PRIMARY, online=frozenset({PLACE_OF_PEER}))
+    for _ in range(3):
+        assert host.visit().proven == []
+    nudge = f"nudge ['{PEER.key}']"
+    assert host.toy.done.count(nudge) == 1
+    host.order(replicas=[PEER.model_copy(update={"boot": 2})])
+    host.visit()
+    assert host.toy.done.count(nudge) == 2
+
+
+def test_a_proof_ends_when_the_replica_goes_offline(host: Host) -> None:
+    proving(host)
+    host.toy.seen = Observation(Role.PRIMARY)
+    assert host.visit().proven == []
+
+
+def test_a_proof_ends_with_the_boot_of_the_replica(host: Host) -> None:
+    proving(host)
+    host.toy.acknowledge = frozenset()
+    host.order(replicas=[PEER.model_copy(update={"boot": 2})])
+    assert host.visit().proven == []
+
+
+def test_a_proof_ends_with_the_boot_of_the_primary(host: Host) -> None:
+    proving(host)
+    host.toy.ready = False
+    host.order(boot=2)
+    assert host.visit().proven == []
+
+
+def test_a_replica_that_is_desired_no_more_is_not_proven(host: Host) -> None:
+    proving(host)
+    host.order(replicas=[])
+    assert host.visit().proven == []
+
+
+def test_the_roll_is_answered_dead_or_alive(host: Host) -> None:
+    host.order(roll=3)
+    assert host.visit().roll == 3
+    host.runtime.crash(SPEC.key)
+    assert host.visit().roll == 3
+    host.order(roll=4)
+    report = host.visit()
+    assert (report.phase, report.roll, report.generation) == (Phase.DEAD, 4, host.node.spec.generation)
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (Observation(Role.REPLICA, follows=PLACE_OF_PEER), True),
+        (Observation(Role.REPLICA, follows=PLACE_OF_PEER, link_up=True), False),
+        (Observation(Role.REPLICA, follows=PLACE_OF_PEER, offset=7), False),  # its next try is a partial one
+    ],
+)
+def test_a_replica_that_never_linked_is_told_anew(host: Host, seen: Observation, told: bool) -> None:
+    host.take(Entry(SPEC.model_copy(update={"role": Role.REPLICA, "follows": PEER})), replace(QUICK, relink_after=0.0))
+    host.toy.seen = seen
+    for _ in range(3):
+        host.visit()
+    assert ("relink" in host.toy.done) is told
+
+
+# ---- one that does not answer
+
+
+def test_one_that_stops_answering_says_so_and_is_given_time(host: Host) -> None:
+    host.visit()
+    host.toy.silent = True
+    report = host.visit()
+    assert (report.phase, report.role, report.link_up) == (Phase.RUNNING, Role.PRIMARY, False)
+    assert report.problem == "it does not answer: no answer within 2 s"
+    assert host.running() == 1
+    host.toy.silent = False
+    assert host.visit().problem is None
+
+
+def test_a_hung_engine_is_killed_because_it_holds_its_addresses(host: Host) -> None:
+    host.take(Entry(SPEC), replace(QUICK, hung_after=0.0))
+    host.visit()
+    host.toy.silent = True
+    wait_until(lambda: host.visit().phase is Phase.DEAD)
+    assert host.running() == 0
+
+
+def test_the_silence_of_one_boot_does_not_count_against_the_next(host: Host) -> None:
+    host.take(Entry(SPEC), replace(QUICK, hung_after=0.2))
+    host.visit()
+    host.toy.silent = True
+    wait_until(lambda: host.visit().phase is Phase.DEAD)
+    host.order(boot=2)
+    assert host.visit().phase is not Phase.DEAD
+    assert host.running() == 1
+
+
+def test_what_an_earlier_boot_was_is_not_said_of_one_that_never_answered(host: Host) -> None:
+    host.visit()
+    host.toy.silent = True
+    host.order(boot=2)
+    report = host.visit()
+    assert (report.phase, report.boot, report.role) == (Phase.STARTING, 2, None)
+
+
+def test_silence_counts_from_the_last_answer(host: Host) -> None:
+    host.take(Entry(SPEC), replace(QUICK, hung_after=60))
+    host.visit()
+    host.toy.silent = True
+    host.visit()
+    host.toy.silent = False
+    host.visit()
+    assert host.node._silent_since is None
+
+
+def test_one_that_died_unseen_while_it_was_asked_is_dead(host: Host) -> None:
+    host.visit()
+
+    class DiesWhenAsked(Toy):
+        def observe(self) -> Observation:
+            host.runtime.crash(SPEC.key)
+            raise EngineUnreachableError("connection reset")
+
+    host.toy.__class__ = DiesWhenAsked
+    assert host.visit().phase is Phase.DEAD
+
+
+# ---- the end
+
+
+def test_a_removed_node_leaves_nothing_behind(host: Host) -> None:
+    host.visit()
+    assert (host.folder / "nodes" / SPEC.key).is_dir()
+    gone = host.node.remove()
+    assert (gone.phase, gone.key) == (Phase.GONE, SPEC.key)
+    assert (host.running(), host.journal.entries(), list((host.folder / "nodes").iterdir())) == (0, {}, [])
+    assert host.node.remove().phase is Phase.GONE
+
+
+def test_released_the_engine_goes_on(host: Host) -> None:
+    host.visit()
+    host.node.release()
+    assert (host.toy.closed, host.running()) == (1, 1)

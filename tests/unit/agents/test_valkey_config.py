@@ -1,0 +1,271 @@
+"""What a Valkey or Redis is started with, by engine and version; and that real ones take it and do as it says."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import stat
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from waiting import wait_until
+
+from agents.engines.catalogue import find_binaries
+from agents.engines.ping import answers_ping
+from agents.engines.valkey_config import directives, translated, version_of, write_config
+from api_schemas.agent.node import EngineBinary, NodeSpec, Peer, Role
+from controlplane.domain.binaries import best_binary
+from controlplane.domain.engine_versions import ENGINE_VERSIONS
+from controlplane.domain.parameters import values_of
+from controlplane.domain.topology import Binary
+
+ENDPOINT = "127.100.0.1"
+ADDRESSES = (f"127.99.{os.getpid() % 250}.{number}" for number in itertools.count(1))
+PORT = 16380
+
+
+def program(named: str) -> EngineBinary:
+    """ "valkey 9.1.2" as a program. """
+    engine, version = named.split()
+    return EngineBinary(engine=engine, version=version, path=f"/opt/{engine}-server")
+
+
+def a_spec(binary: EngineBinary | str = "valkey 9.1.2", **fields: object) -> NodeSpec:
+    usual: dict[str, object] = {
+        "key": "uid.n1", "generation": 1, "zone": "us-east-1a", "address": "127.101.0.1", "port": PORT, "role": Role.REPLICA, "epoch": 1,
+        "follows": Peer(key="uid.n2", address="127.102.0.1", port=PORT, boot=1), "holds": [ENDPOINT], "memory": 2**26,
+    }  # fmt: skip
+    return NodeSpec.model_validate({**usual, "binary": program(binary) if isinstance(binary, str) else binary, **fields})
+
+
+def config(binary: str = "valkey 9.1.2", **parameters: str) -> dict[str, str]:
+    return dict(directives(a_spec(binary, parameters=parameters), Path("/data")))
+
+
+def options(binary: str, parameters: Mapping[str, str]) -> list[tuple[str, str]]:
+    return list(translated(parameters, program(binary)))
+
+
+# ---- every engine
+
+
+@pytest.mark.parametrize("binary", ["valkey 9.1.2", "valkey 8.1.8", "valkey 7.2.9", "redis 7.0.15"])
+@pytest.mark.parametrize(
+    ("directive", "value"),
+    [
+        ("bind", "127.101.0.1"),
+        ("bind-source-addr", "127.101.0.1"),
+        ("replica-announce-ip", "127.101.0.1"),
+        ("port", str(PORT)),
+        ("replica-announce-port", str(PORT)),
+        ("maxmemory", str(2**26)),
+        ("daemonize", "no"),
+        ("save", '""'),
+        ("appendonly", "no"),
+        ("repl-diskless-sync-delay", "0"),
+    ],
+)
+def test_every_engine_gets(binary: str, directive: str, value: str) -> None:
+    assert config(binary)[directive] == value
+
+
+@pytest.mark.parametrize(
+    ("binary", "directive", "value"),
+    [
+        ("valkey 9.1.2", "repl-diskless-load", "swapdb"),
+        ("valkey 9.1.2", "dual-channel-replication-enabled", "yes"),
+        ("valkey 9.1.2", "availability-zone", "us-east-1a"),
+        ("valkey 9.1.2", "repl-diskless-sync", None),
+        ("valkey 8.1.8", "repl-diskless-load", None),
+        ("valkey 8.1.8", "dual-channel-replication-enabled", None),
+        ("valkey 8.1.8", "availability-zone", "us-east-1a"),
+        ("valkey 7.2.9", "availability-zone", None),
+        ("redis 7.0.15", "repl-diskless-sync", "no"),
+        ("redis 7.0.15", "repl-diskless-load", None),
+        ("redis 7.0.15", "availability-zone", None),
+        ("redis 8.2.0", "availability-zone", None),  # a version number of another engine says nothing
+    ],
+)
+def test_what_goes_with_engine_and_version(binary: str, directive: str, value: str | None) -> None:
+    assert config(binary).get(directive) == value
+
+
+@pytest.mark.parametrize(("version", "numbers"), [("9.1.2", (9, 1)), ("7.0.15", (7, 0)), ("8", (8, 0)), ("10.12", (10, 12))])
+def test_a_version_is_its_major_and_minor(version: str, numbers: tuple[int, int]) -> None:
+    assert version_of(EngineBinary(engine="valkey", version=version, path="/x")) == numbers
+
+
+def test_a_directive_is_said_once_but_for_the_buffer_limits() -> None:
+    said = [name for name, _ in directives(a_spec(parameters=values_of("valkey9", cluster_mode=False)), Path("/data"))]
+    assert {name for name in said if said.count(name) > 1} <= {"client-output-buffer-limit"}
+
+
+# ---- parameters
+
+
+@pytest.mark.parametrize(
+    ("binary", "parameter", "known"),
+    [
+        ("valkey 8.0.1", "extended-redis-compatibility", True),
+        ("valkey 7.2.9", "extended-redis-compatibility", False),
+        ("redis 7.0.15", "extended-redis-compatibility", False),
+        ("valkey 8.1.8", "commandlog-reply-larger-than", True),
+        ("valkey 8.0.1", "commandlog-reply-larger-than", False),
+        ("redis 8.2.0", "commandlog-reply-larger-than", False),
+        ("redis 7.0.15", "latency-tracking", True),
+        ("redis 6.2.14", "latency-tracking", False),
+        ("valkey 7.2.9", "latency-tracking", True),
+        ("redis 6.2.14", "maxmemory-policy", True),
+    ],
+)
+def test_what_a_program_does_not_know_is_left_out(binary: str, parameter: str, known: bool) -> None:
+    assert options(binary, {parameter: "7"}) == ([(parameter, "7")] if known else [])
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "reserved-memory-percent", "cluster-enabled", "maxmemory", "appendonly", "rename-commands", "close-on-replica-write", "repl-timeout",
+    ],
+)  # fmt: skip
+def test_what_is_the_services_own_is_left_out(parameter: str) -> None:
+    assert options("valkey 9.1.2", {parameter: "7"}) == []
+
+
+def test_values_are_handed_on_in_order_and_empty_ones_quoted() -> None:
+    given = {"notify-keyspace-events": "", "maxmemory-policy": "allkeys-lru", "databases": "16"}
+    expected = [("databases", "16"), ("maxmemory-policy", "allkeys-lru"), ("notify-keyspace-events", '""')]
+    assert options("valkey 9.1.2", given) == expected
+
+
+def buffer_limit(kind: str, *parts: str) -> dict[str, str]:
+    return {f"client-output-buffer-limit-{kind}-{part}": "1" for part in parts} | {
+        f"client-output-buffer-limit-{kind}-{part}": value
+        for part, value in {"hard-limit": "33554432", "soft-limit": "8388608", "soft-seconds": "60"}.items()
+        if part in parts
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        (buffer_limit("pubsub", "hard-limit", "soft-limit", "soft-seconds"), ["pubsub 33554432 8388608 60"]),
+        (buffer_limit("replica", "hard-limit", "soft-limit", "soft-seconds"), ["replica 33554432 8388608 60"]),
+        (buffer_limit("slave", "hard-limit", "soft-limit", "soft-seconds"), ["slave 33554432 8388608 60"]),
+        (
+            buffer_limit("normal", "hard-limit", "soft-limit", "soft-seconds")
+            | buffer_limit("pubsub", "hard-limit", "soft-limit", "soft-seconds"),
+            ["normal 33554432 8388608 60", "pubsub 33554432 8388608 60"],
+        ),
+        (buffer_limit("replica", "soft-seconds"), []),  # two thirds of a directive are none
+        ({}, []),
+    ],
+)
+def test_three_parameters_make_one_buffer_limit(parameters: dict[str, str], said: list[str]) -> None:
+    assert options("valkey 9.1.2", parameters) == [("client-output-buffer-limit", limit) for limit in said]
+
+
+# ---- the file
+
+
+def test_only_its_owner_may_read_the_file(tmp_path: Path) -> None:
+    former_mask = os.umask(0)
+    try:
+        path = write_config(a_spec(), tmp_path)
+    finally:
+        os.umask(former_mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    (tmp_path / "engine.conf").write_text("old")
+    (tmp_path / "engine.conf").chmod(0o644)
+    path = write_config(a_spec(), tmp_path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "old" not in path.read_text()
+
+
+def test_no_endpoint_and_no_leader_is_in_the_file(tmp_path: Path) -> None:
+    text = write_config(a_spec(parameters=values_of("valkey9", cluster_mode=False)), tmp_path).read_text()
+    assert ENDPOINT not in text  # a second holder's start would fail
+    assert "127.102.0.1" not in text
+    assert "replicaof" not in text
+
+
+# ---- real engines
+
+
+SERVERS = [binary for binary in find_binaries() if binary.engine != "memcached"]
+
+
+def families_served_by(binary: EngineBinary) -> list[str]:
+    """The families of those versions that may be created and that this program would serve."""
+    own = Binary(binary.engine, binary.version, binary.path)
+    served = (each for each in ENGINE_VERSIONS if each.creatable and best_binary(each.engine, each.version, [own]))
+    return list(dict.fromkeys(each.family for each in served))
+
+
+PAIRS = [pytest.param(binary, family, id=f"{binary.engine}-{binary.version}-{family}")
+         for binary in SERVERS for family in families_served_by(binary)]  # fmt: skip
+
+
+def possible(name: str, value: str) -> str:
+    """An engine lowers ``maxclients`` by itself to what this host lets a process open, less 32 files of its own."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowered = name == "maxclients" and files != resource.RLIM_INFINITY
+    return str(min(int(value), files - 32)) if lowered else value
+
+
+@contextmanager
+def started(spec: NodeSpec, folder: Path) -> Iterator[redis.Redis]:
+    """The spec's engine as a process, and a connection to it."""
+    folder.mkdir(exist_ok=True)
+    process = subprocess.Popen([spec.binary.path, str(write_config(spec, folder))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    client = redis.Redis(spec.address, spec.port, decode_responses=True)
+    try:
+        wait_until(lambda: answers_ping(spec.address, spec.port) or process.poll() is not None)
+        if process.poll() is not None:
+            assert process.stdout is not None
+            pytest.fail(process.stdout.read().decode())
+        yield client
+    finally:
+        client.close()
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("binary", "family"), PAIRS)
+def test_an_engine_runs_with_what_its_parameter_group_says(binary: EngineBinary, family: str, tmp_path: Path) -> None:
+    parameters = values_of(family, cluster_mode=False)
+    spec = a_spec(binary, address=next(ADDRESSES), parameters=parameters)
+    asked = [(name, value) for name, value in translated(parameters, binary) if name != "client-output-buffer-limit"]
+    with started(spec, tmp_path) as engine:
+        found = {name: engine.config_get(name).get(name) for name, _ in asked}
+        assert found == {name: possible(name, value.strip('"')) for name, value in asked}
+        assert len(found) > 20
+        limits = engine.config_get("client-output-buffer-limit")["client-output-buffer-limit"]
+        for name, value in translated(parameters, binary):
+            if name == "client-output-buffer-limit":
+                assert value.replace("replica", "slave") in limits.replace("replica", "slave")
+
+
+@pytest.mark.parametrize("binary", [pytest.param(binary, id=f"{binary.engine}-{binary.version}") for binary in SERVERS])
+def test_an_engine_runs_as_its_spec_says_in_a_folder_of_any_name(binary: EngineBinary, tmp_path: Path) -> None:
+    folder = tmp_path / 'my "data" folder'
+    spec = a_spec(binary, address=next(ADDRESSES))
+    with started(spec, folder) as engine:
+        assert engine.config_get("maxmemory")["maxmemory"] == str(spec.memory)
+        assert engine.config_get("bind")["bind"] == spec.address
+        assert engine.config_get("dir")["dir"] == str(folder)
+        assert engine.config_get("save")["save"] == ""
+        assert (folder / "engine.log").exists()
+
+
+def test_a_real_engine_was_found() -> None:
+    assert SERVERS
+    assert PAIRS
