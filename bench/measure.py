@@ -72,6 +72,14 @@ class Figures:
         return self.samples[max(0, math.ceil(0.99 * len(self.samples)) - 1)]
 
     @property
+    def quartiles(self) -> tuple[float, float]:
+        """What a quarter of the samples does not reach, and what a quarter exceeds."""
+        if len(self.samples) < 2:
+            return self.low, self.high
+        first, _, third = statistics.quantiles(self.samples, n=4, method="inclusive")
+        return first, third
+
+    @property
     def low(self) -> float:
         return self.samples[0]
 

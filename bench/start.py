@@ -48,14 +48,14 @@ def run() -> None:
     figures = {who: {name: m.Figures.of(getattr(one, name) for one in of) for name in vars(of[0])} for who, of in taken.items()}
     ours, moto = figures["ours"], figures.get("moto")
     m.table(["what", "Cachewright", "moto", "target"], [
-        ["spawn → ready line, ms", ours["ready"].in_ms(), "–", _met(ours["ready"].median <= 0.6, "≤ 600")],
-        ["spawn → first answer (`/healthz`; moto: `/moto-api/`), ms", *_both(ours, moto, "answered"), "–"],
-        ["… of which on a CPU, in the server itself, ms", *_both(ours, moto, "cpu"), "–"],
-        ["for comparison: Python that only imports the libraries we start with, ms", figures["libraries"]["ready"].in_ms(), "–", "–"],
-        ["for comparison: Python that does nothing, ms", figures["python"]["ready"].in_ms(), "–", "–"],
-        ["from the first answer to that of a first DescribeReplicationGroups, ms", *_both(ours, moto, "first_describe"), "–"],
+        ["spawn → ready line, ms", ours["ready"].in_ms(), "-", _met(ours["ready"].median <= 0.6, "≤ 600")],
+        ["spawn → first answer (`/healthz`; moto: `/moto-api/`), ms", *_both(ours, moto, "answered"), "-"],
+        ["… of which on a CPU, in the server itself, ms", *_both(ours, moto, "cpu"), "-"],
+        ["for comparison: Python that only imports the libraries we start with, ms", figures["libraries"]["ready"].in_ms(), "-", "-"],
+        ["for comparison: Python that does nothing, ms", figures["python"]["ready"].in_ms(), "-", "-"],
+        ["from the first answer to that of a first DescribeReplicationGroups, ms", *_both(ours, moto, "first_describe"), "-"],
         ["memory after that first call: RSS, MB", *_plain(ours, moto, "rss"), _met(ours["rss"].median <= 90, "≤ 90")],
-        ["the same with its relay processes: PSS, MB", *_plain(ours, moto, "pss"), "–"],
+        ["the same with its relay processes: PSS, MB", *_plain(ours, moto, "pss"), "-"],
     ])  # fmt: skip
     print("Median (min, max).\n")
     with local_server() as server:
@@ -67,10 +67,10 @@ def _under_load(server: LocalServer) -> None:
     wanted = groups.names("bench", ALL)
     for part in (wanted[:SOME], wanted[SOME:]):
         took = groups.create(server.url, part, nodes=3)
-        rows.append([f"{len(part)} groups of three created, four at a time", f"{took:.1f} s", "–"])
+        rows.append([f"{len(part)} groups of three created, four at a time", f"{took:.1f} s", "-"])
         so_far = SOME if part[0] == wanted[0] else ALL
-        rows.append([f"{so_far} groups of three: server RSS", f"{_rss(server.pid):.0f} MB", "–"])
-        rows.append([f"{so_far} groups of three: server and relays PSS", f"{_pss(server):.0f} MB", "–"])
+        rows.append([f"{so_far} groups of three: server RSS", f"{_rss(server.pid):.0f} MB", "-"])
+        rows.append([f"{so_far} groups of three: server and relays PSS", f"{_pss(server):.0f} MB", "-"])
     time.sleep(2.0)
     relays = [process.pid for process in _relays(server)]
     engines = [process.pid for process in psutil.process_iter(["cmdline"]) if _is_engine(process, server)]
@@ -79,7 +79,7 @@ def _under_load(server: LocalServer) -> None:
     time.sleep(IDLE_SECONDS)
     share = {who: (sum(map(_ticks, which)) - before[who]) / _TICK / IDLE_SECONDS for who, which in pids.items()}
     for who, part_of_core in share.items():
-        target = _met(part_of_core <= 0.05, "≤ 5 %") if who.startswith("server") else "–"
+        target = _met(part_of_core <= 0.05, "≤ 5 %") if who.startswith("server") else "-"
         number = f" ({len(pids[who])})" if who != "server with its agents" else ""
         rows.append([f"{ALL * 3} nodes, idle for {IDLE_SECONDS:.0f} s: {who}{number}", f"{part_of_core:.1%} of a core", target])
     m.table(["what", "Cachewright", "target"], rows)

@@ -84,7 +84,7 @@ def clocks_and_chances(source: Source) -> Iterator[Finding]:
             yield node.lineno, f"{node.value.id}.{node.attr}"
         for module in _imported(node):
             if module in OUTSIDE_MODULES:
-                yield node.lineno, f"import {module}"
+                yield getattr(node, "lineno", 0), f"import {module}"
         if isinstance(node, ast.ImportFrom) and node.module in ("time", "os"):
             for name in node.names:
                 if name.name in OUTSIDE[node.module]:
@@ -165,7 +165,7 @@ def mocks(source: Source) -> Iterator[Finding]:
         names = [name.name for name in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
         module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
         if any("mock" in f"{module}.{name}".split(".") for name in names):
-            yield node.lineno, "a mock"
+            yield getattr(node, "lineno", 0), "a mock"
         if isinstance(node, ast.arg) and node.arg == "mocker":
             yield node.lineno, "a mock"
 
@@ -280,6 +280,8 @@ def test_a_rule_notices(rule: Rule, code: str, noticed: bool) -> None:
     assert bool(list(rule(parsed(code)))) is noticed
 
 
-@pytest.mark.parametrize(("stem", "noticed"), [("utils", True), ("task_manager", True), ("base", True), ("database", False), ("rounds", False)])
+@pytest.mark.parametrize(
+    ("stem", "noticed"), [("utils", True), ("task_manager", True), ("base", True), ("database", False), ("rounds", False)]
+)
 def test_a_name_without_a_noun_is_noticed(stem: str, noticed: bool) -> None:
     assert bool(list(empty_words(Source(f"agents/{stem}.py", "", ast.Module([], []))))) is noticed

@@ -16,11 +16,11 @@ MEBIBYTE = 1024 * 1024
 FAMILIES = ("memcached1.4", "memcached1.5", "memcached1.6")
 
 
-def a_spec(memory: int = 64 * MEBIBYTE, threads: int = 2, **parameters: str) -> NodeSpec:
+def a_spec(parameters: dict[str, str] | None = None, memory: int = 64 * MEBIBYTE, threads: int = 2) -> NodeSpec:
     return NodeSpec(
         key="uid.0001", generation=1, binary=EngineBinary(engine="memcached", version="1.6.18", path="/usr/bin/memcached"),
         zone="us-east-1a", address="127.101.0.1", port=11211, role=Role.NONE, epoch=1, memory=memory, threads=threads,
-        parameters=parameters,
+        parameters=parameters or {},
     )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_as_root_it_is_told_to_stay_root() -> None:
     ("memory", "megabytes"), [(64 * MEBIBYTE, "64"), (64 * MEBIBYTE - 1, "63"), (MEBIBYTE, "1"), (1, "1"), (2**40, "1048576")]
 )
 def test_memory_is_whole_mebibytes_and_at_least_one(memory: int, megabytes: str) -> None:
-    assert f"-m {megabytes}" in given(a_spec(memory))
+    assert f"-m {megabytes}" in given(a_spec(memory=memory))
 
 
 @pytest.mark.parametrize(
@@ -79,18 +79,18 @@ def test_memory_is_whole_mebibytes_and_at_least_one(memory: int, megabytes: str)
     ],
 )
 def test_a_parameter_as_a_flag(parameter: str, value: str, flags: list[str]) -> None:
-    assert given(a_spec(**{parameter: value})) == ALWAYS + flags
+    assert given(a_spec({parameter: value})) == ALWAYS + flags
 
 
 def test_no_more_connections_are_asked_for_than_this_host_lets_a_process_open() -> None:
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 10**9 if files == resource.RLIM_INFINITY else files - 64
-    assert f"-c {most}" in given(a_spec(max_simultaneous_connections="1000000000"))
+    assert f"-c {most}" in given(a_spec({"max_simultaneous_connections": "1000000000"}))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_flag_of_a_default_group_is_given_twice(family: str) -> None:
-    flags = [word.split()[0] for word in given(a_spec(**values_of(family, cluster_mode=False)))]
+    flags = [word.split()[0] for word in given(a_spec(values_of(family, cluster_mode=False)))]
     assert len([flag for flag in flags if flag != "-o"]) == len({flag for flag in flags if flag != "-o"})
     assert "-I" in flags
 

@@ -90,7 +90,11 @@ def test_an_earlier_wish_goes_before_a_later_one_and_both_make_one_visit() -> No
 
 def test_the_one_due_first_is_visited_first_whoever_was_woken_first() -> None:
     order: list[str] = []
-    with rounds(lambda key: order.append(key), threads=1) as walking:
+
+    def note(key: str) -> None:
+        order.append(key)
+
+    with rounds(note, threads=1) as walking:
         for key, delay in (("c", 0.09), ("a", 0.03), ("b", 0.06)):
             walking.wake(key, delay)
         wait_until(lambda: len(order) == 3)

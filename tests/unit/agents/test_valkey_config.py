@@ -130,7 +130,8 @@ def test_what_a_program_does_not_know_is_left_out(binary: str, parameter: str, k
 @pytest.mark.parametrize(
     "parameter",
     [
-        "reserved-memory-percent", "cluster-enabled", "maxmemory", "appendonly", "rename-commands", "close-on-replica-write", "repl-timeout",
+        "reserved-memory-percent", "cluster-enabled", "maxmemory", "appendonly", "rename-commands", "close-on-replica-write",
+        "repl-timeout",
     ],
 )  # fmt: skip
 def test_what_is_the_services_own_is_left_out(parameter: str) -> None:
@@ -248,7 +249,7 @@ def test_an_engine_runs_with_what_its_parameter_group_says(binary: EngineBinary,
         found = {name: engine.config_get(name).get(name) for name, _ in asked}
         assert found == {name: possible(name, value.strip('"')) for name, value in asked}
         assert len(found) > 20
-        limits = engine.config_get("client-output-buffer-limit")["client-output-buffer-limit"]
+        limits = str(engine.config_get("client-output-buffer-limit")["client-output-buffer-limit"])
         for name, value in translated(parameters, binary):
             if name == "client-output-buffer-limit":
                 assert value.replace("replica", "slave") in limits.replace("replica", "slave")

@@ -10,7 +10,13 @@ from controlplane.domain.topology import Binary
 
 def offer(*programs: str) -> list[Binary]:
     """Programs by "engine version"."""
-    return [Binary(*program.split(), path=f"/opt/{program.replace(' ', '-')}") for program in programs]  # type: ignore[misc]
+    return [Binary(*named(program), path=f"/opt/{program.replace(' ', '-')}") for program in programs]
+
+
+def named(program: str) -> tuple[str, str]:
+    """Engine and version of "engine version"."""
+    engine, version = program.split()
+    return engine, version
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,7 @@ def offer(*programs: str) -> list[Binary]:
 )
 def test_the_best_program(asked: str, offered: list[str], chosen: str | None) -> None:
     for order in (offered, offered[::-1]):
-        found = best_binary(*asked.split(), offer(*order))
+        found = best_binary(*named(asked), offer(*order))
         assert (found and f"{found.engine} {found.version}") == chosen
 
 
@@ -76,7 +82,7 @@ def test_between_equals_the_path_decides() -> None:
     ],
 )
 def test_what_is_said_of_a_stand_in(asked: str, program: str, sentence: str | None) -> None:
-    assert stands_in(*asked.split(), offer(program)[0]) == sentence
+    assert stands_in(*named(asked), offer(program)[0]) == sentence
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from factories import NOW
@@ -27,11 +27,11 @@ def outcome(decision: d.Decision, before: Topology = BEFORE) -> Topology:
     return changed
 
 
-def grouped(**changes: object) -> Topology:
+def grouped(**changes: Any) -> Topology:
     return BEFORE.with_group(replace(GROUP, **changes))
 
 
-def noded(node_id: str, before: Topology = BEFORE, **changes: object) -> Topology:
+def noded(node_id: str, before: Topology = BEFORE, **changes: Any) -> Topology:
     node = before.node(node_id)
     assert node is not None
     return before.with_node(replace(node, **changes))
@@ -102,7 +102,7 @@ def test_the_endpoint_that_is_bound_is_no_part_of_a_released_node() -> None:
 
 
 def test_deciding_twice_is_no_different_from_once() -> None:
-    for decision, before, expected in OUTCOMES:
+    for decision, _, expected in OUTCOMES:
         if expected is not None and not isinstance(decision, d.CallRoll | d.PlaceNode | d.RemoveNode):
             assert after(expected, decision, THEN, DRAWN) == expected, decision
 
