@@ -25,14 +25,16 @@ log = logging.getLogger("cachewright.agent")
 class Pace:
     """How often a node is looked at, in seconds, and how long things may take.
 
-    ``eager`` while something is still to happen, ``steady`` when all is as desired; ``patience`` is how long one proof of
+    ``eager`` while something is still to happen, ``steady`` when all is as desired; of so many visits in a row that find all as
+    desired, all but one only ``glances`` at what changes by itself; ``patience`` is how long one proof of
     replication waits; ``relink_after`` how long a replica without data may be without a link before it is told anew;
     ``start_within`` how long an engine may take to answer (loading its data included); an engine that has run but does not
     answer for ``hung_after`` is killed, for it still holds its addresses; ``grace`` is how long a stop may take.
     """
 
     eager: float = 0.003
-    steady: float = 1.0
+    steady: float = 2.0
+    glances: int = 10
     patience: float = 0.04
     relink_after: float = 0.05
     start_within: float = 60.0
@@ -64,6 +66,8 @@ class LocalNode:
         self._proven_boots: dict[str, int] = {}
         self._nudged: set[tuple[str, int]] = set()
         self._watched: Handle | None = None
+        self._over: set[Handle] = set()
+        self._glances = 0
         self._last: NodeReport | None = None
         self.dropped = False
 
@@ -93,7 +97,7 @@ class LocalNode:
             problem = self._start(spec)
             if problem is not None:
                 return problem, self._pace.steady
-        if self._entry.handle is None or not self._runtime.alive(self._entry.handle):
+        if self._entry.handle is None or not self._runs(self._entry.handle):
             return self._dead(spec), self._pace.steady
         self._watch(self._entry.handle)
         if self._ready_by is not None and not self._came_up(spec):
@@ -175,7 +179,7 @@ class LocalNode:
     def _converge(self, spec: NodeSpec) -> tuple[NodeReport, float]:
         session = self._session or self._engine.open(spec)
         self._session = session
-        seen = self._seen = session.observe()
+        seen = self._seen = self._look(session)
         self._silent_since = None
         settled = session.assume(spec, seen)
         if not settled:
@@ -190,7 +194,14 @@ class LocalNode:
             self._prove(session, spec, seen)
             self._relink(session, spec, seen)
         done = settled and self._is_content(spec, seen)
+        self._glances = self._glances + 1 if done else 0
         return self._report(spec, Phase.RUNNING, seen), self._again(done)
+
+    def _look(self, session: Session) -> Observation:
+        """A glance while nothing was amiss the last few times, a whole look now and then and whenever something is."""
+        if self._seen is None or self._glances % self._pace.glances == 0:
+            return session.observe()
+        return session.glance(self._seen)
 
     def _again(self, done: bool) -> float:
         """In how many seconds to look again: soon while something is awaited, less so the longer it does not come."""
@@ -218,7 +229,7 @@ class LocalNode:
         same_boot = {key for key in self._proven if key in peers and self._proven_boots.get(key) == peers[key].boot}
         self._proven = frozenset(same_boot & online)
         if spec.role is Role.PRIMARY and online - self._proven:
-            self._proven |= session.prove(spec, self._pace.patience) & online
+            self._proven |= session.prove(spec, len(online), self._pace.patience)
             self._proven_boots = {key: peers[key].boot for key in self._proven}
             self._nudge(session, spec, {(key, peers[key].boot) for key in online - self._proven})
 
@@ -282,10 +293,19 @@ class LocalNode:
         )
         return self._last
 
+    def _runs(self, handle: Handle) -> bool:
+        """Whether the process runs: as its watcher knows, or by looking while nobody watches it yet."""
+        return handle not in self._over if self._watched == handle else self._runtime.alive(handle)
+
     def _watch(self, handle: Handle) -> None:
         if self._watched != handle:
             self._watched = handle
-            self._runtime.watch(handle, lambda _: self._ended(self.spec.key))
+            self._over.clear()
+            self._runtime.watch(handle, self._hear_of_the_end)
+
+    def _hear_of_the_end(self, handle: Handle) -> None:
+        self._over.add(handle)
+        self._ended(self.spec.key)
 
     def _write(self, **changes: object) -> None:
         with self._orders:  # what an order and a start write at the same moment is both kept

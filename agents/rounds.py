@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +22,10 @@ class Rounds:
         self._name = name
         self._visit = visit
         self._most_threads = threads
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self._clock = threading.Condition(lock)
+        self._alarm: float | None = None  # when the one thread that watches the clock will look; None while none watches
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         self._busy: set[str] = set()
@@ -38,7 +42,7 @@ class Rounds:
             self._due[key] = at
             heapq.heappush(self._heap, (at, key))
             self._hire()
-            self._changed.notify()
+            self._stir(at)
 
     def forget(self, key: str) -> None:
         """Do not visit the key again until it is woken."""
@@ -50,6 +54,7 @@ class Rounds:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+            self._clock.notify_all()
         deadline = time.monotonic() + within
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -70,7 +75,7 @@ class Rounds:
             with self._changed:
                 self._busy.discard(key)
                 if key in self._due:
-                    self._changed.notify()  # it was woken meanwhile
+                    self._stir(self._due[key])  # it was woken meanwhile
             if again is not None:
                 self.wake(key, again)
 
@@ -82,9 +87,25 @@ class Rounds:
                     self._hand_over()
                     return wait
                 self._idle += 1
-                self._changed.wait(wait)
+                self._rest(wait)
                 self._idle -= 1
             return None
+
+    def _rest(self, seconds: float | None) -> None:
+        """One idle thread watches the clock; the others, woken with it, would only get in its way."""
+        if self._alarm is not None:
+            self._changed.wait()
+            return
+        self._alarm = math.inf if seconds is None else time.monotonic() + seconds
+        self._clock.wait(seconds)
+        self._alarm = None
+
+    def _stir(self, at: float) -> None:
+        """Have somebody look at a key that is due at that time."""
+        if self._alarm is None:
+            self._changed.notify()
+        elif at < self._alarm:
+            self._clock.notify()
 
     def _hand_over(self) -> None:
         """Who leaves for a visit may be the only one that was told of the other keys: somebody else watches over them."""

@@ -46,8 +46,14 @@ class Session(Protocol):
         Raises AddressHeldError, with the node's own address still served, when another process holds one of them.
         """
 
-    def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
-        """The keys of the spec's replicas that acknowledge a write of ours within ``patience`` seconds."""
+    def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
+        """The keys of the spec's replicas that acknowledge a write of ours within ``patience`` seconds.
+
+        ``streaming`` is how many are online: waiting for more would only pass the time.
+        """
+
+    def glance(self, former: Observation) -> Observation:
+        """What of the former observation may change unasked, looked at anew; cheaper than to observe."""
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """Have these replicas link anew, where that costs next to nothing, because their stream has not begun."""

@@ -116,9 +116,13 @@ class MemcachedSession:
     def hold(self, spec: NodeSpec, seen: Observation) -> None:
         """It holds no endpoint but its own address."""
 
-    def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
+    def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
         """It has no replicas."""
         return frozenset()
+
+    def glance(self, former: Observation) -> Observation:
+        """Whether it answers."""
+        return self.observe()
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """It has no replicas."""

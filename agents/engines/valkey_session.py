@@ -45,7 +45,14 @@ class ValkeySession:
         """Role, link, offset and replicas from INFO; the bound addresses from the configuration."""
         with self._talk():
             replication, server, bind = self._all(_REPLICATION, ("INFO", "server"), ("CONFIG", "GET", "bind"))
-        return _observation(_fields(replication), _fields(server), bind[1].split(), self._own)
+        run_id = _fields(server).get("run_id", "")
+        return _observation(_fields(replication), run_id, frozenset(bind[1].split()) - {self._own})
+
+    def glance(self, former: Observation) -> Observation:
+        """Role, link, offset and replicas; the process and its addresses do not change by themselves."""
+        with self._talk():
+            (replication,) = self._all(_REPLICATION)
+        return _observation(_fields(replication), former.run_id, former.holds)
 
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         """REPLICAOF, once the primary answers: a replica told earlier would retry on its 1 Hz cron only."""
@@ -96,14 +103,14 @@ class ValkeySession:
             raise
         return True
 
-    def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
+    def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
         """Send a message down the replication stream, wait for acknowledgements, and see who has come that far.
 
         A PUBLISH is replicated like a write but leaves no key behind. That a link is up proves nothing: for up to a second the
         stream may not have begun.
         """
         with self._talk():
-            wait = ("WAIT", str(len(spec.replicas)), str(int(patience * 1000)))
+            wait = ("WAIT", str(streaming), str(int(patience * 1000)))
             _, sent, _, acknowledged = self._all(("PUBLISH", _PROBE, spec.key), _REPLICATION, wait, _REPLICATION)
         reached = int(_fields(sent)["master_repl_offset"])
         return _keys_at(reached, spec.replicas, _fields(acknowledged))
@@ -174,17 +181,17 @@ def _fields(info: str) -> dict[str, str]:
     return dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
 
 
-def _observation(replication: dict[str, str], server: dict[str, str], bind: list[str], own: str) -> Observation:
+def _observation(replication: dict[str, str], run_id: str, holds: frozenset[str]) -> Observation:
     is_primary = replication["role"] == "master"
     offset = replication.get("master_repl_offset" if is_primary else "slave_repl_offset", "0")
     return Observation(
         role=Role.PRIMARY if is_primary else Role.REPLICA,
-        run_id=server.get("run_id", ""),
+        run_id=run_id,
         follows=None if is_primary else f"{replication['master_host']}:{replication['master_port']}",
         link_up=replication.get("master_link_status") == "up",
         offset=max(0, int(offset)),
         online=frozenset(place for place, replica in _replicas(replication) if replica.get("state") == "online"),
-        holds=frozenset(bind) - {own},
+        holds=holds,
     )
 
 

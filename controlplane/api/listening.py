@@ -52,7 +52,8 @@ def url_of(listener: socket.socket) -> str:
 
 def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Serve until SIGINT or SIGTERM. Calls ``ready`` once requests are answered."""
-    config = uvicorn.Config(app, loop="uvloop", http="httptools", log_config=None, access_log=False, timeout_graceful_shutdown=1,
+    config = uvicorn.Config(app, loop="uvloop", http="httptools", log_config=None, access_log=False,
+                            timeout_graceful_shutdown=1, timeout_keep_alive=75,
                             ws="none", server_header=False)  # fmt: skip
     server = Server(config, ready)
     gc.freeze()  # what start-up made stays, and need not be looked at again

@@ -104,7 +104,12 @@ def test_the_one_due_first_is_visited_first_whoever_was_woken_first() -> None:
 def test_a_key_is_never_visited_twice_at_once() -> None:
     visits = Visits(again=0.0)
     with rounds(visits) as walking:
-        wakers = [threading.Thread(target=lambda: [walking.wake("a") for _ in range(200)]) for _ in range(4)]
+
+        def wake_often() -> None:
+            for _ in range(200):
+                walking.wake("a")
+
+        wakers = [threading.Thread(target=wake_often) for _ in range(4)]
         for waker in wakers:
             waker.start()
         for waker in wakers:
