@@ -101,7 +101,7 @@ def environment(source: Source) -> Iterator[Finding]:
     """The environment is read by settings alone."""
     for node in ast.walk(source.tree):
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-        if name in ("environ", "getenv", "environb", "putenv"):
+        if isinstance(node, ast.expr) and name in ("environ", "getenv", "environb", "putenv"):
             yield node.lineno, name
 
 

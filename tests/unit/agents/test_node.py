@@ -82,7 +82,10 @@ class Toy:
         self.done.append(f"hold {sorted(spec.holds)}")
         self.seen = replace(seen, holds=frozenset(spec.holds))
 
-    def prove(self, spec: NodeSpec, patience: float) -> frozenset[str]:
+    def glance(self, seen: Observation) -> Observation:
+        return self.observe()
+
+    def prove(self, spec: NodeSpec, *how: float) -> frozenset[str]:
         self.done.append("prove")
         return self.acknowledge
 
@@ -131,6 +134,12 @@ class Host:
     def visit(self) -> NodeReport:
         return self.node.visit()[0]
 
+    def crash(self) -> None:
+        """The process ends by itself, and whoever watches it has heard."""
+        heard = len(self.ended)
+        self.runtime.crash(SPEC.key)
+        wait_until(lambda: len(self.ended) > heard)
+
     def running(self) -> int:
         """How many processes of the node live."""
         return len(self.runtime.strays([]))
@@ -167,7 +176,7 @@ def test_what_is_content_is_looked_at_seldom(host: Host) -> None:
 
 def test_a_dead_engine_is_not_started_by_itself(host: Host) -> None:
     host.visit()
-    host.runtime.crash(SPEC.key)
+    host.crash()
     for _ in range(3):
         assert host.visit().phase is Phase.DEAD
     host.order(role=Role.PRIMARY)  # nor by orders that ask for no boot
@@ -177,7 +186,7 @@ def test_a_dead_engine_is_not_started_by_itself(host: Host) -> None:
 
 def test_a_raised_boot_starts_it_again_emptied(host: Host) -> None:
     host.visit()
-    host.runtime.crash(SPEC.key)
+    host.crash()
     host.order(boot=2)
     assert (host.visit().phase, host.visit().boot) == (Phase.RUNNING, 2)
     assert (host.running(), host.toy.wiped) == (1, 2)
@@ -209,7 +218,7 @@ def test_a_node_known_to_the_journal_is_found_again_without_a_start(host: Host) 
 
 def test_one_that_died_while_no_agent_ran_is_dead_and_not_failed(host: Host) -> None:
     host.visit()
-    host.runtime.crash(SPEC.key)
+    host.crash()
     (entry,) = host.journal.entries().values()
     host.take(entry)
     assert (host.visit().phase, host.running()) == (Phase.DEAD, 0)
@@ -217,7 +226,7 @@ def test_one_that_died_while_no_agent_ran_is_dead_and_not_failed(host: Host) -> 
 
 def test_the_end_of_a_process_wakes_whoever_looks_after_it(host: Host) -> None:
     host.visit()
-    host.runtime.crash(SPEC.key)
+    host.crash()
     assert wait_until(lambda: host.ended) == [SPEC.key]
 
 
@@ -326,7 +335,7 @@ def test_one_that_keeps_no_data_is_suspended_without_saving(host: Host) -> None:
 
 def test_the_dead_are_not_suspended(host: Host) -> None:
     host.visit()
-    host.runtime.crash(SPEC.key)
+    host.crash()
     host.node.suspend()
     assert not host.journal.entries()[SPEC.key].suspended
 
@@ -337,7 +346,7 @@ def test_the_dead_are_not_suspended(host: Host) -> None:
 def test_dead_is_what_had_come_up_and_says_its_last_words(host: Host) -> None:
     host.visit()
     host.toy.says = "Out of memory"
-    host.runtime.crash(SPEC.key)
+    host.crash()
     report = host.visit()
     assert (report.phase, report.problem) == (Phase.DEAD, "its process ended: Out of memory")
     assert (report.pid, report.role, report.holds) == (None, None, [])
@@ -349,7 +358,7 @@ def test_failed_is_what_never_came_up(host: Host) -> None:
     host.toy.ready = False
     assert host.visit().phase is Phase.STARTING
     host.toy.says = "Bad directive"
-    host.runtime.crash(SPEC.key)
+    host.crash()
     report = host.visit()
     assert (report.phase, report.problem) == (Phase.FAILED, "its process ended: Bad directive")
 
@@ -359,7 +368,7 @@ def test_failed_is_a_second_boot_that_never_came_up_though_the_first_did(host: H
     host.toy.ready = False
     host.order(boot=2)
     assert host.visit().phase is Phase.STARTING
-    host.runtime.crash(SPEC.key)
+    host.crash()
     assert host.visit().phase is Phase.FAILED
 
 
@@ -514,7 +523,7 @@ def test_a_replica_that_is_desired_no_more_is_not_proven(host: Host) -> None:
 def test_the_roll_is_answered_dead_or_alive(host: Host) -> None:
     host.order(roll=3)
     assert host.visit().roll == 3
-    host.runtime.crash(SPEC.key)
+    host.crash()
     assert host.visit().roll == 3
     host.order(roll=4)
     report = host.visit()
