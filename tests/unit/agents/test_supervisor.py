@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from agents.engines.catalogue import ENGINES
 from agents.runtimes.fake import FakeRuntime
 from agents.supervisor import Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Phase, Role
-from waiting import wait_until
 
 SPEC = NodeSpec(key="t1.orders-001", generation=7, binary=EngineBinary(engine="valkey", version="9.1.2", path="/opt/valkey-server"),
                 zone="us-east-1a", address="127.98.0.1", port=6379, boot=3, role=Role.PRIMARY, epoch=2, memory=1 << 20)  # fmt: skip
