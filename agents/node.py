@@ -39,6 +39,7 @@ class Pace:
     relink_after: float = 0.05
     start_within: float = 60.0
     hung_after: float = 5.0
+    replaced_within: float = 1.0
     grace: timedelta = timedelta(seconds=20)
 
 
@@ -64,6 +65,8 @@ class LocalNode:
         self._epoch = 0
         self._proven: frozenset[str] = frozenset()
         self._proven_boots: dict[str, int] = {}
+        self._peer_boots: dict[str, int] = {}
+        self._being_replaced: dict[str, float] = {}
         self._nudged: set[tuple[str, int]] = set()
         self._watched: Handle | None = None
         self._over: set[Handle] = set()
@@ -225,13 +228,28 @@ class LocalNode:
     def _prove(self, session: Session, spec: NodeSpec, seen: Observation) -> None:
         """Keep the proofs of the replicas that still stream in the same boot, and ask the others for one."""
         peers = {peer.key: peer for peer in spec.replicas}
-        online = {key for key, peer in peers.items() if f"{peer.address}:{peer.port}" in seen.online}
+        online = self._in_this_boot({key for key, peer in peers.items() if f"{peer.address}:{peer.port}" in seen.online}, spec)
         same_boot = {key for key in self._proven if key in peers and self._proven_boots.get(key) == peers[key].boot}
         self._proven = frozenset(same_boot & online)
         if spec.role is Role.PRIMARY and online - self._proven:
-            self._proven |= session.prove(spec, len(online), self._pace.patience)
+            self._proven |= session.prove(spec, len(online), self._pace.patience) - self._being_replaced.keys()
             self._proven_boots = {key: peers[key].boot for key in self._proven}
             self._nudge(session, spec, {(key, peers[key].boot) for key in online - self._proven})
+
+    def _in_this_boot(self, online: set[str], spec: NodeSpec) -> set[str]:
+        """Without those whose boot was raised and whose former process may still be the one that streams.
+
+        The former one is killed at once; it counts as gone when it was seen to be away, or after ``replaced_within``.
+        """
+        now = time.monotonic()
+        for peer in spec.replicas:
+            if self._peer_boots.setdefault(peer.key, peer.boot) != peer.boot:
+                self._peer_boots[peer.key] = peer.boot
+                self._being_replaced[peer.key] = now
+        self._being_replaced = {
+            key: since for key, since in self._being_replaced.items() if key in online and now - since < self._pace.replaced_within
+        }
+        return online - self._being_replaced.keys()
 
     def _nudge(self, session: Session, spec: NodeSpec, silent: set[tuple[str, int]]) -> None:
         """Once for each boot of a replica that streams but acknowledges nothing."""

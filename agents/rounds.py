@@ -44,11 +44,6 @@ class Rounds:
             self._hire()
             self._stir(at)
 
-    def forget(self, key: str) -> None:
-        """Do not visit the key again until it is woken."""
-        with self._changed:
-            self._due.pop(key, None)
-
     def close(self, within: float = 10.0) -> None:
         """End after the visits that are under way, waiting for them ``within`` seconds in all."""
         with self._changed:

@@ -116,6 +116,7 @@ def write_config(spec: NodeSpec, folder: Path) -> Path:
     """Write the node's configuration file; only its owner may read it."""
     path = folder / "engine.conf"
     text = "".join(f"{name} {value}\n" for name, value in directives(spec, folder))
-    path.write_text(text)
+    path.touch(mode=0o600)
     path.chmod(0o600)
+    path.write_text(text)
     return path

@@ -198,11 +198,10 @@ def _signature(promise: Operation[Any, Any]) -> inspect.Signature:
 
 
 def _body_model(promise: Operation[Any, Any], fields: Mapping[str, Any]) -> type[BaseModel]:
-    """The request without the fields that stand in the path."""
-    if len(fields) == len(promise.takes.model_fields):
-        return promise.takes
+    """The request without the fields that stand in the path; built at once, as FastAPI expects of a body."""
     parts: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items()}
-    return create_model(f"{promise.takes.__name__}Body", __config__=ConfigDict(extra="forbid"), __doc__=promise.takes.__doc__, **parts)
+    config = ConfigDict(extra="forbid", protected_namespaces=())
+    return create_model(f"{promise.takes.__name__}Body", __config__=config, __doc__=promise.takes.__doc__, **parts)
 
 
 def _path_parameter(name: str) -> inspect.Parameter:

@@ -490,6 +490,9 @@ def test_a_silent_replica_is_nudged_once_a_boot(host: Host) -> None:
     nudge = f"nudge ['{PEER.key}']"
     assert host.toy.done.count(nudge) == 1
     host.order(replicas=[PEER.model_copy(update={"boot": 2})])
+    host.toy.seen = Observation(Role.PRIMARY)  # its former process is gone
+    host.visit()
+    host.toy.seen = Observation(Role.PRIMARY, online=frozenset({PLACE_OF_PEER}))
     host.visit()
     assert host.toy.done.count(nudge) == 2
 
@@ -505,6 +508,17 @@ def test_a_proof_ends_with_the_boot_of_the_replica(host: Host) -> None:
     host.toy.acknowledge = frozenset()
     host.order(replicas=[PEER.model_copy(update={"boot": 2})])
     assert host.visit().proven == []
+
+
+def test_the_former_process_of_a_replica_proves_nothing_for_its_new_boot(host: Host) -> None:
+    proving(host)
+    host.order(replicas=[PEER.model_copy(update={"boot": 2})])
+    for _ in range(3):
+        assert host.visit().proven == []  # it still streams and acknowledges, but it is about to be killed
+    host.toy.seen = Observation(Role.PRIMARY)
+    host.visit()
+    host.toy.seen = Observation(Role.PRIMARY, online=frozenset({PLACE_OF_PEER}))
+    assert host.visit().proven == [PEER.key]
 
 
 def test_a_proof_ends_with_the_boot_of_the_primary(host: Host) -> None:
