@@ -42,7 +42,8 @@ def group_name(asked: str, what: str) -> str:
     stored = asked.lower()
     if len(stored) > LONGEST_GROUP_NAME or not _GROUP_NAME.fullmatch(stored):
         raise InvalidParameterValue(
-            f"The parameter {what} is not valid: it has 1 to {LONGEST_GROUP_NAME} letters, digits, hyphens, dots, underscores, at signs or inner spaces."
+            f"The parameter {what} is not valid: it has 1 to {LONGEST_GROUP_NAME} letters, digits, hyphens, dots, underscores, "
+            "at signs or inner spaces."
         )
     return stored
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controlplane.domain.reported import is_up, replicates
-from controlplane.domain.topology import NodeGroup
+from controlplane.domain.topology import Node, NodeGroup
 from controlplane.planner.decisions import Decision, GiveEndpoints, PublishPrimary, SpreadReaders
 from controlplane.planner.situation import Situation
 
@@ -21,17 +21,28 @@ def give_endpoints(now: Situation) -> Iterator[Decision]:
 
 
 def publish_primary(now: Situation) -> Iterator[Decision]:
-    """The primary endpoint leads to the node that reports the role at the present epoch."""
+    """The primary endpoint leads to the node that reports the role at the present epoch.
+
+    The first primary of a new group need not report first: nobody has ever served that address, and the engine binds it only in
+    its role. Bound before replicas link, it does not cut off any that are about to.
+    """
     topology = now.topology
     if topology.primary_address is None or topology.deleting:
         return
     for group in topology.node_groups:
         node = group.primary_node
         seen = now.reported.of(node) if node else None
-        if node is None or seen is None or group.holder == node.id or group.home:
+        if node is None or group.holder == node.id or group.home:
             continue
-        if is_up(node, seen) and seen.role == "primary" and seen.epoch == group.epoch:
+        if _is_first(now, group, node):
+            yield PublishPrimary(group.id, node.id, because=f"{node.id} is the first primary of a new group")
+        elif seen is not None and is_up(node, seen) and seen.role == "primary" and seen.epoch == group.epoch:
             yield PublishPrimary(group.id, node.id, because=f"{node.id} reports primary at epoch {group.epoch}")
+
+
+def _is_first(now: Situation, group: NodeGroup, node: Node) -> bool:
+    """Whether nobody was ever primary of this group, not even for a boot."""
+    return now.topology.announced_at is None and group.epoch == 1 and node.boot == 1 and node.placement is not None
 
 
 def spread_readers(now: Situation) -> Iterator[Decision]:

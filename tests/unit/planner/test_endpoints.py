@@ -72,6 +72,17 @@ def test_nothing_is_published_to_the_silent() -> None:
     assert decided(publish_primary, silent(grouped(at_work(), holder=None), FIRST)) == []
 
 
+def test_the_first_primary_of_a_new_group_need_not_report_first() -> None:
+    new = silent(desiring(grouped(at_work(), holder=None), announced_at=None), FIRST)
+    assert decided(publish_primary, new) == [PublishPrimary("0001", FIRST, "")]
+    assert reason(publish_primary, new) == f"{FIRST} is the first primary of a new group"
+
+
+def test_but_the_second_one_must() -> None:
+    new = silent(desiring(grouped(at_work(), primary=SECOND, epoch=2, holder=None), announced_at=None), SECOND)
+    assert decided(publish_primary, new) == []
+
+
 def test_after_an_election_the_old_epoch_does_not_count() -> None:
     elected = grouped(at_work(), primary=SECOND, epoch=2, holder=None)
     assert decided(publish_primary, seeing(elected, SECOND, role="primary", epoch=1)) == []
