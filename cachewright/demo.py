@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from shutil import which
 from typing import Any, TypeVar
 
 from cachewright.local_server import LocalServer, ServerFailedError, local_server
@@ -80,10 +82,9 @@ def _timed(console: Any, what: str, do: Callable[[], T]) -> T:
 
 def _table(console: Any, server: LocalServer) -> list[dict[str, Any]]:
     import httpx
-    from rich import box
     from rich.table import Table
 
-    table = Table(title="What runs now, as the engines say it", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="What runs now, as the engines say it", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("node", "role", "zone", "address", "process", "engine", "in sync"):
         table.add_column(column, no_wrap=True)
     nodes: list[dict[str, Any]] = httpx.get(f"{server.url}/v1/nodes").json()["nodes"]
@@ -106,16 +107,24 @@ It stays up until Ctrl-C. In another terminal, try:
 
   export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=x AWS_DEFAULT_REGION=us-east-1 AWS_ENDPOINT_URL={server.url}
   aws elasticache describe-replication-groups --replication-group-id {GROUP}
-  python -c "import boto3; print(boto3.client('elasticache').describe_cache_clusters()['CacheClusters'])"
+  {_ours("python")} -c "import boto3; print(boto3.client('elasticache').describe_cache_clusters()['CacheClusters'])"
 
   redis-cli -h {primary["Address"]} -p {primary["Port"]} set answer 42
 
-  cachewright describe {GROUP} --url {server.url}
+  {_ours("cachewright")} describe {GROUP} --url {server.url}
   kill -9 {node["process_id"]}       # the primary's process; then describe again: a replica has taken over, and the node comes back
 
 API pages: {server.url}/docs
 """
     console.print(lines, markup=False, soft_wrap=True)
+
+
+def _ours(program: str) -> str:
+    """How to call a program of this virtual environment from a shell that has not entered it."""
+    path = Path(sys.executable).parent / program
+    if which(program) == str(path):
+        return program
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _wait_for_the_end() -> None:
