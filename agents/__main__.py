@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import ipaddress
 import logging
-import resource
 import socket
 import sys
 import threading
@@ -17,8 +15,7 @@ from pydantic import ValidationError
 from agents.address_block import NoBlockLeftError, block_of
 from agents.folder import AgentFolder, FolderRefusedError, network_of
 from agents.settings import Settings, TokenError
-
-_SWITCH_INTERVAL = 0.001  # seconds; those who look after nodes hand over often, and none of them computes for long
+from agents.this_process import set_up
 
 
 class CannotStartError(Exception):
@@ -46,8 +43,7 @@ def run(settings: Settings) -> None:
     folder = AgentFolder(settings.data_dir)
     name = folder.name_for(settings.zone, settings.name)
     network = _network(settings, folder)
-    _let_open_many_files()
-    sys.setswitchinterval(_SWITCH_INTERVAL)
+    set_up()
 
     from agents.api import OrderDoor, Server
     from agents.engines.catalogue import ENGINES, find_binaries
@@ -118,13 +114,6 @@ def _network(settings: Settings, folder: AgentFolder) -> str:
         return str(ipaddress.IPv4Network(settings.network))
     except ValueError as wrong:
         raise CannotStartError(f"--network {settings.network}: {wrong}. Give a network such as 127.102.9.0/24.") from wrong
-
-
-def _let_open_many_files() -> None:
-    """Engines inherit the limit, and cannot serve more clients than they may open files."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _fail(why: str) -> int:

@@ -8,9 +8,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from agents.engines.engine import AddressHeldError, Engine, EngineUnreachableError, Observation, Session
 from agents.journal import Entry, Journal
@@ -325,9 +326,9 @@ class LocalNode:
         self._over.add(handle)
         self._ended(self.spec.key)
 
-    def _write(self, **changes: object) -> None:
+    def _write(self, **changes: Any) -> None:
         with self._orders:  # what an order and a start write at the same moment is both kept
-            entry = Entry(**{**vars_of(self._entry), **changes})  # type: ignore[arg-type]
+            entry = replace(self._entry, **changes)
             self._journal.write(entry)
             self._entry = entry
 
@@ -335,11 +336,6 @@ class LocalNode:
         if self._session is not None:
             self._session.close()
             self._session = None
-
-
-def vars_of(entry: Entry) -> dict[str, object]:
-    """An entry's fields by name."""
-    return {name: getattr(entry, name) for name in ("spec", "handle", "boot_done", "suspended")}
 
 
 def _is_taken(spec: NodeSpec) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import resource
 import socket
 import sys
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 
 from agents.address_block import NoBlockLeftError
 from agents.supervisor import Supervisor
+from agents.this_process import set_up
 from cachewright.data_folder import DataFolder, new_ephemeral_folder, reap
 from cachewright.embedded import MOST_ZONES, Embedded, start_embedded
 from controlplane.api.join_token import JoinTokenError, make_join_token, read_join_token
@@ -20,8 +19,6 @@ from controlplane.settings import Settings
 from controlplane.store.folder import FolderInUseError
 
 log = logging.getLogger("cachewright")
-
-_SWITCH_INTERVAL = 0.001  # seconds; workers and the event loop hand over often, and none of them computes for long
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,7 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
         block = folder.block
     except (FolderInUseError, NoBlockLeftError) as used:
         raise CannotServeError(str(used)) from used
-    _let_open_many_files()
-    sys.setswitchinterval(_SWITCH_INTERVAL)
+    set_up()
     settings = wanted.settings.model_copy(update={"data_dir": folder.path})
     embedded = start_embedded(settings, wanted.zones, block)
     try:
@@ -84,13 +80,6 @@ def _have_token(settings: Settings) -> None:
         read_join_token(settings.join_token_file)
     except JoinTokenError as why:
         raise CannotServeError(str(why)) from why
-
-
-def _let_open_many_files() -> None:
-    """Engines inherit the limit, and cannot serve more clients than they may open files."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _ready_line(listener: socket.socket, folder: DataFolder, embedded: Embedded) -> str:

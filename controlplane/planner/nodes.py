@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from controlplane.domain.binaries import best_binary
-from controlplane.domain.reported import GONE, does_duty, is_down, is_given_up, is_up
+from controlplane.domain.reported import GONE, does_duty, is_down, is_given_up
 from controlplane.domain.topology import Node, NodeGroup, Restart
 from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, PlaceNode, RemoveNode, WelcomeNode
 from controlplane.planner.primaries import may_start_empty, ranked
@@ -122,7 +122,7 @@ def retire_leaving_nodes(now: Situation) -> Iterator[Decision]:
 def all_up(now: Situation) -> bool:
     """Whether every staying node does its duty."""
     return all(
-        does_duty(now.topology, group, node, now.reported) and is_up(node, now.reported.of(node))
+        does_duty(now.topology, group, node, now.reported)
         for group in now.topology.node_groups
         for node in group.staying
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from controlplane.planner.decisions import Bury, Decision, Release
+from controlplane.planner.decisions import Decision
 from controlplane.planner.endpoints import give_endpoints, publish_primary, spread_readers
 from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.nodes import close_restarts, place_missing_nodes, retire_leaving_nodes, start_dead_nodes, welcome_nodes
@@ -37,8 +37,3 @@ def plan(now: Situation) -> list[Decision]:
     for rule in RULES:
         decisions.extend(rule(now))
     return decisions
-
-
-def ends(decisions: list[Decision]) -> bool:
-    """Whether the topology, as it was known, is over after these decisions."""
-    return any(isinstance(decision, Bury | Release) for decision in decisions)

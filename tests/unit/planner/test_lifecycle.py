@@ -18,9 +18,9 @@ from situations import (
 )
 
 from controlplane.domain.reported import DEAD, GONE, STARTING, SeenNode, SeenRoute
-from controlplane.planner.decisions import Announce, Bury, CloseModification, Release
+from controlplane.planner.decisions import Announce, Bury, CloseModification, Decision, Release
 from controlplane.planner.lifecycle import announce, bury, close_modification
-from controlplane.planner.rules import RULES, ends, plan
+from controlplane.planner.rules import RULES, plan
 from controlplane.planner.situation import Situation
 
 READY = desiring(at_work(), announced_at=None)
@@ -101,6 +101,11 @@ def emptied(*, retained: str | None = None, route: SeenRoute | None = None) -> S
     nodes = tuple(node for node in now.topology.nodes if node.id == retained)
     now = desiring(grouped(now, nodes=nodes), deleting=True, retained=retained)
     return routed(now, route or SeenRoute(False, gone=True))
+
+
+def ends(decisions: list[Decision]) -> bool:
+    """Whether the topology, as it was known, is over after these decisions."""
+    return any(isinstance(decision, Bury | Release) for decision in decisions)
 
 
 def test_nothing_is_left() -> None:
