@@ -64,6 +64,7 @@ class LocalNode:
         self._relink_at: float | None = None
         self._awaiting_since: float | None = None
         self._epoch = 0
+        self._agrees: str | None = None
         self._proven: frozenset[str] = frozenset()
         self._proven_boots: dict[str, int] = {}
         self._peer_boots: dict[str, int] = {}
@@ -157,7 +158,7 @@ class LocalNode:
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             problem = f"another process already listens on {spec.address}:{spec.port}"
             return self._report(spec, Phase.FAILED, problem=problem, address_taken=True)
-        self._epoch, self._proven, self._silent_since = 0, frozenset(), None
+        self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
         try:
             handle = self._runtime.start(self._launch(spec))
         except StartRefusedError as refused:
@@ -197,6 +198,7 @@ class LocalNode:
                 seen = self._seen = session.observe()
             self._prove(session, spec, seen)
             self._relink(session, spec, seen)
+        self._agrees = self._digest_agreed_with(session, spec, seen)
         done = settled and self._is_content(spec, seen)
         self._glances = self._glances + 1 if done else 0
         return self._report(spec, Phase.RUNNING, seen), self._again(done)
@@ -259,7 +261,15 @@ class LocalNode:
             self._nudged |= fresh
             session.nudge(spec, frozenset(key for key, _ in fresh))
 
+    def _digest_agreed_with(self, session: Session, spec: NodeSpec, seen: Observation) -> str | None:
+        """The digest of the spec's mesh if that is what the engine sees on the cluster bus."""
+        if spec.mesh is None or session.disagreement(spec, seen) is not None:
+            return None
+        return spec.mesh.digest
+
     def _is_content(self, spec: NodeSpec, seen: Observation) -> bool:
+        if spec.mesh is not None and self._agrees is None:
+            return False
         if spec.role is Role.PRIMARY:
             return {peer.key for peer in spec.replicas} == set(self._proven)
         return spec.role is Role.NONE or seen.link_up
@@ -309,6 +319,7 @@ class LocalNode:
             offset=seen.offset if seen else 0,
             proven=sorted(self._proven),
             holds=sorted(seen.holds) if seen else [],
+            agrees=self._agrees if phase is Phase.RUNNING else None,
         )
         return self._last
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from agents.engines.cluster_bus import BusView
 from agents.launch import Launch
 from api_schemas.agent.node import NodeSpec, Role
 
@@ -20,7 +21,7 @@ class AddressHeldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it."""
+    """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it; ``bus`` is for cluster mode."""
 
     role: Role
     run_id: str = ""
@@ -29,6 +30,7 @@ class Observation:
     offset: int = 0
     online: frozenset[str] = frozenset()
     holds: frozenset[str] = frozenset()
+    bus: BusView | None = None
 
 
 class Session(Protocol):
@@ -51,6 +53,9 @@ class Session(Protocol):
 
         ``streaming`` is how many are online: waiting for more would only pass the time.
         """
+
+    def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
+        """In what the engine's view of the cluster bus differs from the spec's mesh; None when in nothing, or without cluster mode."""
 
     def glance(self, former: Observation) -> Observation:
         """What of the former observation may change unasked, looked at anew; cheaper than to observe."""

@@ -120,6 +120,10 @@ class MemcachedSession:
         """It has no replicas."""
         return frozenset()
 
+    def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
+        """It is on no bus."""
+        return None
+
     def glance(self, former: Observation) -> Observation:
         """Whether it answers."""
         return self.observe()

@@ -27,9 +27,10 @@ class ValkeyEngine:
 
     def open(self, spec: NodeSpec) -> Session:
         """A session over one connection to the node's own address."""
-        from agents.engines.valkey_session import ValkeySession  # brings the client library, which start-up need not wait for
+        from agents.engines.cluster_session import ClusterSession  # brings the client library, which start-up need not wait for
+        from agents.engines.valkey_session import ValkeySession
 
-        return ValkeySession(spec)
+        return ClusterSession(spec) if spec.mesh else ValkeySession(spec)
 
     def why_it_ended(self, folder: Path) -> str:
         """The last lines of its log."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from agents.engines.cluster_bus import NODES_FILE, nodes_file
 from api_schemas.agent.node import EngineBinary, NodeSpec
 
 # Parameters of the service that are not options of the engine, or that are set from elsewhere in the spec.
@@ -28,6 +29,10 @@ _KNOWN_SINCE: dict[str, dict[str, tuple[int, int]]] = {
     "latency-tracking": {"valkey": (7, 2), "redis": (7, 0)},
     "cluster-allow-pubsubshard-when-down": {"valkey": (7, 2), "redis": (7, 0)},
 }
+
+_OUTSIDE = frozenset({"databases"})  # of no meaning in cluster mode
+
+_LONG = 3_600_000  # milliseconds
 
 _BUFFER_LIMIT = "client-output-buffer-limit-"
 
@@ -61,7 +66,23 @@ def directives(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, str]]:
     yield from replication_tuning(spec.binary)
     if spec.binary.engine == "valkey" and version_of(spec.binary) >= (8, 0):
         yield "availability-zone", spec.zone
-    yield from translated(spec.parameters, spec.binary)
+    if spec.mesh is not None:
+        yield from cluster_mode(spec)
+    parameters = spec.parameters if spec.mesh is None else {name: spec.parameters[name] for name in spec.parameters.keys() - _OUTSIDE}
+    yield from translated(parameters, spec.binary)
+
+
+def cluster_mode(spec: NodeSpec) -> Iterator[tuple[str, str]]:
+    """Cluster mode, with every decision left to the control plane.
+
+    Until it has its role a node must neither call others failing nor lose its stand-in, hence a timeout that is set right afterwards.
+    """
+    yield "cluster-enabled", "yes"
+    yield "cluster-config-file", NODES_FILE
+    yield "cluster-announce-ip", spec.address
+    yield "cluster-node-timeout", str(_LONG)
+    yield "cluster-replica-no-failover", "yes"
+    yield "cluster-allow-replica-migration", "no"
 
 
 def _quoted(path: Path) -> str:
@@ -113,7 +134,9 @@ def _buffer_limits(parameters: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def write_config(spec: NodeSpec, folder: Path) -> Path:
-    """Write the node's configuration file; only its owner may read it."""
+    """Write the node's configuration file, and in cluster mode who is on the bus; only their owner may read them."""
+    if spec.mesh is not None:
+        (folder / NODES_FILE).write_text(nodes_file(spec))
     path = folder / "engine.conf"
     text = "".join(f"{name} {value}\n" for name, value in directives(spec, folder))
     path.touch(mode=0o600)

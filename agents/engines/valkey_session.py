@@ -17,7 +17,7 @@ from agents.engines.engine import AddressHeldError, EngineUnreachableError, Obse
 from agents.engines.ping import answers_ping
 from api_schemas.agent.node import NodeSpec, Peer, Role
 
-_REPLICATION = ("INFO", "replication")
+REPLICATION = ("INFO", "replication")
 _BIND_WITHIN = 0.5  # seconds
 _SMALL = 1000  # keys
 # Not to introduce itself saves a round trip; newer releases of the library are asked for that in another way.
@@ -44,15 +44,15 @@ class ValkeySession:
     def observe(self) -> Observation:
         """Role, link, offset and replicas from INFO; the bound addresses from the configuration."""
         with self._talk():
-            replication, server, bind = self._all(_REPLICATION, ("INFO", "server"), ("CONFIG", "GET", "bind"))
-        run_id = _fields(server).get("run_id", "")
-        return _observation(_fields(replication), run_id, frozenset(bind[1].split()) - {self._own})
+            replication, server, bind = self._all(REPLICATION, ("INFO", "server"), ("CONFIG", "GET", "bind"))
+        run_id = fields_of(server).get("run_id", "")
+        return _observation(fields_of(replication), run_id, frozenset(bind[1].split()) - {self._own})
 
     def glance(self, former: Observation) -> Observation:
         """Role, link, offset and replicas; the process and its addresses do not change by themselves."""
         with self._talk():
-            (replication,) = self._all(_REPLICATION)
-        return _observation(_fields(replication), former.run_id, former.holds)
+            (replication,) = self._all(REPLICATION)
+        return _observation(fields_of(replication), former.run_id, former.holds)
 
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         """REPLICAOF, once the primary answers: a replica told earlier would retry on its 1 Hz cron only."""
@@ -111,9 +111,9 @@ class ValkeySession:
         """
         with self._talk():
             wait = ("WAIT", str(streaming), str(int(patience * 1000)))
-            _, sent, _, acknowledged = self._all(("PUBLISH", _PROBE, spec.key), _REPLICATION, wait, _REPLICATION)
-        reached = int(_fields(sent)["master_repl_offset"])
-        return _keys_at(reached, spec.replicas, _fields(acknowledged))
+            _, sent, _, acknowledged = self._all(("PUBLISH", _PROBE, spec.key), REPLICATION, wait, REPLICATION)
+        reached = int(fields_of(sent)["master_repl_offset"])
+        return keys_at(reached, spec.replicas, fields_of(acknowledged))
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """Cut the links of these replicas, who then come back at once with a partial resynchronisation.
@@ -140,6 +140,10 @@ class ValkeySession:
         if spec.follows is not None and role[0] == "slave" and role[3] == "connect":
             self._say("REPLICAOF", "NO", "ONE")
             self._say("REPLICAOF", spec.follows.address, str(spec.follows.port))
+
+    def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
+        """There is no bus outside cluster mode."""
+        return None
 
     def save(self) -> None:
         """SHUTDOWN SAVE. Raises EngineUnreachableError when the engine could not save; it then goes on."""
@@ -177,7 +181,8 @@ class ValkeySession:
             raise EngineUnreachableError(str(failed)) from failed
 
 
-def _fields(info: str) -> dict[str, str]:
+def fields_of(info: str) -> dict[str, str]:
+    """The ``name:value`` lines of an answer to INFO."""
     return dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
 
 
@@ -203,7 +208,8 @@ def _replicas(replication: dict[str, str]) -> Iterator[tuple[str, dict[str, str]
             yield f"{replica['ip']}:{replica['port']}", replica
 
 
-def _keys_at(offset: int, peers: list[Peer], replication: dict[str, str]) -> frozenset[str]:
+def keys_at(offset: int, peers: list[Peer], replication: dict[str, str]) -> frozenset[str]:
+    """The keys of the peers that have acknowledged the replication stream up to that offset."""
     keys = {f"{peer.address}:{peer.port}": peer.key for peer in peers}
     came_far = (place for place, replica in _replicas(replication) if int(replica.get("offset", "0")) >= offset)
     return frozenset(keys[place] for place in came_far if place in keys)

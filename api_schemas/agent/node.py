@@ -36,6 +36,29 @@ class Peer(Shape):
     boot: int
 
 
+class MeshMember(Shape):
+    """A node on the cluster bus under its ``id`` there. ``follows`` is its primary's id, None for a primary, which owns ``slots``."""
+
+    id: str
+    shard: str
+    address: str
+    port: int
+    follows: str | None = None
+    slots: str = ""
+
+
+class Mesh(Shape):
+    """Everybody who shall be on the cluster bus; ``me`` is the id of the node that the spec is for.
+
+    ``digest`` names this very mesh; ``epoch`` is what a starting engine's own epochs shall at least begin with.
+    """
+
+    me: str
+    epoch: int
+    digest: str
+    members: list[MeshMember] = Field(default_factory=list)
+
+
 class EngineBinary(Shape):
     """A server program an agent can run: ``engine`` is ``valkey``, ``redis`` or ``memcached``; ``version`` as it prints it."""
 
@@ -55,7 +78,7 @@ class NodeSpec(Shape):
     that the node is dead instead of starting it empty. ``roll`` is raised to have every node tell its state anew: a report that
     repeats it was made after the call.
     ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
-    in bytes; ``parameters`` are the parameter group's values under the service's names.
+    in bytes; ``parameters`` are the parameter group's values under the service's names. ``mesh`` is set in cluster mode.
     """
 
     key: str
@@ -75,6 +98,7 @@ class NodeSpec(Shape):
     memory: int
     threads: int = 1
     parameters: dict[str, str] = Field(default_factory=dict)
+    mesh: Mesh | None = None
 
 
 class NodeReport(Shape):
@@ -82,7 +106,8 @@ class NodeReport(Shape):
 
     ``offset`` is the replication offset in bytes when it was last read; ``proven`` holds the keys of the replicas which
     have acknowledged a write of ours to this primary at this epoch; ``follows`` is the ``address:port`` a replica replicates from.
-    ``address_taken`` says that a foreign process listens where the engine should: it needs another address.
+    ``address_taken`` says that a foreign process listens where the engine should: it needs another address. ``agrees`` is the digest
+    of the mesh that this node, in cluster mode, sees on the bus just as it shall be, with its state ok; None while it sees another.
     """
 
     key: str
@@ -101,3 +126,4 @@ class NodeReport(Shape):
     offset: int = 0
     proven: list[str] = Field(default_factory=list)
     holds: list[str] = Field(default_factory=list)
+    agrees: str | None = None

@@ -53,6 +53,18 @@ def member_id(group: str, number: int) -> str:
     return f"{group}-{number:03d}"
 
 
+def shard_member_id(group: str, node_group: str, number: int) -> str:
+    """The cache cluster id of the n-th member of a node group, cluster mode enabled."""
+    return f"{group}-{node_group}-{number:03d}"
+
+
+def node_group_id(asked: str) -> str:
+    """The id of a node group as it is stored, four digits. Raises InvalidParameterValue."""
+    if not re.fullmatch(r"[0-9]{1,4}", asked) or int(asked) == 0:
+        raise InvalidParameterValue(f"NodeGroupId {asked[:20]!r} is not valid: it has 1 to 4 digits and is not zero.")
+    return asked.zfill(4)
+
+
 def arn(world: World, kind: str, name: str) -> str:
     """The ARN of a resource; ``kind`` is ``cluster``, ``replicationgroup``, ``parametergroup``, ``subnetgroup`` …"""
     partition = "aws-cn" if world.region.startswith("cn-") else "aws-us-gov" if world.region.startswith("us-gov-") else "aws"

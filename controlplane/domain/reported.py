@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from controlplane.domain.mesh import mesh_of
 from controlplane.domain.topology import Binary, Node, NodeGroup, Topology
 
 STARTING, RUNNING, DEAD, FAILED, GONE = "starting", "running", "dead", "failed", "gone"
@@ -25,6 +26,7 @@ class SeenNode:
     holds: frozenset[str] = frozenset()
     problem: str | None = None
     address_taken: bool = False
+    agrees: str | None = None
     pid: int | None = None
     run_id: str | None = None
 
@@ -78,17 +80,26 @@ def is_given_up(node: Node, seen: SeenNode | None, most_boots: int) -> bool:
 
 
 def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
-    """Whether a node does all that is desired of it: runs, has its role at this epoch and, as a replica, has proven to replicate."""
+    """Whether a node does all that is desired of it: runs, has its role at this epoch and, as a replica, has proven to replicate.
+
+    In cluster mode its view of the cluster bus must be the desired one as well.
+    """
     seen = reported.of(node)
     if seen is None or not is_up(node, seen):
         return False
     if topology.is_memcached:
         return True
-    if seen.epoch != group.epoch:
+    if seen.epoch != group.epoch or not sees_the_mesh(topology, seen):
         return False
     if node.id == group.primary:
         return seen.role == "primary"
     return seen.role == "replica" and replicates(topology, group, node, reported)
+
+
+def sees_the_mesh(topology: Topology, seen: SeenNode) -> bool:
+    """Whether the node sees on the cluster bus exactly who shall be there, with all slots; true without cluster mode."""
+    mesh = mesh_of(topology)
+    return mesh is None or seen.agrees == mesh.digest
 
 
 def replicates(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
@@ -112,3 +123,9 @@ def holds_endpoint(topology: Topology, group: NodeGroup, reported: Reported) -> 
         and seen.role == "primary"
         and topology.primary_address in seen.holds
     )
+
+
+def holds_configuration(topology: Topology, reported: Reported) -> bool:
+    """Whether the configuration endpoint of a group in cluster mode is bound by the node that it was published to."""
+    seen = reported.nodes.get(topology.configuration_holder or "")
+    return seen is not None and topology.configuration_address in seen.holds

@@ -8,12 +8,26 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from controlplane.domain.slots import Slots
+
 
 class Kind(StrEnum):
     """What a topology is to its callers."""
 
     REPLICATION_GROUP = "replication-group"
     CACHE_CLUSTER = "cache-cluster"
+
+
+class ClusterMode(StrEnum):
+    """Whether a replication group is one of several shards.
+
+    Outside cluster mode there is one primary behind one address. A compatible group has the endpoints of both: its engines speak
+    the cluster protocol, and all slots are in its one node group.
+    """
+
+    DISABLED = "disabled"
+    COMPATIBLE = "compatible"
+    ENABLED = "enabled"
 
 
 class Restart(StrEnum):
@@ -74,12 +88,13 @@ class NodeGroup:
     ``epoch`` rises with every election. ``holder`` is the node which the primary endpoint was published to, if any.
     ``home`` is set while a replica stands in for a primary that is rebuilt in place (automatic failover is off): the node
     that becomes primary again. ``roll`` is raised once for each loss of a primary (``roll_for``, at ``roll_at``), so that all
-    others tell how far they came after it.
+    others tell how far they came after it. ``slots`` are those it owns in cluster mode.
     """
 
     id: str
     nodes: tuple[Node, ...]
     primary: str | None
+    slots: Slots = ()
     epoch: int = 1
     holder: str | None = None
     home: str | None = None
@@ -135,6 +150,7 @@ class Topology:
     ``uid`` tells it from an earlier one of the same name. ``version`` is the stored version this value was read at.
     ``announced_at`` is when everything first worked (it is then no longer ``creating``); ``modifying`` is set by a change
     and cleared once the engines were seen to match. ``retained`` is the node that outlives the group's deletion.
+    ``configuration_holder`` is the node which the configuration endpoint was published to.
     """
 
     uid: str
@@ -149,11 +165,14 @@ class Topology:
     subnet_group: str | None
     node_groups: tuple[NodeGroup, ...]
     requested_at: datetime
+    cluster_mode: ClusterMode = ClusterMode.DISABLED
     settings: Settings = field(default_factory=Settings)
     primary_address: str | None = None
     reader_address: str | None = None
     reader_agent: str | None = None
     reader_backends: tuple[str, ...] = ()
+    configuration_address: str | None = None
+    configuration_holder: str | None = None
     announced_at: datetime | None = None
     modifying: bool = False
     deleting: bool = False
@@ -171,9 +190,25 @@ class Topology:
         return self.engine == "memcached"
 
     @property
+    def has_bus(self) -> bool:
+        """Whether its engines are in cluster mode and meet on a cluster bus."""
+        return self.cluster_mode is not ClusterMode.DISABLED
+
+    @property
     def has_endpoints(self) -> bool:
         """Whether it has a primary and a reader endpoint besides the addresses of its nodes."""
-        return self.kind is Kind.REPLICATION_GROUP
+        return self.kind is Kind.REPLICATION_GROUP and self.cluster_mode is not ClusterMode.ENABLED
+
+    @property
+    def has_configuration_endpoint(self) -> bool:
+        """Whether it has an endpoint that any of its nodes may answer at."""
+        return self.has_bus
+
+    @property
+    def is_addressed(self) -> bool:
+        """Whether it has every address that it needs besides those of its nodes."""
+        primary = self.primary_address is not None or not self.has_endpoints
+        return primary and (self.configuration_address is not None or not self.has_configuration_endpoint)
 
     def key(self, node_id: str) -> str:
         """The node's key towards agents: unique over time and safe as a file name."""

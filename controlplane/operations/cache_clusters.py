@@ -32,7 +32,7 @@ from controlplane.domain import status as s
 from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
 from controlplane.domain.naming import arn, cache_cluster_id
 from controlplane.domain.node_types import must_support, node_type
-from controlplane.domain.topology import Kind, Node, NodeGroup, Topology
+from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Topology
 from controlplane.operations import describe, layout
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
@@ -106,6 +106,7 @@ def delete_cache_cluster(ctx: Context, asked: DeleteCacheCluster) -> CacheCluste
     if member is None:
         leaving = topology.with_deletion()
     else:
+        _must_not_be_in_cluster_mode(topology, member, "deleted by itself; DecreaseReplicaCount is for that")
         _must_be_dispensable(ctx, topology, member)
         leaving = topology.with_departure_of([member.id])
     saved = ctx.unit.topologies.save(leaving)
@@ -121,6 +122,8 @@ def reboot_cache_cluster(ctx: Context, asked: RebootCacheCluster) -> CacheCluste
     if shown.cache_cluster_status != s.AVAILABLE:
         why = f"it is {shown.cache_cluster_status}"
         raise InvalidCacheClusterState(f"Cache cluster {shown.cache_cluster_id} must be available to be rebooted; {why}.")
+    if member is not None:
+        _must_not_be_in_cluster_mode(topology, member, "rebooted")
     chosen = _nodes_named(topology, member, asked.cache_node_ids_to_reboot)
     rebooting = ctx.unit.topologies.save(topology.with_reboot_of([node.id for node in chosen]))
     for named in dict.fromkeys(asked.cache_node_ids_to_reboot):
@@ -164,6 +167,10 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
 def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[Topology, Node]:
     """One more replica of a group; everything but its zone, its name and its tags comes from the group."""
     group = ctx.replication_group(asked.replication_group_id or "")
+    if group.cluster_mode is ClusterMode.ENABLED:
+        raise InvalidParameterCombination(
+            f"A replica cannot be added by itself to {group.name}, which has cluster mode enabled. IncreaseReplicaCount is for that."
+        )
     _must_come_from_the_group(group, asked)
     if ctx.status(group) != s.AVAILABLE:
         why = f"it is {ctx.status(group)}"
@@ -265,6 +272,13 @@ def _all(ctx: Context, *, members_too: bool) -> list[tuple[Topology, Node | None
         elif members_too:
             found.extend((node.id, topology, node) for node in topology.nodes)
     return [(topology, node) for _, topology, node in sorted(found, key=lambda item: item[0])]
+
+
+def _must_not_be_in_cluster_mode(topology: Topology, member: Node, what: str) -> None:
+    if topology.cluster_mode is ClusterMode.ENABLED:
+        raise InvalidCacheClusterState(
+            f"Cache cluster {member.id} belongs to {topology.name}, which has cluster mode enabled, and cannot be {what}."
+        )
 
 
 def _must_be_dispensable(ctx: Context, topology: Topology, member: Node) -> None:

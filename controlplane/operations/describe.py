@@ -11,8 +11,9 @@ from controlplane.domain import status as s
 from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.naming import arn
 from controlplane.domain.reported import Reported
+from controlplane.domain.slots import shown_slots
 from controlplane.domain.status import member_status, node_status, topology_status
-from controlplane.domain.topology import Kind, Node, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Kind, Node, Settings, Topology
 from controlplane.domain.topology import NodeGroup as DesiredGroup
 from controlplane.operations.context import Context
 
@@ -34,9 +35,10 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         snapshotting_cluster_id=_snapshotting(group),
         automatic_failover=_failover(settings, status),
         multi_az="enabled" if settings.multi_az else "disabled",
+        configuration_endpoint=None if status in _UNSHOWN else _configuration_endpoint(group),
         snapshot_retention_limit=settings.snapshot_retention_limit,
         snapshot_window=settings.snapshot_window,
-        cluster_enabled=False,
+        cluster_enabled=group.has_bus,
         cache_node_type=group.node_type,
         auth_token_enabled=False,
         transit_encryption_enabled=False,
@@ -47,7 +49,7 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         auto_minor_version_upgrade=settings.auto_minor_version_upgrade,
         network_type="ipv4",
         ip_discovery="ipv4",
-        cluster_mode="disabled",
+        cluster_mode=group.cluster_mode.value,
         engine=group.engine,
     )
 
@@ -111,11 +113,14 @@ def _node_group(topology: Topology, group: DesiredGroup, reported: Reported, sta
     addresses = {"primary_endpoint": topology.primary_address, "reader_endpoint": topology.reader_address}
     endpoints = {name: Endpoint(address=address, port=topology.port) for name, address in addresses.items() if address}
     members = [_member(topology, node, reported) for node in group.nodes]
-    return NodeGroup(node_group_id=group.id, status=status, node_group_members=members, **endpoints)
+    slots = shown_slots(group.slots) if topology.cluster_mode is ClusterMode.ENABLED else None
+    return NodeGroup(node_group_id=group.id, status=status, slots=slots, node_group_members=members, **endpoints)
 
 
 def _member(topology: Topology, node: Node, reported: Reported) -> NodeGroupMember:
-    """A member's role is the one its engine reported, not the one it is meant to have."""
+    """A member's role is the one its engine reported, not the one it is meant to have. With cluster mode enabled the bus tells it."""
+    if topology.cluster_mode is ClusterMode.ENABLED:
+        return NodeGroupMember(cache_cluster_id=node.id, cache_node_id="0001", preferred_availability_zone=node.zone)
     seen = reported.of(node)
     role = seen.role if seen is not None and seen.role in ("primary", "replica") else None
     return NodeGroupMember(
@@ -142,6 +147,11 @@ def _endpoint(topology: Topology, node: Node) -> Endpoint | None:
     return Endpoint(address=node.placement.address, port=topology.port) if node.placement else None
 
 
+def _configuration_endpoint(topology: Topology) -> Endpoint | None:
+    address = topology.configuration_address
+    return Endpoint(address=address, port=topology.port) if address else None
+
+
 def _first_endpoint(topology: Topology) -> Endpoint | None:
     """Until discovery is built, a Memcached cluster's configuration endpoint is its first node."""
     return next((_endpoint(topology, node) for node in topology.nodes if node.placement), None)
@@ -166,7 +176,7 @@ def _notification(topology: Topology) -> NotificationConfiguration | None:
 
 def _snapshotting(group: Topology) -> str | None:
     """The member that snapshots are taken from: the last replica, while snapshots are kept at all."""
-    if group.settings.snapshot_retention_limit == 0 or not group.node_groups:
+    if group.settings.snapshot_retention_limit == 0 or not group.node_groups or group.cluster_mode is ClusterMode.ENABLED:
         return None
     nodes = [node.id for node in group.node_groups[0].nodes]
     return nodes[-1] if nodes else None

@@ -116,6 +116,7 @@ def _seen_node(report: NodeReport) -> SeenNode:
         holds=frozenset(report.holds),
         problem=report.problem,
         address_taken=report.address_taken,
+        agrees=report.agrees,
         pid=report.pid,
         run_id=report.run_id,
     )

@@ -18,7 +18,7 @@ from controlplane.operations.context import Context
 
 MOST_NODES_IN_A_GROUP = 6
 NODES_PER_REGION = 300
-LOWEST_PORT, HIGHEST_PORT = 1024, 65535
+LOWEST_PORT, HIGHEST_PORT, BUS_OFFSET = 1024, 65535, 10000
 
 
 def zones_here(ctx: Context) -> list[str]:
@@ -77,11 +77,12 @@ def must_have_room(ctx: Context, more: int) -> None:
         raise NodeQuotaForCustomerExceeded(NODES_PER_REGION)
 
 
-def checked_port(asked: int | None, default: int) -> int:
-    """The port. Raises InvalidParameterValue outside 1024 to 65535."""
+def checked_port(asked: int | None, default: int, *, bus: bool = False) -> int:
+    """The port. Raises InvalidParameterValue outside 1024 to 65535; where a cluster bus listens 10,000 above it, outside 1024 to 55535."""
     port = default if asked is None else asked
-    if not LOWEST_PORT <= port <= HIGHEST_PORT:
-        raise InvalidParameterValue(f"Invalid value {port} for Port. Must be between {LOWEST_PORT} and {HIGHEST_PORT}")
+    highest = HIGHEST_PORT - BUS_OFFSET if bus else HIGHEST_PORT
+    if not LOWEST_PORT <= port <= highest:
+        raise InvalidParameterValue(f"Invalid value {port} for Port. Must be between {LOWEST_PORT} and {highest}")
     return port
 
 
@@ -93,8 +94,6 @@ def nodes_asked(ctx: Context, asked: CreateReplicationGroup) -> tuple[int, list[
     configurations = asked.node_group_configuration
     if asked.num_cache_clusters is not None and (asked.num_node_groups is not None or configurations):
         raise InvalidParameterCombination("NumCacheClusters cannot be given together with NumNodeGroups or NodeGroupConfiguration.")
-    if len(configurations) > 1 or (asked.num_node_groups or 1) > 1:
-        raise InvalidParameterValue("More than one node group needs cluster mode, which is not built yet. Nothing was changed.")
     if asked.num_node_groups is not None and asked.num_node_groups < 1:
         raise InvalidParameterValue(f"Invalid value {asked.num_node_groups} for NumNodeGroups. Must be at least 1")
     if configurations:
@@ -105,7 +104,7 @@ def nodes_asked(ctx: Context, asked: CreateReplicationGroup) -> tuple[int, list[
 def _from_configuration(ctx: Context, asked: CreateReplicationGroup) -> tuple[int, list[str]]:
     part = asked.node_group_configuration[0]
     if part.slots:
-        raise InvalidParameterValue("Slots belong to cluster mode, which is not built yet. Leave them out.")
+        raise InvalidParameterCombination("Slots can only be given with cluster mode enabled: they are for several node groups to share.")
     if part.node_group_id not in (None, "0001", "1"):
         raise InvalidParameterValue("With cluster mode disabled the only node group is 0001.")
     if part.primary_outpost_arn or part.replica_outpost_arns:
@@ -118,7 +117,7 @@ def _from_configuration(ctx: Context, asked: CreateReplicationGroup) -> tuple[in
         replicas = len(part.replica_availability_zones)
     if part.replica_availability_zones and not part.primary_availability_zone:
         raise InvalidParameterCombination("ReplicaAvailabilityZones need a PrimaryAvailabilityZone beside them.")
-    number = 1 + _replicas(replicas)
+    number = 1 + checked_replicas(replicas)
     if len(zones) == 1:  # only the primary's was said
         zones += emptiest_zones(ctx, zones, number - 1)
     return number, zones
@@ -126,7 +125,7 @@ def _from_configuration(ctx: Context, asked: CreateReplicationGroup) -> tuple[in
 
 def _from_numbers(asked: CreateReplicationGroup) -> int:
     if asked.replicas_per_node_group is not None:
-        number = 1 + _replicas(asked.replicas_per_node_group)
+        number = 1 + checked_replicas(asked.replicas_per_node_group)
         if asked.num_cache_clusters not in (None, number):
             raise InvalidParameterCombination("NumCacheClusters and ReplicasPerNodeGroup contradict each other; give one of them.")
         return number
@@ -136,7 +135,8 @@ def _from_numbers(asked: CreateReplicationGroup) -> int:
     return number
 
 
-def _replicas(number: int) -> int:
+def checked_replicas(number: int) -> int:
+    """The number of replicas of one node group. Raises InvalidParameterValue outside 0 to 5."""
     if not 0 <= number < MOST_NODES_IN_A_GROUP:
         raise InvalidParameterValue(f"Invalid number of replicas {number}. Must be between 0 and {MOST_NODES_IN_A_GROUP - 1}")
     return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from api_schemas.faults import (
@@ -26,14 +27,16 @@ from api_schemas.replication_group import (
 )
 from controlplane.domain import status as s
 from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
-from controlplane.domain.naming import arn, member_id, replication_group_id
+from controlplane.domain.naming import arn, member_id, replication_group_id, shard_member_id
 from controlplane.domain.node_types import must_support, node_type
-from controlplane.domain.topology import Kind, Node, NodeGroup, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Settings, Topology
 from controlplane.operations import describe, layout
+from controlplane.operations.cluster_mode import mode_asked
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
-from controlplane.operations.settings import changed_settings, new_settings, parameter_group, subnet_group
+from controlplane.operations.settings import changed_settings, new_settings, subnet_group
+from controlplane.operations.shards import Shard, shards_asked
 from controlplane.operations.tagging import checked_tags, tag_new
 
 DEFAULT_NODE_TYPE = "cache.t4g.small"
@@ -43,21 +46,20 @@ _NOTHING = "No modifications were requested"
 
 @performs(CREATE_REPLICATION_GROUP)
 def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> ReplicationGroupResult:
-    """A primary and its replicas, spread over zones, behind a primary and a reader endpoint."""
+    """Node groups of a primary and its replicas, spread over zones, behind the endpoints that the cluster mode asks for."""
     name = replication_group_id(asked.replication_group_id)
     refuse_what_is_not_built(asked)
     if ctx.unit.topologies.named(ctx.world, Kind.REPLICATION_GROUP, name):
         raise ReplicationGroupAlreadyExists(name)
     version = _version(asked)
-    number, zones_asked = layout.nodes_asked(ctx, asked)
-    zones = layout.spread(ctx, number, zones_asked)
+    mode, parameters = mode_asked(asked, version)
+    shards = shards_asked(ctx, asked, mode)
     size = node_type(asked.cache_node_type or DEFAULT_NODE_TYPE)
     must_support(size, version)
-    layout.must_be_servable(ctx, version, zones)
-    layout.must_have_room(ctx, number)
-    settings = _flags(ctx, asked, number, zones)
+    layout.must_be_servable(ctx, version, [zone for shard in shards for zone in shard.zones])
+    layout.must_have_room(ctx, sum(len(shard.zones) for shard in shards))
+    settings = _flags(ctx, asked, mode, shards)
     checked_tags(asked.tags)
-    nodes = tuple(Node(_free_member(ctx, member_id(name, place + 1)), zone) for place, zone in enumerate(zones))
     group = Topology(
         uid=ctx.clock.uid(),
         kind=Kind.REPLICATION_GROUP,
@@ -66,15 +68,16 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
         engine=version.engine,
         engine_version=version.version,
         node_type=size.name,
-        port=layout.checked_port(asked.port, 6379),
-        parameter_group=parameter_group(asked.cache_parameter_group_name, version),
+        port=layout.checked_port(asked.port, 6379, bus=mode is not ClusterMode.DISABLED),
+        parameter_group=parameters,
         subnet_group=subnet_group(ctx, asked.cache_subnet_group_name),
-        node_groups=(NodeGroup("0001", nodes, primary=nodes[0].id),),
+        node_groups=tuple(_node_group(ctx, name, shard, mode) for shard in shards),
         requested_at=ctx.now,
+        cluster_mode=mode,
         settings=settings,
     )
     group = ctx.unit.topologies.save(group)
-    for resource, resource_name in [("replicationgroup", name), *(("cluster", node.id) for node in nodes)]:
+    for resource, resource_name in [("replicationgroup", name), *(("cluster", node.id) for node in group.nodes)]:
         tag_new(ctx, arn(ctx.world, resource, resource_name), asked.tags)
     return ReplicationGroupResult(replication_group=describe.replication_group(ctx, group))
 
@@ -104,7 +107,7 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
         settings = replace(settings, automatic_failover=asked.automatic_failover_enabled)
     if asked.multi_az_enabled is not None:
         settings = replace(settings, multi_az=asked.multi_az_enabled)
-    _must_be_possible(settings, [node.zone for node in group.nodes])
+    _must_be_possible(settings, group.cluster_mode, [[node.zone for node in part.nodes] for part in group.node_groups])
     if settings == group.settings:
         raise InvalidParameterCombination(_NOTHING)
     changed = ctx.unit.topologies.save(replace(group, settings=settings, modifying=True))
@@ -119,6 +122,8 @@ def delete_replication_group(ctx: Context, asked: DeleteReplicationGroup) -> Rep
     status = ctx.status(group)
     if status not in (s.AVAILABLE, s.CREATE_FAILED):
         raise InvalidReplicationGroupState(f"Replication group {group.name} is not in a valid state to be deleted: it is {status}.")
+    if asked.retain_primary_cluster and group.has_bus:
+        raise InvalidParameterCombination("RetainPrimaryCluster is not possible in cluster mode: no node of it can stand alone.")
     retained = group.node_groups[0].primary if asked.retain_primary_cluster else None
     if retained and group.engine == "valkey":
         raise InvalidParameterCombination(
@@ -134,32 +139,42 @@ def _version(asked: CreateReplicationGroup) -> EngineVersion:
     engine = normalised_engine(asked.engine or "redis")
     if engine == "memcached":
         raise InvalidParameterValue("Memcached has no replication groups. Use CreateCacheCluster for a Memcached cluster.")
-    if asked.cluster_mode not in (None, "", "disabled"):
-        raise InvalidParameterValue(f"ClusterMode {asked.cluster_mode[:40]!r} is not built yet; it can be disabled.")
     return engine_version(engine, asked.engine_version)
 
 
-def _flags(ctx: Context, asked: CreateReplicationGroup, number: int, zones: list[str]) -> Settings:
+def _node_group(ctx: Context, name: str, shard: Shard, mode: ClusterMode) -> NodeGroup:
+    sharded = mode is ClusterMode.ENABLED
+    ids = [shard_member_id(name, shard.id, n) if sharded else member_id(name, n) for n in range(1, len(shard.zones) + 1)]
+    nodes = tuple(Node(_free_member(ctx, member), zone) for member, zone in zip(ids, shard.zones, strict=True))
+    return NodeGroup(shard.id, nodes, primary=nodes[0].id, slots=shard.slots)
+
+
+def _flags(ctx: Context, asked: CreateReplicationGroup, mode: ClusterMode, shards: list[Shard]) -> Settings:
+    automatic = asked.automatic_failover_enabled
     settings = replace(
         new_settings(ctx, asked),
         description=_description(asked.replication_group_description),
-        automatic_failover=bool(asked.automatic_failover_enabled),
+        automatic_failover=mode is ClusterMode.ENABLED if automatic is None else automatic,
         multi_az=bool(asked.multi_az_enabled),
     )
-    _must_be_possible(settings, zones)
+    _must_be_possible(settings, mode, [shard.zones for shard in shards])
     return settings
 
 
-def _must_be_possible(settings: Settings, zones: list[str]) -> None:
-    """Multi-AZ needs automatic failover and a second zone; automatic failover needs a replica."""
-    if settings.automatic_failover and len(zones) < 2:
+def _must_be_possible(settings: Settings, mode: ClusterMode, zones: Sequence[Sequence[str]]) -> None:
+    """Multi-AZ needs automatic failover and a second zone in each node group; automatic failover needs a replica, or cluster mode."""
+    if mode is ClusterMode.ENABLED and not settings.automatic_failover:
+        raise InvalidParameterCombination(
+            "Turning off automatic failover for replication group with cluster mode enabled is not supported."
+        )
+    if mode is not ClusterMode.ENABLED and settings.automatic_failover and any(len(of_group) < 2 for of_group in zones):
         raise InvalidParameterCombination(
             "When using automatic failover, there must be at least 2 cache clusters in the replication group."
         )
     if settings.multi_az and not settings.automatic_failover:
         raise InvalidParameterCombination("Multi-AZ needs automatic failover: set AutomaticFailoverEnabled to true as well.")
-    if settings.multi_az and len(set(zones)) < 2:
-        raise InvalidParameterCombination("Multi-AZ needs nodes in at least 2 availability zones.")
+    if settings.multi_az and any(len(set(of_group)) < 2 for of_group in zones):
+        raise InvalidParameterCombination("Multi-AZ needs nodes in at least 2 availability zones in every node group.")
 
 
 def _description(asked: str) -> str:
@@ -187,7 +202,7 @@ def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup
         "engine": (asked.engine and asked.engine.lower(), group.engine, "changing the engine"),
         "engine_version": (asked.engine_version, group.engine_version, "changing the engine version"),
         "cache_parameter_group_name": (asked.cache_parameter_group_name, group.parameter_group, "changing the parameter group"),
-        "cluster_mode": (asked.cluster_mode, "disabled", "changing the cluster mode"),
+        "cluster_mode": (asked.cluster_mode, group.cluster_mode.value, "changing the cluster mode"),
     }
     for value, present, what in wanted.values():
         if value and value != present:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from api_schemas.faults import CacheParameterGroupNotFound, CacheSubnetGroupNotFound, InvalidParameterCombination, InvalidParameterValue
 from controlplane.domain.engine_versions import EngineVersion
-from controlplane.domain.parameters import DEFAULT_GROUPS, default_group_for
+from controlplane.domain.parameters import DEFAULT_GROUPS, DefaultGroup, default_group_for
 from controlplane.domain.topology import Settings
 from controlplane.domain.windows import chosen_windows, maintenance_window, must_not_overlap, snapshot_window
 from controlplane.operations.context import Context
@@ -61,9 +61,20 @@ def changed_settings(settings: Settings, asked: AskedSettings) -> Settings:
 
 
 def parameter_group(asked: str | None, version: EngineVersion) -> str:
-    """The name of the parameter group that applies. Raises CacheParameterGroupNotFound or InvalidParameterCombination."""
+    """The name of the parameter group of a cache that is in no cluster mode.
+
+    Raises CacheParameterGroupNotFound or InvalidParameterCombination.
+    """
+    named = named_parameter_group(asked, version) or default_group_for(version.family, cluster_mode=False)
+    if named.cluster_mode:
+        raise InvalidParameterCombination(f"{named.name} is for replication groups in cluster mode. Use default.{version.family}.")
+    return named.name
+
+
+def named_parameter_group(asked: str | None, version: EngineVersion) -> DefaultGroup | None:
+    """The parameter group of that name, None where none is named. Raises CacheParameterGroupNotFound or InvalidParameterCombination."""
     if not asked:
-        return default_group_for(version.family, cluster_mode=False).name
+        return None
     found = next((group for group in DEFAULT_GROUPS if group.name == asked.lower()), None)
     if found is None:
         raise CacheParameterGroupNotFound(asked)
@@ -72,9 +83,7 @@ def parameter_group(asked: str | None, version: EngineVersion) -> str:
             f"Expected a parameter group of family {version.family} for {version.engine} {version.version}, "
             f"but {found.name} is of family {found.family}."
         )
-    if found.cluster_mode:
-        raise InvalidParameterValue(f"{found.name} asks for cluster mode, which is not built yet. Use default.{version.family}.")
-    return found.name
+    return found
 
 
 def subnet_group(ctx: Context, asked: str | None) -> str:

@@ -20,9 +20,9 @@ class PlaceNode:
 
 @dataclass(frozen=True, slots=True)
 class GiveEndpoints:
-    """Give the topology its stable addresses, and the agent that spreads readers."""
+    """Give the topology the stable addresses it lacks, and the agent that spreads readers, if it has a reader endpoint."""
 
-    reader_agent: str
+    reader_agent: str | None
     because: str
 
 
@@ -63,6 +63,14 @@ class PublishPrimary:
     """Lead the primary endpoint to the node that reports the role at the present epoch."""
 
     group: str
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishConfiguration:
+    """Lead the configuration endpoint of a group in cluster mode to a node that can answer there."""
+
     node: str
     because: str
 
@@ -143,6 +151,7 @@ Decision = (
     | CallRoll
     | ElectPrimary
     | PublishPrimary
+    | PublishConfiguration
     | SpreadReaders
     | WelcomeNode
     | CloseRestart

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controlplane.domain.reported import is_up, replicates
+from controlplane.domain.reported import does_duty, is_down, is_up, replicates
 from controlplane.domain.topology import Node, NodeGroup
-from controlplane.planner.decisions import Decision, GiveEndpoints, PublishPrimary, SpreadReaders
+from controlplane.planner.decisions import Decision, GiveEndpoints, PublishConfiguration, PublishPrimary, SpreadReaders
 from controlplane.planner.situation import Situation
 
 
 def give_endpoints(now: Situation) -> Iterator[Decision]:
-    """A replication group has a primary and a reader address, and an agent that spreads its readers."""
+    """A topology has every stable address it needs, and where it has readers to spread, an agent that does it."""
     topology = now.topology
-    if not topology.has_endpoints or topology.primary_address is not None or topology.deleting:
+    if topology.is_addressed or topology.deleting:
         return
     spreads = min((agent.id for agent in now.agents if agent.heard), default=None)
-    if spreads is not None:
+    if not topology.has_endpoints:
+        yield GiveEndpoints(None, because="it has a configuration endpoint only")
+    elif spreads is not None:
         yield GiveEndpoints(spreads, because=f"agent {spreads} is the first by name")
 
 
@@ -43,6 +45,37 @@ def publish_primary(now: Situation) -> Iterator[Decision]:
 def _is_first(now: Situation, group: NodeGroup, node: Node) -> bool:
     """Whether nobody was ever primary of this group, not even for a boot."""
     return now.topology.announced_at is None and group.epoch == 1 and node.boot == 1 and node.placement is not None
+
+
+def publish_configuration(now: Situation) -> Iterator[Decision]:
+    """The configuration endpoint of a group in cluster mode leads to a node that can answer; it stays while that one can."""
+    topology = now.topology
+    if topology.configuration_address is None or not topology.has_bus or topology.deleting:
+        return
+    holder = topology.node(topology.configuration_holder) if topology.configuration_holder else None
+    if holder is not None and not holder.leaving and not _is_away(now, holder):
+        return
+    best = min(_answering(now), default=None)
+    if best is not None:
+        yield PublishConfiguration(best[-1], because=f"{best[-1]} answers")
+    elif holder is None and topology.announced_at is None:
+        first = topology.node_groups[0].primary_node
+        if first is not None and first.placement is not None:
+            yield PublishConfiguration(first.id, because=f"{first.id} is the first primary of a new group")
+
+
+def _is_away(now: Situation, node: Node) -> bool:
+    """Whether a node's process ended, or is being started again."""
+    seen = now.reported.of(node)
+    return seen is not None and (is_down(node, seen) or seen.boot < node.boot)
+
+
+def _answering(now: Situation) -> Iterator[tuple[bool, str]]:
+    """The nodes that run, those that do their duty before the others, then the lowest id."""
+    for group in now.topology.node_groups:
+        for node in group.staying:
+            if is_up(node, now.reported.of(node)):
+                yield not does_duty(now.topology, group, node, now.reported), node.id
 
 
 def spread_readers(now: Situation) -> Iterator[Decision]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controlplane.domain.reported import holds_endpoint
+from controlplane.domain.reported import holds_configuration, holds_endpoint
 from controlplane.planner.decisions import Announce, Bury, CloseModification, Decision, Release
 from controlplane.planner.nodes import all_up
 from controlplane.planner.situation import Situation
@@ -27,8 +27,10 @@ def close_modification(now: Situation) -> Iterator[Decision]:
 
 
 def endpoints_lead(now: Situation) -> bool:
-    """Whether the primary endpoint is bound by the primary and the relay spreads readers as desired."""
+    """Whether each endpoint is bound by the node it was published to, and the relay spreads readers as desired."""
     topology = now.topology
+    if topology.has_bus and not holds_configuration(topology, now.reported):
+        return False
     if not topology.has_endpoints:
         return True
     route = now.reported.route

@@ -12,11 +12,12 @@ from controlplane.planner import decisions as d
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Addresses that were drawn for a decision that needs them: a node's own, or the two endpoints of a group."""
+    """Addresses that were drawn for a decision that needs them: a node's own, or the endpoints of a topology."""
 
     node: str = ""
     primary: str = ""
     reader: str = ""
+    configuration: str = ""
 
 
 def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addresses) -> Topology | None:
@@ -25,8 +26,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.PlaceNode():
             return _placed(topology, decision, drawn.node)
         case d.GiveEndpoints():
-            addressed = replace(topology, primary_address=drawn.primary, reader_address=drawn.reader)
-            return replace(addressed, reader_agent=decision.reader_agent)
+            return _addressed(topology, decision, drawn)
         case d.BootNode():
             node = _node(topology, decision.node)
             restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
@@ -39,6 +39,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return topology.with_group(replace(group, primary=decision.node, epoch=decision.epoch, holder=None, home=decision.home))
         case d.PublishPrimary():
             return topology.with_group(replace(topology.group_of(decision.node), holder=decision.node))
+        case d.PublishConfiguration():
+            return replace(topology, configuration_holder=decision.node)
         case d.SpreadReaders():
             return replace(topology, reader_backends=decision.backends)
         case d.WelcomeNode():
@@ -70,6 +72,14 @@ def _placed(topology: Topology, decision: d.PlaceNode, address: str) -> Topology
     node = _node(topology, decision.node)
     boot = node.boot if node.placement is None else node.boot + 1  # a new address asks for a new start
     return topology.with_node(replace(node, placement=Placement(decision.agent, address, decision.binary), boot=boot))
+
+
+def _addressed(topology: Topology, decision: d.GiveEndpoints, drawn: Addresses) -> Topology:
+    if topology.has_endpoints and topology.primary_address is None:
+        topology = replace(topology, primary_address=drawn.primary, reader_address=drawn.reader, reader_agent=decision.reader_agent)
+    if topology.has_configuration_endpoint and topology.configuration_address is None:
+        topology = replace(topology, configuration_address=drawn.configuration)
+    return topology
 
 
 def _released(topology: Topology, node_id: str) -> Topology:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from controlplane.planner.decisions import Decision
-from controlplane.planner.endpoints import give_endpoints, publish_primary, spread_readers
+from controlplane.planner.endpoints import give_endpoints, publish_configuration, publish_primary, spread_readers
 from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.nodes import close_restarts, place_missing_nodes, retire_leaving_nodes, start_dead_nodes, welcome_nodes
 from controlplane.planner.primaries import call_roll, elect_primaries, hand_back
@@ -15,12 +15,13 @@ Rule = Callable[[Situation], Iterator[Decision]]
 
 RULES: tuple[Rule, ...] = (
     place_missing_nodes,    # every desired node has an agent in its zone
-    give_endpoints,         # every replication group has its stable addresses
+    give_endpoints,         # every topology has its stable addresses
     call_roll,              # whoever may replace a lost primary has told how far it came
     elect_primaries,        # every node group has a living primary
     hand_back,              # a primary that was rebuilt in place is primary again
     start_dead_nodes,       # every node whose process ended is started again
     publish_primary,        # the primary endpoint leads to the node that reports the role
+    publish_configuration,  # the configuration endpoint leads to a node that can answer
     welcome_nodes,          # a node that does its duty has joined
     close_restarts,         # a restarted node that does its duty is back
     spread_readers,         # the reader endpoint is spread over what is in sync

@@ -51,9 +51,15 @@ class Recorder:
             hello = unit.agents.get(decision.agent)
             return Addresses(node=unit.addresses.draw(hello.network, key) if hello else "")
         if isinstance(decision, d.GiveEndpoints):
-            drawn = [unit.addresses.draw(self._endpoints, topology.route_key) for _ in range(2)]
-            return Addresses(primary=drawn[0], reader=drawn[1])
+            return self._draw_endpoints(unit, topology)
         return Addresses()
+
+    def _draw_endpoints(self, unit: Unit, topology: Topology) -> Addresses:
+        """An address for each endpoint that the topology lacks."""
+        names = ["primary", "reader"] if topology.has_endpoints and topology.primary_address is None else []
+        if topology.has_configuration_endpoint and topology.configuration_address is None:
+            names.append("configuration")
+        return Addresses(**{name: unit.addresses.draw(self._endpoints, topology.route_key) for name in names})
 
     def _clean_up(self, unit: Unit, topology: Topology, decision: d.Decision) -> None:
         """What is no longer anybody's is free again: addresses, reports, tags."""

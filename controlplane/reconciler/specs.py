@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
-from api_schemas.agent.node import EngineBinary, NodeSpec, Peer, Role
+from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
+from controlplane.domain import mesh as bus
 from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.node_types import memory_for, node_type
 from controlplane.domain.parameters import values_of
@@ -50,14 +51,14 @@ def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
 
 def resources_of(topology: Topology) -> Resources:
     """Memory, threads and parameter values for the topology's nodes."""
-    return _resources(topology.engine, topology.engine_version, topology.node_type)
+    return _resources(topology.engine, topology.engine_version, topology.node_type, topology.has_bus)
 
 
 @cache
-def _resources(engine: str, version: str, type_name: str) -> Resources:
+def _resources(engine: str, version: str, type_name: str, cluster_mode: bool) -> Resources:
     size = node_type(type_name)
     family = engine_version(engine, version).family
-    parameters = values_of(family, cluster_mode=False)
+    parameters = values_of(family, cluster_mode=cluster_mode)
     reserved = int(parameters.get("reserved-memory-percent", "0"))
     if "maxclients" in parameters:
         parameters["maxclients"] = str(size.maxclients)
@@ -70,7 +71,6 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         raise ValueError(f"{node.id} has no place")
     role = Role.NONE if topology.is_memcached else Role.PRIMARY if node.id == group.primary else Role.REPLICA
     primary = group.primary_node
-    holds = topology.primary_address is not None and group.holder == node.id and not topology.deleting
     return NodeSpec(
         key=topology.key(node.id),
         generation=topology.version,
@@ -85,11 +85,38 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         roll=group.roll,
         follows=_peer(topology, primary) if role is Role.REPLICA and primary else None,
         replicas=[peer for other in group.replicas if (peer := _peer(topology, other))] if role is Role.PRIMARY else [],
-        holds=[topology.primary_address] if holds and topology.primary_address else [],
+        holds=list(_holds(topology, group, node)),
         memory=resources.memory,
         threads=resources.threads,
         parameters=resources.parameters,
+        mesh=_mesh(topology, node),
     )
+
+
+def _holds(topology: Topology, group: NodeGroup, node: Node) -> Iterator[str]:
+    """The endpoint addresses that the node binds besides its own."""
+    if topology.deleting:
+        return
+    if topology.primary_address is not None and group.holder == node.id:
+        yield topology.primary_address
+    if topology.configuration_address is not None and topology.configuration_holder == node.id:
+        yield topology.configuration_address
+
+
+def _mesh(topology: Topology, node: Node) -> Mesh | None:
+    mesh = bus.mesh_of(topology)
+    if mesh is None:
+        return None
+    return Mesh(me=bus.bus_id(topology.key(node.id)), epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh))
+
+
+@lru_cache(maxsize=256)
+def _members(mesh: bus.Mesh) -> list[MeshMember]:
+    """One list for all specs of a topology: there are as many specs as members, and each is compared with what was sent before."""
+    return [
+        MeshMember(id=each.id, shard=each.shard, address=each.address, port=each.port, follows=each.follows, slots=each.slots)
+        for each in mesh.members
+    ]
 
 
 def _peer(topology: Topology, node: Node) -> Peer | None:

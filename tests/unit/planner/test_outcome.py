@@ -10,14 +10,17 @@ import pytest
 from factories import NOW
 from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work
 
-from controlplane.domain.topology import Kind, Placement, Restart, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Kind, Placement, Restart, Settings, Topology
 from controlplane.planner import decisions as d
 from controlplane.planner.outcome import Addresses, after
 
 BEFORE = at_work().topology
 GROUP = BEFORE.node_groups[0]
 THEN = NOW + timedelta(minutes=1)
-DRAWN = Addresses(node="127.102.0.77", primary="127.100.0.77", reader="127.100.0.78")
+DRAWN = Addresses(node="127.102.0.77", primary="127.100.0.77", reader="127.100.0.78", configuration="127.100.0.79")
+SHARDED = replace(BEFORE, cluster_mode=ClusterMode.ENABLED, primary_address=None, reader_address=None, reader_agent=None)
+COMPATIBLE = replace(SHARDED, cluster_mode=ClusterMode.COMPATIBLE)
+ALL_ADDRESSES = {"primary_address": "127.100.0.77", "reader_address": "127.100.0.78", "reader_agent": "agent-b"}
 PLACE = d.PlaceNode(SECOND, "agent-c", VALKEY, "fewest nodes")
 
 
@@ -47,6 +50,13 @@ OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
         replace(BEFORE, primary_address=None, reader_address=None, reader_agent=None),
         replace(BEFORE, primary_address="127.100.0.77", reader_address="127.100.0.78", reader_agent="agent-b"),
     ),
+    (d.GiveEndpoints(None, "one"), SHARDED, replace(SHARDED, configuration_address="127.100.0.79")),
+    (
+        d.GiveEndpoints("agent-b", "first"),
+        COMPATIBLE,
+        replace(COMPATIBLE, configuration_address="127.100.0.79", **ALL_ADDRESSES),
+    ),
+    (d.PublishConfiguration(SECOND, "answers"), SHARDED, replace(SHARDED, configuration_holder=SECOND)),
     (d.BootNode(SECOND, 2, "dead"), BEFORE, noded(SECOND, boot=2, restart=Restart.RECOVERY)),
     (d.BootNode(SECOND, 2, "dead"), noded(SECOND, joined_at=None), noded(SECOND, joined_at=None, boot=2)),
     (d.BootNode(SECOND, 2, "dead"), noded(SECOND, restart=Restart.ASKED), noded(SECOND, boot=2, restart=Restart.ASKED)),

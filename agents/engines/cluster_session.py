@@ -1,0 +1,149 @@
+"""A conversation with one Valkey or Redis in cluster mode: its role by takeover instead of by command, and its view of the bus."""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import replace
+from functools import lru_cache
+
+import redis
+
+from agents.engines.cluster_bus import Ranges, disagreement, lacking, mark_of, mine, parsed_ranges, stand_in_of, strangers, unknown, view_of
+from agents.engines.engine import Observation
+from agents.engines.ping import answers_ping
+from agents.engines.valkey_session import REPLICATION, ValkeySession, fields_of, keys_at
+from api_schemas.agent.node import Mesh, NodeSpec, Role
+
+NODE_TIMEOUT = 5000
+"""Milliseconds after which nodes call a silent one failing. Nothing is decided by that here: the control plane is the one decider."""
+
+_NODES, _INFO = ("CLUSTER", "NODES"), ("CLUSTER", "INFO")
+_SLOTS = 16384
+
+
+class ClusterSession(ValkeySession):
+    """One connection to one engine in cluster mode. Not for two threads at once."""
+
+    def __init__(self, spec: NodeSpec) -> None:
+        super().__init__(spec)
+        self._is_timed = False
+
+    def observe(self) -> Observation:
+        """As outside cluster mode, and the bus as this engine sees it."""
+        seen = super().observe()
+        with self._talk():
+            nodes, info = self._all(_NODES, _INFO)
+        return replace(seen, bus=view_of(nodes, fields_of(info)))
+
+    def glance(self, former: Observation) -> Observation:
+        """The bus is looked at whole only when its summary has changed."""
+        seen = super().glance(former)
+        info = fields_of(self._say(*_INFO))
+        if former.bus is None or mark_of(info) != former.bus.mark:
+            return replace(seen, bus=view_of(self._say(*_NODES), info))
+        return replace(seen, bus=former.bus)
+
+    def assume(self, spec: NodeSpec, seen: Observation) -> bool:
+        """A primary takes over and owns its slots; a replica is told whom to follow; both know whom they should and nobody else."""
+        mesh, view = spec.mesh, seen.bus
+        if mesh is None or view is None:
+            return False
+        has_role = self._lead(mesh, seen) if spec.role is Role.PRIMARY else self._follow(spec, mesh, seen)
+        for stranger in strangers(mesh, view):
+            self._try("CLUSTER", "FORGET", stranger.id)  # refused while it is still our primary
+        for member in unknown(mesh, view):
+            self._try("CLUSTER", "MEET", member.address, str(member.port))
+        if has_role and stand_in_of(mesh.me) not in view.nodes and not self._is_timed:
+            self._say("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT))
+            self._is_timed = True
+        return has_role
+
+    def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
+        """In what this engine's view of the bus differs from the mesh."""
+        if spec.mesh is None or seen.bus is None:
+            return "the bus was not looked at"
+        return disagreement(spec.mesh, seen.bus)
+
+    def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
+        """Send something down the replication stream, wait for acknowledgements, and see who has come that far.
+
+        A PUBLISH goes over the bus in cluster mode and not down the stream, so a key of ours is set and deleted in one step. Where
+        that is refused (the memory is full, slots are not served yet) the engine is made to ask for acknowledgements, which is sent
+        down the stream as well but can take it a tenth of a second.
+        """
+        me = mine(spec.mesh) if spec.mesh else None
+        key = f"__cachewright__:{{{_tag_in(parsed_ranges(me.slots))}}}" if me and me.slots else None
+        if key is None or not self._touches(key):
+            self._try("WAIT", str(streaming + 1), "1")
+        with self._talk():
+            wait = ("WAIT", str(streaming), str(int(patience * 1000)))
+            sent, _, acknowledged = self._all(REPLICATION, wait, REPLICATION)
+        reached = int(fields_of(sent)["master_repl_offset"])
+        return keys_at(reached, spec.replicas, fields_of(acknowledged))
+
+    def relink(self, spec: NodeSpec) -> None:
+        """CLUSTER REPLICATE anew, where ROLE says that the last attempt failed and the next one waits for the 1 Hz cron."""
+        role = self._say("ROLE")
+        me = mine(spec.mesh) if spec.mesh else None
+        if me is not None and me.follows and role[0] == "slave" and role[3] == "connect":
+            self._try("CLUSTER", "REPLICATE", me.follows)
+
+    def _lead(self, mesh: Mesh, seen: Observation) -> bool:
+        if seen.role is not Role.PRIMARY:
+            self._try("CLUSTER", "FAILOVER", "TAKEOVER")
+            return False
+        if seen.bus is None:
+            return False
+        free, held = lacking(mesh, seen.bus)
+        if free:
+            self._try("CLUSTER", "ADDSLOTSRANGE", *_bounds(free))
+        if held:
+            self._try("CLUSTER", "DELSLOTSRANGE", *_bounds(held))
+            self._try("CLUSTER", "ADDSLOTSRANGE", *_bounds(held))
+            self._try("CLUSTER", "BUMPEPOCH")
+        return not free and not held
+
+    def _follow(self, spec: NodeSpec, mesh: Mesh, seen: Observation) -> bool:
+        """Told once the primary answers: a replica told earlier would retry on its 1 Hz cron only."""
+        leader, me = spec.follows, mine(mesh)
+        if leader is None or me is None or me.follows is None:
+            return False
+        if seen.role is Role.REPLICA and seen.follows == f"{leader.address}:{leader.port}":
+            return True
+        if answers_ping(leader.address, leader.port):
+            self._try("CLUSTER", "REPLICATE", me.follows)  # refused until this engine has heard that it is a primary
+        return False
+
+    def _touches(self, key: str) -> bool:
+        with self._talk():
+            self._connection.send_packed_command(
+                self._connection.pack_commands([("MULTI",), ("SET", key, "1"), ("DEL", key), ("EXEC",)])
+            )
+            answers = [self._answer() for _ in range(4)]
+        return not any(isinstance(answer, Exception) for answer in answers)
+
+    def _answer(self) -> object:
+        try:
+            return self._connection.read_response()
+        except redis.ResponseError as refused:
+            return refused
+
+    def _try(self, *command: str) -> bool:
+        """Say something that the engine may have reason to refuse for now; answers whether it did not."""
+        with self._talk():
+            try:
+                self._all(command)
+            except redis.ResponseError:
+                return False
+        return True
+
+
+def _bounds(ranges: Ranges) -> list[str]:
+    return [str(bound) for part in ranges for bound in part]
+
+
+@lru_cache(maxsize=1024)
+def _tag_in(ranges: Ranges) -> str:
+    """A hash tag whose slot is one of these."""
+    first, last = ranges[0]
+    return next(str(n) for n in range(1_000_000) if first <= binascii.crc_hqx(str(n).encode(), 0) % _SLOTS <= last)

@@ -1,0 +1,75 @@
+"""The mesh of a replication group in cluster mode: who is on its cluster bus, who follows whom, who owns which slots.
+
+Every engine shall see exactly this. A node's id on the bus is made from its key, so that nobody has to ask an engine for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+from controlplane.domain.slots import shown_slots
+from controlplane.domain.topology import NodeGroup, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class MeshMember:
+    """A node on the bus. ``follows`` is the bus id of its primary, None for a primary, which alone owns ``slots``."""
+
+    id: str
+    shard: str
+    address: str
+    port: int
+    follows: str | None
+    slots: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """All members that have a place. ``digest`` changes whenever anything in it does.
+
+    ``epoch`` rises with every election in the group: what an engine's own epochs begin with, so that a node that starts anew
+    does not claim slots with an epoch long past.
+    """
+
+    members: tuple[MeshMember, ...]
+    epoch: int
+    digest: str
+
+
+def bus_id(key: str) -> str:
+    """The id of a node, or of a shard, on the bus: 40 hexadecimal digits."""
+    return hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()
+
+
+def mesh_of(topology: Topology) -> Mesh | None:
+    """The mesh that a topology desires; None without cluster mode."""
+    if not topology.has_bus:
+        return None
+    return _mesh(topology.uid, topology.port, topology.node_groups)
+
+
+@lru_cache(maxsize=256)
+def _mesh(uid: str, port: int, groups: tuple[NodeGroup, ...]) -> Mesh:
+    members = tuple(member for group in groups for member in _members(uid, port, group))
+    said = "\n".join(f"{each.id} {each.address}:{each.port} {each.follows} {each.slots}" for each in members)
+    digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+    return Mesh(members, sum(group.epoch for group in groups), digest)
+
+
+def _members(uid: str, port: int, group: NodeGroup) -> list[MeshMember]:
+    shard = bus_id(f"{uid}.{group.id}")
+    leader = bus_id(f"{uid}.{group.primary}")
+    return [
+        MeshMember(
+            id=bus_id(f"{uid}.{node.id}"),
+            shard=shard,
+            address=node.placement.address,
+            port=port,
+            follows=None if node.id == group.primary else leader,
+            slots=shown_slots(group.slots) if node.id == group.primary else "",
+        )
+        for node in group.staying
+        if node.placement is not None
+    ]
