@@ -65,6 +65,7 @@ class LocalNode:
         self._awaiting_since: float | None = None
         self._epoch = 0
         self._agrees: str | None = None
+        self._disagreement: str | None = None
         self._proven: frozenset[str] = frozenset()
         self._proven_boots: dict[str, int] = {}
         self._peer_boots: dict[str, int] = {}
@@ -263,9 +264,13 @@ class LocalNode:
 
     def _digest_agreed_with(self, session: Session, spec: NodeSpec, seen: Observation) -> str | None:
         """The digest of the spec's mesh if that is what the engine sees on the cluster bus."""
-        if spec.mesh is None or session.disagreement(spec, seen) is not None:
+        if spec.mesh is None:
             return None
-        return spec.mesh.digest
+        because = session.disagreement(spec, seen)
+        if because is not None and because != self._disagreement:
+            log.debug("the cluster bus is not as desired yet  node=%s because=%s", spec.key, because)
+        self._disagreement = because
+        return spec.mesh.digest if because is None else None
 
     def _is_content(self, spec: NodeSpec, seen: Observation) -> bool:
         if spec.mesh is not None and self._agrees is None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, NodeSpec
 
@@ -100,31 +101,53 @@ def _pairs(text: str) -> Iterator[tuple[int, int]]:
         yield int(first), int(last or first)
 
 
-def disagreement(mesh: Mesh, view: BusView) -> str | None:
-    """The first thing in which the view differs from the mesh; None when there is none and slots are served."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """In what a node is seen otherwise than desired. ``stale`` when the engine may only not have heard of it for too long."""
+
+    why: str
+    stale: bool = False
+
+
+def differences(mesh: Mesh, view: BusView) -> dict[str, Difference]:
+    """Who is seen otherwise than the mesh says, by bus id. Nothing when all is just as desired."""
+    found: dict[str, Difference] = {}
     for member in mesh.members:
         seen = view.nodes.get(member.id)
-        if seen is None:
-            return f"{member.address} is not known"
-        if why := _differs(member, seen, member.id == mesh.me):
-            return f"{member.address} {why}"
-    if extra := strangers(mesh, view):
-        return f"{extra[0].place} is known but should not be"
-    return None if view.state == "ok" else f"the state of the bus is {view.state or 'unknown'}"
+        differs = Difference("is not known", stale=True) if seen is None else _differs(member, seen, member.id == mesh.me)
+        if differs:
+            found[member.id] = replace(differs, why=f"{member.address} {differs.why}")
+    for node in strangers(mesh, view):
+        found[node.id] = Difference(f"{node.place} is known but should not be")
+    if view.state != "ok":
+        found.setdefault(mesh.me, Difference(f"the state of the bus is {view.state or 'unknown'}"))
+    return found
 
 
-def _differs(member: MeshMember, seen: BusNode, is_me: bool) -> str | None:
+def _differs(member: MeshMember, seen: BusNode, is_me: bool) -> Difference | None:
     if failing := seen.flags & _FAILING:
-        return f"is flagged {', '.join(sorted(failing))}"
-    if seen.place != place_of(member):
-        return f"is known at {seen.place}"
+        return Difference(f"is flagged {', '.join(sorted(failing))}")
     if not seen.linked and not is_me:
-        return "is not connected"
-    if seen.follows != member.follows or seen.is_primary != (member.follows is None):
-        return f"follows {seen.follows or 'nobody'} instead of {member.follows or 'nobody'}"
+        return Difference("is not connected")
+    if seen.place != place_of(member):
+        return Difference(f"is known at {seen.place}", stale=True)
+    if seen.is_primary != (member.follows is None):
+        return Difference(f"is a {'primary' if seen.is_primary else 'replica'} there", stale=True)
+    if seen.follows != member.follows:
+        return Difference(f"follows {seen.follows or 'nobody'} there instead of {member.follows or 'nobody'}", stale=True)
     if seen.slots != parsed_ranges(member.slots):
-        return "owns other slots"
+        return Difference("owns other slots there", stale=True)
     return None
+
+
+def not_online(shards: list[Any]) -> dict[str, Difference]:
+    """The nodes that CLUSTER SHARDS does not call online, and what it says of each: clients are not shown those."""
+    told = [_pairs_in(node) for shard in shards for node in _pairs_in(shard)["nodes"]]
+    return {node["id"]: Difference(f"{node['ip']} is {node['health']} there", stale=True) for node in told if node["health"] != "online"}
+
+
+def _pairs_in(flat: list[Any]) -> dict[str, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def place_of(member: MeshMember) -> str:
@@ -137,12 +160,6 @@ def strangers(mesh: Mesh, view: BusView) -> list[BusNode]:
     wanted = {member.id for member in mesh.members}
     expected = {place_of(member) for member in mesh.members}
     return [node for node in view.nodes.values() if node.id not in wanted and not ("handshake" in node.flags and node.place in expected)]
-
-
-def unknown(mesh: Mesh, view: BusView) -> list[MeshMember]:
-    """Members that the engine neither knows nor is being introduced to."""
-    places = {node.place for node in view.nodes.values()}
-    return [member for member in mesh.members if member.id not in view.nodes and place_of(member) not in places]
 
 
 def mine(mesh: Mesh) -> MeshMember | None:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import binascii
+import time
 from dataclasses import replace
 from functools import lru_cache
 
 import redis
 
-from agents.engines.cluster_bus import Ranges, disagreement, lacking, mark_of, mine, parsed_ranges, stand_in_of, strangers, unknown, view_of
+from agents.engines.cluster_bus import (
+    Ranges,
+    differences,
+    lacking,
+    mark_of,
+    mine,
+    not_online,
+    parsed_ranges,
+    stand_in_of,
+    strangers,
+    view_of,
+)
 from agents.engines.engine import Observation
 from agents.engines.ping import answers_ping
 from agents.engines.valkey_session import REPLICATION, ValkeySession, fields_of, keys_at
@@ -19,6 +31,7 @@ NODE_TIMEOUT = 5000
 
 _NODES, _INFO = ("CLUSTER", "NODES"), ("CLUSTER", "INFO")
 _SLOTS = 16384
+_ASK_AGAIN = 0.1  # seconds; the engine connects to whom it was introduced ten times a second
 
 
 class ClusterSession(ValkeySession):
@@ -27,6 +40,8 @@ class ClusterSession(ValkeySession):
     def __init__(self, spec: NodeSpec) -> None:
         super().__init__(spec)
         self._is_timed = False
+        self._asked_at = 0.0
+        self._seen_online: tuple[str | None, ...] = ()
 
     def observe(self) -> Observation:
         """As outside cluster mode, and the bus as this engine sees it."""
@@ -44,25 +59,46 @@ class ClusterSession(ValkeySession):
         return replace(seen, bus=former.bus)
 
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
-        """A primary takes over and owns its slots; a replica is told whom to follow; both know whom they should and nobody else."""
+        """A primary takes over and owns its slots; a replica is told whom to follow; both forget whom they should not know."""
         mesh, view = spec.mesh, seen.bus
         if mesh is None or view is None:
             return False
         has_role = self._lead(mesh, seen) if spec.role is Role.PRIMARY else self._follow(spec, mesh, seen)
         for stranger in strangers(mesh, view):
             self._try("CLUSTER", "FORGET", stranger.id)  # refused while it is still our primary
-        for member in unknown(mesh, view):
-            self._try("CLUSTER", "MEET", member.address, str(member.port))
         if has_role and stand_in_of(mesh.me) not in view.nodes and not self._is_timed:
             self._say("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT))
             self._is_timed = True
         return has_role
 
     def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
-        """In what this engine's view of the bus differs from the mesh."""
+        """In what this engine's view of the bus differs from the mesh: also which replica it does not show to its clients yet.
+
+        It is introduced to those that it does not know, or has not heard of for too long.
+        """
         if spec.mesh is None or seen.bus is None:
             return "the bus was not looked at"
-        return disagreement(spec.mesh, seen.bus)
+        looked_at = (spec.mesh.digest, *seen.bus.mark)
+        found = differences(spec.mesh, seen.bus)
+        if not found and looked_at != self._seen_online:
+            with self._talk():
+                found = not_online(self._all(("CLUSTER", "SHARDS"))[0])
+        self._seen_online = () if found else looked_at
+        self._ask(spec.mesh, {node for node, difference in found.items() if difference.stale})
+        return next((difference.why for difference in found.values()), None)
+
+    def _ask(self, mesh: Mesh, stale: set[str]) -> None:
+        """Have those of whom the engine has not heard for too long say what they are.
+
+        It would hear it with their next ping, seconds later. To introduce it to a node that it knows is to ping that one. Not done for
+        who is not connected: the engine sees to that itself, and an introduction breaks the other's link for a moment.
+        """
+        if not stale or time.monotonic() - self._asked_at < _ASK_AGAIN:
+            return
+        self._asked_at = time.monotonic()
+        for member in mesh.members:
+            if member.id in stale and member.id != mesh.me:
+                self._try("CLUSTER", "MEET", member.address, str(member.port))
 
     def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
         """Send something down the replication stream, wait for acknowledgements, and see who has come that far.
