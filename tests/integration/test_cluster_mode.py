@@ -225,7 +225,6 @@ def test_a_group_has_the_shards_that_were_asked_for(
 
 
 def test_ninety_shards_of_one_node_are_one_group(elasticache: Any, server: LocalServer, account: str, create: Create) -> None:
-    elasticache.meta.events.register("provide-client-params.elasticache.*", lambda **_: None)
     name = create(NumNodeGroups=90)
     group = describe(elasticache, name)
     assert len(group["NodeGroups"]) == len(group["MemberClusters"]) == 90
@@ -388,16 +387,16 @@ COMBINATION, VALUE, STATE = "InvalidParameterCombination", "InvalidParameterValu
         ({"NumNodeGroups": 2, "AutomaticFailoverEnabled": True, "MultiAZEnabled": True}, COMBINATION, "Multi-AZ"),
         ({"NumNodeGroups": 2, "Port": 60000}, VALUE, "55535"),
         ({"NumNodeGroups": 2, "PreferredCacheClusterAZs": ["us-east-1a", "us-east-1b"]}, COMBINATION, "PreferredCacheClusterAZs"),
-        ({"NodeGroupConfiguration": [{"Slots": "0-8191"}, {}]}, VALUE, "Slots"),
+        ({"NodeGroupConfiguration": [{"Slots": "0-8191"}, {"ReplicaCount": 0}]}, VALUE, "Slots"),
         ({"NodeGroupConfiguration": [{"Slots": "0-8191"}, {"Slots": "8000-16383"}]}, VALUE, "8000"),
         ({"NodeGroupConfiguration": [{"Slots": "0-8191"}, {"Slots": "8193-16383"}]}, VALUE, "8192"),
         ({"NodeGroupConfiguration": [{"Slots": "0-8191"}, {"Slots": "8192-16382"}]}, VALUE, "16383"),
         ({"NodeGroupConfiguration": [{"Slots": "0-8191"}, {"Slots": "8192-20000"}]}, VALUE, "16383"),
         ({"NodeGroupConfiguration": [{"NodeGroupId": "1"}, {"NodeGroupId": "0001"}]}, VALUE, "NodeGroupId"),
         ({"NodeGroupConfiguration": [{"NodeGroupId": "one"}, {"NodeGroupId": "2"}]}, VALUE, "NodeGroupId"),
-        ({"NumNodeGroups": 3, "NodeGroupConfiguration": [{}, {}]}, COMBINATION, "NumNodeGroups"),
-        ({"NodeGroupConfiguration": [{"ReplicaCount": 2, "ReplicaAvailabilityZones": ["us-east-1a"]}, {}]}, VALUE, "ReplicaAvail"),
-        ({"NodeGroupConfiguration": [{"PrimaryAvailabilityZone": "us-east-1z"}, {}]}, VALUE, "us-east-1z"),
+        ({"NumNodeGroups": 3, "NodeGroupConfiguration": [{"ReplicaCount": 0}, {"ReplicaCount": 0}]}, COMBINATION, "NumNodeGroups"),
+        ({"NodeGroupConfiguration": [{"ReplicaCount": 2, "ReplicaAvailabilityZones": ["us-east-1a"]}, {"ReplicaCount": 0}]}, VALUE, "ReplicaAvail"),
+        ({"NodeGroupConfiguration": [{"PrimaryAvailabilityZone": "us-east-1z"}, {"ReplicaCount": 0}]}, VALUE, "us-east-1z"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
