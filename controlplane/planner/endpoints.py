@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from controlplane.domain.reported import does_duty, is_down, is_up, replicates
 from controlplane.domain.topology import Node, NodeGroup
 from controlplane.planner.decisions import Decision, GiveEndpoints, PublishConfiguration, PublishPrimary, SpreadReaders
+from controlplane.planner.primaries import leads
 from controlplane.planner.situation import Situation
 
 
@@ -33,12 +34,11 @@ def publish_primary(now: Situation) -> Iterator[Decision]:
         return
     for group in topology.node_groups:
         node = group.primary_node
-        seen = now.reported.of(node) if node else None
         if node is None or group.holder == node.id or group.home:
             continue
         if _is_first(now, group, node):
             yield PublishPrimary(group.id, node.id, because=f"{node.id} is the first primary of a new group")
-        elif seen is not None and is_up(node, seen) and seen.role == "primary" and seen.epoch == group.epoch:
+        elif leads(now, group):
             yield PublishPrimary(group.id, node.id, because=f"{node.id} reports primary at epoch {group.epoch}")
 
 

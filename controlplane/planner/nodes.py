@@ -9,7 +9,7 @@ from controlplane.domain.binaries import best_binary
 from controlplane.domain.reported import GONE, does_duty, is_down, is_given_up
 from controlplane.domain.topology import Node, NodeGroup, Restart
 from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, PlaceNode, RemoveNode, WelcomeNode
-from controlplane.planner.primaries import may_start_empty, ranked
+from controlplane.planner.primaries import leads, may_start_empty, ranked
 from controlplane.planner.situation import Situation
 
 
@@ -40,7 +40,11 @@ def _is_expelled(now: Situation, node: Node) -> bool:
 
 
 def start_dead_nodes(now: Situation) -> Iterator[Decision]:
-    """Every node whose process ended is started again, emptied; a primary only where no living replica has its data."""
+    """Every node whose process ended is started again, emptied; a primary only where no living replica has its data.
+
+    In cluster mode a replica waits until its primary leads: what it says of itself on the bus would have others drop the slots of a
+    former primary before they have heard of the new one, and clients would see them served by nobody.
+    """
     if now.topology.deleting and now.topology.retained is None:
         return
     for group in now.topology.node_groups:
@@ -64,7 +68,9 @@ def _start_again(now: Situation, group: NodeGroup, node: Node) -> Iterator[Decis
 def _may_start(now: Situation, group: NodeGroup, node: Node) -> bool:
     if _is_given_up(now, node) or _due(now, node) > now.now:
         return False
-    return node.id != group.primary or may_start_empty(now, group, node)
+    if node.id == group.primary:
+        return may_start_empty(now, group, node)
+    return not now.topology.has_bus or leads(now, group)
 
 
 def _is_given_up(now: Situation, node: Node) -> bool:

@@ -58,6 +58,13 @@ def lost_primary(now: Situation, group: NodeGroup) -> Node | None:
     return primary
 
 
+def leads(now: Situation, group: NodeGroup) -> bool:
+    """Whether the group's primary reports its role at the present epoch."""
+    primary = group.primary_node
+    seen = now.reported.of(primary) if primary else None
+    return primary is not None and is_up(primary, seen) and seen is not None and seen.role == "primary" and seen.epoch == group.epoch
+
+
 def may_start_empty(now: Situation, group: NodeGroup, lost: Node) -> bool:
     """Whether no replica can have the data of a lost primary: each is dead, or has answered the roll and has none.
 
