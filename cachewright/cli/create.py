@@ -26,8 +26,9 @@ ZoneList = Annotated[str | None, typer.Option(metavar="A,B,C", help="Zone of eac
 def create_group(
     session: Session,
     name: Annotated[str, typer.Argument(help="Id of the new group.")],
-    replicas: Annotated[int | None, typer.Option(min=0, help="How many replicas; 2 when not said.")] = None,
+    replicas: Annotated[int | None, typer.Option(min=0, help="How many replicas (of each shard); 2 when not said.")] = None,
     nodes: Annotated[int | None, typer.Option(min=1, help="How many nodes with the primary; instead of --replicas.")] = None,
+    shards: Annotated[int | None, typer.Option(min=1, help="How many shards; makes it a group in cluster mode.")] = None,
     engine: Annotated[str, typer.Option(help="valkey or redis.")] = "valkey",
     engine_version: Version = None,
     node_type: NodeType = None,
@@ -39,14 +40,19 @@ def create_group(
     tag: Tags = None,
     wait: Wait = True,
 ) -> None:
-    """Create a replication group: a primary and its replicas, spread over zones."""
+    """Create a replication group: a primary and its replicas, spread over zones; or several such shards, in cluster mode."""
     if replicas is not None and nodes is not None:
         raise typer.BadParameter("Give --replicas or --nodes, not both.")
+    if shards is not None and zones:
+        raise typer.BadParameter("--zones is for a group without shards; the primaries of shards are put into each zone in turn.")
     number = nodes or (2 if replicas is None else replicas) + 1
+    size = {"num_cache_clusters": number}
+    if shards is not None:
+        size = {"num_node_groups": shards, "replicas_per_node_group": number - 1, "cluster_mode": "enabled"}
     body = {
         "replication_group_id": name,
         "replication_group_description": description or name,
-        "num_cache_clusters": number,
+        **size,
         "engine": engine,
         "engine_version": engine_version,
         "cache_node_type": node_type,

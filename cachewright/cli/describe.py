@@ -85,6 +85,7 @@ def _group_facts(group: Json, inventory: Inventory) -> dict[str, object]:
         "primary endpoint": endpoint(part.get("primary_endpoint")),
         "reader endpoint": endpoint(part.get("reader_endpoint")),
         "configuration endpoint": endpoint(group.get("configuration_endpoint")),
+        "shards": _shards(group),
         "created": time(group.get("replication_group_create_time")),
         "ARN": group["arn"],
     }
@@ -104,6 +105,12 @@ def _cache_facts(cache: Json) -> dict[str, object]:
         "created": time(cache.get("cache_cluster_create_time")),
         "ARN": cache["arn"],
     }
+
+
+def _shards(group: Json) -> str | None:
+    """Each shard with its slots, where slots are shared out."""
+    parts = [part for part in group.get("node_groups") or [] if part.get("slots")]
+    return "   ".join(f"{part['node_group_id']}: {part['slots']}" for part in parts) or None
 
 
 def _node_group(group: Json) -> Json:

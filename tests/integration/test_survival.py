@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import redis
+from bus import must_agree
 from waiting import wait_until
 
 from agents.runtimes.process import ProcessRuntime
@@ -65,6 +66,13 @@ class Server:
     def create(self, **wanted: Any) -> None:
         group = {"ReplicationGroupId": "orders", "ReplicationGroupDescription": "d", "NumCacheClusters": 3, "Engine": "valkey"}
         self.api().create_replication_group(**group | {"AutomaticFailoverEnabled": True} | wanted)
+
+    def create_sharded(self) -> None:
+        """The group with two shards of two nodes instead."""
+        shards = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1}
+        self.api().create_replication_group(
+            ReplicationGroupId="orders", ReplicationGroupDescription="d", Engine="valkey", EngineVersion="8.1", **shards
+        )
 
     def available(self) -> dict[str, Any]:
         self.api().get_waiter("replication_group_available").wait(ReplicationGroupId="orders")
@@ -214,6 +222,47 @@ def test_without_automatic_failover_a_killed_primary_is_rebuilt_in_its_place_wit
     wait_until(lambda: _answers(group, "kept") == "yes", within=20)
     wait_until(lambda: _settled(server), within=20)
     assert _role(server, "orders-001") == "primary"
+
+
+def sharded(server: Server) -> redis.RedisCluster:
+    endpoint = server.group()["ConfigurationEndpoint"]
+    return redis.RedisCluster(host=endpoint["Address"], port=endpoint["Port"], decode_responses=True)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.03, 0.08, 0.15, 0.25])
+def test_a_create_in_cluster_mode_that_was_cut_short_is_finished_by_the_next_server(server: Server, after: float) -> None:
+    server.start()
+    server.create_sharded()
+    _pass(after)
+    server.end(signal.SIGKILL)
+    server.start()
+    server.available()
+    engines = server.engines()
+    assert len(engines) == len({handle.key for handle in engines}) == 4, "an engine runs twice, or not at all"
+    must_agree(server.api(), server.url, "000000000000", "orders")
+
+
+def test_a_group_in_cluster_mode_notices_nothing_of_a_killed_server_and_keeps_its_data_over_an_orderly_stop(server: Server) -> None:
+    server.start()
+    server.create_sharded()
+    group = server.available()
+    said = must_agree(server.api(), server.url, "000000000000", "orders")
+    with sharded(server) as cache:
+        for number in range(300):
+            cache.set(f"key-{number}", number)
+        server.end(signal.SIGKILL)
+        assert all(cache.get(f"key-{number}") == str(number) for number in range(300))
+        before = sorted((handle.key, handle.pid) for handle in server.engines())
+        server.start()
+        server.available()
+        assert sorted((handle.key, handle.pid) for handle in server.engines()) == before
+    server.end(signal.SIGTERM)
+    assert not server.processes()
+    server.start()
+    assert server.available()["NodeGroups"] == group["NodeGroups"]
+    assert must_agree(server.api(), server.url, "000000000000", "orders") == said
+    with sharded(server) as cache:
+        assert all(cache.get(f"key-{number}") == str(number) for number in range(300))
 
 
 def test_two_servers_do_not_share_a_data_folder(server: Server) -> None:
