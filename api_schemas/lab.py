@@ -69,6 +69,7 @@ class Node(Shape):
     node: str
     cache_cluster_id: str
     replication_group_id: str | None = None
+    node_group_id: str
     zone: str
     agent: str | None = None
     address: str | None = None

@@ -84,6 +84,7 @@ def _node(ctx: Context, topology: Topology, group: NodeGroup, node: DesiredNode)
         node=node.id,
         cache_cluster_id=topology.name if topology.is_memcached else node.id,
         replication_group_id=topology.name if topology.kind is Kind.REPLICATION_GROUP else None,
+        node_group_id=group.id,
         zone=node.zone,
         agent=place.agent if place else None,
         address=place.address if place else None,
