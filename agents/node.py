@@ -202,7 +202,7 @@ class LocalNode:
         self._agrees = self._digest_agreed_with(session, spec, seen)
         done = settled and self._is_content(spec, seen)
         self._glances = self._glances + 1 if done else 0
-        return self._report(spec, Phase.RUNNING, seen), self._again(done)
+        return self._report(spec, Phase.RUNNING, seen), self._again(spec, done)
 
     def _look(self, session: Session) -> Observation:
         """A glance while nothing was amiss the last few times, a whole look now and then and whenever something is."""
@@ -210,14 +210,18 @@ class LocalNode:
             return session.observe()
         return session.glance(self._seen)
 
-    def _again(self, done: bool) -> float:
-        """In how many seconds to look again: soon while something is awaited, less so the longer it does not come."""
+    def _again(self, spec: NodeSpec, done: bool) -> float:
+        """In how many seconds to look again: soon while something is awaited, less so the longer it does not come.
+
+        The more members a mesh has, the more each look costs, and the more nodes look.
+        """
         if done:
             self._awaiting_since = None
             return self._pace.steady
         now = time.monotonic()
         self._awaiting_since = self._awaiting_since or now
-        return min(self._pace.steady, max(self._pace.eager, (now - self._awaiting_since) / 50))
+        eager = self._pace.eager * (1 + len(spec.mesh.members) / 10 if spec.mesh else 1)
+        return min(self._pace.steady, max(eager, (now - self._awaiting_since) / 50))
 
     def _relink(self, session: Session, spec: NodeSpec, seen: Observation) -> None:
         """A replica that has never been linked in this boot does not wait for the engine's own next try."""

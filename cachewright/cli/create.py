@@ -46,7 +46,7 @@ def create_group(
     if shards is not None and zones:
         raise typer.BadParameter("--zones is for a group without shards; the primaries of shards are put into each zone in turn.")
     number = nodes or (2 if replicas is None else replicas) + 1
-    size = {"num_cache_clusters": number}
+    size: dict[str, Any] = {"num_cache_clusters": number}
     if shards is not None:
         size = {"num_node_groups": shards, "replicas_per_node_group": number - 1, "cluster_mode": "enabled"}
     body = {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
 
 from controlplane.domain.slots import shown_slots
 from controlplane.domain.topology import NodeGroup, Topology
@@ -25,9 +24,9 @@ class MeshMember:
     slots: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """All members that have a place. ``digest`` changes whenever anything in it does.
+    """All members that have a place. ``digest`` changes whenever anything in it does, and while it does not it is the same object.
 
     ``epoch`` rises with every election in the group: what an engine's own epochs begin with, so that a node that starts anew
     does not claim slots with an epoch long past.
@@ -47,15 +46,28 @@ def mesh_of(topology: Topology) -> Mesh | None:
     """The mesh that a topology desires; None without cluster mode."""
     if not topology.has_bus:
         return None
-    return _mesh(topology.uid, topology.port, topology.node_groups)
+    groups, mesh = _NEWEST.get(topology.uid, (None, None))
+    if groups is topology.node_groups:
+        return mesh
+    made = _mesh(topology)
+    if mesh is None or mesh.digest != made.digest or mesh.epoch != made.epoch:
+        mesh = made
+    if len(_NEWEST) >= _MOST_KEPT:
+        _NEWEST.clear()
+    _NEWEST[topology.uid] = (topology.node_groups, mesh)
+    return mesh
 
 
-@lru_cache(maxsize=256)
-def _mesh(uid: str, port: int, groups: tuple[NodeGroup, ...]) -> Mesh:
-    members = tuple(member for group in groups for member in _members(uid, port, group))
+_MOST_KEPT = 256
+_NEWEST: dict[str, tuple[tuple[NodeGroup, ...], Mesh]] = {}
+"""The mesh that was made last for each topology, and from what: it is asked for once for each node in each pass."""
+
+
+def _mesh(topology: Topology) -> Mesh:
+    members = tuple(member for group in topology.node_groups for member in _members(topology.uid, topology.port, group))
     said = "\n".join(f"{each.id} {each.address}:{each.port} {each.follows} {each.slots}" for each in members)
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    return Mesh(members, sum(group.epoch for group in groups), digest)
+    return Mesh(members, sum(group.epoch for group in topology.node_groups), digest)
 
 
 def _members(uid: str, port: int, group: NodeGroup) -> list[MeshMember]:
