@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from agents.runtimes.runtime import Handle
+from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec
 from api_schemas.agent.route import RouteSpec
 
@@ -31,13 +32,16 @@ class Entry:
     """A node as its agent remembers it.
 
     ``boot_done`` is the boot that was started last, 0 if none ever was. ``suspended``: the engine was asked to save and end
-    because the agent was going down in order, and shall be resumed with its data, as the same boot.
+    because the agent was going down in order, and shall be resumed with its data, as the same boot. ``runs_with`` is the
+    configuration that the engine was started with or has taken since; None where an earlier release wrote the entry, whose
+    engines run with what its spec says.
     """
 
     spec: NodeSpec
     handle: Handle | None = None
     boot_done: int = 0
     suspended: bool = False
+    runs_with: Configuration | None = None
 
 
 class Journal:

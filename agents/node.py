@@ -49,7 +49,7 @@ class LocalNode:
 
     def __init__(self, entry: Entry, folder: Path, runtime: Runtime, engines: dict[str, Engine], journal: Journal, pace: Pace,
                  ended: Callable[[str], None]) -> None:  # fmt: skip
-        self._entry = entry
+        self._entry = _knowing_what_it_runs_with(entry)
         self._folder = folder
         self._runtime = runtime
         self._engine = engines[entry.spec.binary.engine]
@@ -74,6 +74,7 @@ class LocalNode:
         self._watched: Handle | None = None
         self._over: set[Handle] = set()
         self._glances = 0
+        self._refused: str | None = None
         self._last: NodeReport | None = None
         self.dropped = False
 
@@ -165,7 +166,8 @@ class LocalNode:
         except StartRefusedError as refused:
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             return self._report(spec, Phase.FAILED, problem=str(refused))
-        self._write(handle=handle, boot_done=spec.boot, suspended=False)
+        self._write(handle=handle, boot_done=spec.boot, suspended=False, runs_with=self._engine.starts_with(spec))
+        self._refused = None
         self._ready_by = time.monotonic() + self._pace.start_within
         log.info("node started  node=%s boot=%d pid=%d program=%s", spec.key, spec.boot, handle.pid, spec.binary.path)
         return None
@@ -187,6 +189,7 @@ class LocalNode:
         self._session = session
         seen = self._seen = self._look(session)
         self._silent_since = None
+        self._configure(session, spec)
         settled = session.assume(spec, seen)
         if not settled:
             seen = session.observe()
@@ -202,7 +205,20 @@ class LocalNode:
         self._agrees = self._digest_agreed_with(session, spec, seen)
         done = settled and self._is_content(spec, seen)
         self._glances = self._glances + 1 if done else 0
-        return self._report(spec, Phase.RUNNING, seen), self._again(spec, done)
+        return self._report(spec, Phase.RUNNING, seen, problem=self._refused), self._again(spec, done)
+
+    def _configure(self, session: Session, spec: NodeSpec) -> None:
+        """Have the engine take what of its configuration differs from the spec, and remember what it then runs with."""
+        runs_with = self._entry.runs_with
+        if runs_with is None or runs_with == spec.configuration:
+            self._refused = None
+            return
+        configured = session.configure(spec, runs_with)
+        if configured.runs_with != runs_with:
+            self._write(runs_with=configured.runs_with)
+        if configured.refused and configured.refused != self._refused:
+            log.warning("engine refused part of its configuration  node=%s because=%s", spec.key, configured.refused)
+        self._refused = configured.refused
 
     def _look(self, session: Session) -> Observation:
         """A glance while nothing was amiss the last few times, a whole look now and then and whenever something is."""
@@ -329,6 +345,7 @@ class LocalNode:
             proven=sorted(self._proven),
             holds=sorted(seen.holds) if seen else [],
             agrees=self._agrees if phase is Phase.RUNNING else None,
+            parameters=self._entry.runs_with.digest if self._entry.runs_with else "",
         )
         return self._last
 
@@ -356,6 +373,13 @@ class LocalNode:
         if self._session is not None:
             self._session.close()
             self._session = None
+
+
+def _knowing_what_it_runs_with(entry: Entry) -> Entry:
+    """An engine that an earlier release has started runs with what its spec says: no parameter could change then."""
+    if entry.runs_with is not None or entry.boot_done == 0:
+        return entry
+    return replace(entry, runs_with=entry.spec.configuration)
 
 
 def _is_taken(spec: NodeSpec) -> bool:

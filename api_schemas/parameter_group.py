@@ -8,9 +8,47 @@ from pydantic import Field
 
 from api_schemas.operation import Operation
 from api_schemas.paging import Paged
+from api_schemas.parts import Nothing, Tag
 from api_schemas.shape import Aws, Shape
 
 Source = Literal["user", "system", "engine-default"]
+
+
+class ParameterNameValue(Shape):
+    """A parameter and the value it shall have. Where parameters are reset, only the name counts."""
+
+    parameter_name: str | None = None
+    parameter_value: str | None = None
+
+
+class CreateCacheParameterGroup(Shape):
+    """What a new parameter group shall be: a name and a family, whose default values it starts with."""
+
+    cache_parameter_group_name: str
+    cache_parameter_group_family: str
+    description: str
+    tags: list[Tag] = Field(default_factory=list)
+
+
+class ModifyCacheParameterGroup(Shape):
+    """Which parameters of a group shall have which values: up to 20 in one call. What is not named stays."""
+
+    cache_parameter_group_name: str
+    parameter_name_values: list[ParameterNameValue]
+
+
+class ResetCacheParameterGroup(Shape):
+    """Which parameters of a group shall be as the family has them: all, or up to 20 that are named."""
+
+    cache_parameter_group_name: str
+    reset_all_parameters: bool | None = None
+    parameter_name_values: list[ParameterNameValue] = Field(default_factory=list)
+
+
+class DeleteCacheParameterGroup(Shape):
+    """Which parameter group shall go."""
+
+    cache_parameter_group_name: str
 
 
 class DescribeCacheParameterGroups(Paged):
@@ -40,6 +78,18 @@ class CacheParameterGroup(Shape):
     description: str
     is_global: bool
     arn: Annotated[str, Aws("ARN")]
+
+
+class CacheParameterGroupResult(Shape):
+    """One parameter group."""
+
+    cache_parameter_group: CacheParameterGroup
+
+
+class CacheParameterGroupName(Shape):
+    """The parameter group whose values changed."""
+
+    cache_parameter_group_name: str
 
 
 class Parameter(Shape):
@@ -104,6 +154,24 @@ class EngineDefaultParameters(Shape):
     engine_defaults: EngineDefaults
 
 
+CREATE_CACHE_PARAMETER_GROUP = Operation(
+    "CreateCacheParameterGroup", "POST /parameter-groups", CreateCacheParameterGroup, CacheParameterGroupResult,
+    "Create a parameter group of a family, with the family's default values.",
+)  # fmt: skip
+MODIFY_CACHE_PARAMETER_GROUP = Operation(
+    "ModifyCacheParameterGroup", "PATCH /parameter-groups/{cache_parameter_group_name}",
+    ModifyCacheParameterGroup, CacheParameterGroupName,
+    "Set parameters of a group. Every cache that uses it takes them: Valkey and Redis at once, Memcached at its next reboot.",
+)  # fmt: skip
+RESET_CACHE_PARAMETER_GROUP = Operation(
+    "ResetCacheParameterGroup", "POST /parameter-groups/{cache_parameter_group_name}/reset",
+    ResetCacheParameterGroup, CacheParameterGroupName,
+    "Set some or all parameters of a group to the family's defaults again.",
+)  # fmt: skip
+DELETE_CACHE_PARAMETER_GROUP = Operation(
+    "DeleteCacheParameterGroup", "DELETE /parameter-groups/{cache_parameter_group_name}", DeleteCacheParameterGroup, Nothing,
+    "Delete a parameter group that no cache uses.",
+)  # fmt: skip
 DESCRIBE_CACHE_PARAMETER_GROUPS = Operation(
     "DescribeCacheParameterGroups", "GET /parameter-groups", DescribeCacheParameterGroups, CacheParameterGroups,
     "Show one parameter group, or all: every family has its default groups.",

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agents.engines.cluster_bus import BusView
 from agents.launch import Launch
+from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Role
 
 
@@ -31,6 +32,14 @@ class Observation:
     online: frozenset[str] = frozenset()
     holds: frozenset[str] = frozenset()
     bus: BusView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What an engine runs with from now on, and, in a sentence, what it refused to take."""
+
+    runs_with: Configuration
+    refused: str | None = None
 
 
 class Session(Protocol):
@@ -60,6 +69,9 @@ class Session(Protocol):
     def glance(self, former: Observation) -> Observation:
         """What of the former observation may change unasked, looked at anew; cheaper than to observe."""
 
+    def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
+        """Have the running engine take what differs from the spec, as far as it can without a start."""
+
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """Have these replicas link anew, where that costs next to nothing, because their stream has not begun."""
 
@@ -81,6 +93,9 @@ class Engine(Protocol):
 
     def launch(self, spec: NodeSpec, folder: Path) -> Launch:
         """The process that serves this spec, its configuration written to ``folder``."""
+
+    def starts_with(self, spec: NodeSpec) -> Configuration:
+        """What the engine runs with once it was started for this spec."""
 
     def is_ready(self, spec: NodeSpec) -> bool:
         """Whether the engine answers at its own address; False while it loads."""

@@ -8,8 +8,9 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from agents.engines.engine import EngineUnreachableError, Observation, Session
+from agents.engines.engine import Configured, EngineUnreachableError, Observation, Session
 from agents.launch import Launch
+from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Role
 
 _MEBIBYTE = 1024 * 1024
@@ -36,6 +37,10 @@ class MemcachedEngine:
     def launch(self, spec: NodeSpec, folder: Path) -> Launch:
         """The server with the node type's memory and threads and the parameter group's values as flags."""
         return Launch(spec.key, spec.boot, (spec.binary.path, *arguments(spec)), folder, folder / "launch.log")
+
+    def starts_with(self, spec: NodeSpec) -> Configuration:
+        """All that is desired."""
+        return spec.configuration
 
     def is_ready(self, spec: NodeSpec) -> bool:
         """Whether it answers ``version``."""
@@ -127,6 +132,10 @@ class MemcachedSession:
     def glance(self, former: Observation) -> Observation:
         """Whether it answers."""
         return self.observe()
+
+    def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
+        """It takes its flags when it starts, and nothing afterwards."""
+        return Configured(runs_with)
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """It has no replicas."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from agents.engines.engine import Session
 from agents.engines.ping import answers_ping
-from agents.engines.valkey_config import write_config
+from agents.engines.valkey_config import at_start, write_config
 from agents.launch import Launch
+from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec
 
 
@@ -20,6 +21,10 @@ class ValkeyEngine:
         """The server with a configuration file of its own, which holds what others must not read."""
         config = write_config(spec, folder)
         return Launch(spec.key, spec.boot, (spec.binary.path, str(config)), folder, folder / "launch.log")
+
+    def starts_with(self, spec: NodeSpec) -> Configuration:
+        """All that is desired but what is only tried once it runs."""
+        return at_start(spec)
 
     def is_ready(self, spec: NodeSpec) -> bool:
         """Whether it answers PING with PONG; one that loads its data answers otherwise."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from agents.engines.cluster_bus import NODES_FILE, nodes_file
+from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import EngineBinary, NodeSpec
 
 # Parameters of the service that are not options of the engine, or that are set from elsewhere in the spec.
@@ -33,6 +34,13 @@ _KNOWN_SINCE: dict[str, dict[str, tuple[int, int]]] = {
 _OUTSIDE = frozenset({"databases"})  # of no meaning in cluster mode
 
 _LONG = 3_600_000  # milliseconds
+
+# What some builds of a program refuse. Told when it starts it would end them, so it is told, and refused, once they run.
+_TRIED_AT_RUN_TIME = {"activedefrag": "no"}
+# What no program changes while it runs, or only where the host lets it; they get it when they start.
+_ONLY_AT_START = frozenset({"databases", "maxclients"})
+# Any negative number turns these off; engines know only one.
+_OFF_BELOW_ZERO = frozenset({"slowlog-log-slower-than", "commandlog-request-larger-than", "commandlog-reply-larger-than"})
 
 _BUFFER_LIMIT = "client-output-buffer-limit-"
 
@@ -66,9 +74,10 @@ def directives(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, str]]:
     yield from replication_tuning(spec.binary)
     if spec.binary.engine == "valkey" and version_of(spec.binary) >= (8, 0):
         yield "availability-zone", spec.zone
+    parameters = at_start(spec).parameters
     if spec.mesh is not None:
         yield from cluster_mode(spec)
-    parameters = spec.parameters if spec.mesh is None else {name: spec.parameters[name] for name in spec.parameters.keys() - _OUTSIDE}
+        parameters = {name: value for name, value in parameters.items() if name not in _OUTSIDE}
     yield from translated(parameters, spec.binary)
 
 
@@ -83,6 +92,40 @@ def cluster_mode(spec: NodeSpec) -> Iterator[tuple[str, str]]:
     yield "cluster-node-timeout", str(_LONG)
     yield "cluster-replica-no-failover", "yes"
     yield "cluster-allow-replica-migration", "no"
+    if (several := spec.parameters.get("cluster-databases")) and spec.binary.engine == "valkey" and version_of(spec.binary) >= (9, 0):
+        yield "cluster-databases", several
+
+
+def at_start(spec: NodeSpec) -> Configuration:
+    """The configuration that a program is started with: as desired, but for what it is only asked to take once it runs."""
+    return Configuration(spec.memory, {name: _TRIED_AT_RUN_TIME.get(name, value) for name, value in spec.parameters.items()})
+
+
+def changes(spec: NodeSpec, runs_with: Configuration) -> list[tuple[str, str]]:
+    """What a running program must be told so that it has the spec's configuration, as far as it can be told."""
+    present = {*_settable(runs_with, spec.binary)}
+    return [each for each in _settable(spec.configuration, spec.binary) if each not in present]
+
+
+def reached(spec: NodeSpec, runs_with: Configuration, refused: Iterable[tuple[str, str]]) -> Configuration:
+    """What a program runs with once it was told the changes and refused these."""
+    kept = {*_ONLY_AT_START, *(name for directive in refused for name in _sources(directive, spec.parameters))}
+    former = {name: value for name, value in runs_with.parameters.items() if name in kept}
+    memory = runs_with.memory if any(name == "maxmemory" for name, _ in refused) else spec.memory
+    return Configuration(memory, {**spec.parameters, **former})
+
+
+def _settable(configuration: Configuration, binary: EngineBinary) -> Iterator[tuple[str, str]]:
+    yield "maxmemory", str(configuration.memory)
+    yield from (each for each in translated(configuration.parameters, binary) if each[0] not in _ONLY_AT_START)
+
+
+def _sources(directive: tuple[str, str], parameters: Mapping[str, str]) -> list[str]:
+    """The parameters that a directive was made of."""
+    name, value = directive
+    if name != _BUFFER_LIMIT.rstrip("-"):
+        return [name]
+    return [each for each in parameters if each.startswith(f"{_BUFFER_LIMIT}{value.split()[0]}-")]
 
 
 def _quoted(path: Path) -> str:
@@ -117,7 +160,13 @@ def translated(parameters: Mapping[str, str], binary: EngineBinary) -> Iterator[
     for name, value in sorted(parameters.items()):
         if name in _NOT_ENGINE_OPTIONS or name.startswith(_BUFFER_LIMIT) or not _knows(binary, name):
             continue
-        yield name, value if value else '""'
+        yield name, _as_known(name, value)
+
+
+def _as_known(name: str, value: str) -> str:
+    if name in _OFF_BELOW_ZERO and value.startswith("-"):
+        return "-1"
+    return value if value else '""'
 
 
 def _knows(binary: EngineBinary, name: str) -> bool:

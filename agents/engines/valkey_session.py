@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,8 +13,10 @@ from redis.backoff import NoBackoff
 from redis.connection import Connection
 from redis.retry import Retry
 
-from agents.engines.engine import AddressHeldError, EngineUnreachableError, Observation
+from agents.engines.engine import AddressHeldError, Configured, EngineUnreachableError, Observation
 from agents.engines.ping import answers_ping
+from agents.engines.valkey_config import changes, reached
+from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Peer, Role
 
 REPLICATION = ("INFO", "replication")
@@ -103,6 +105,15 @@ class ValkeySession:
             raise
         return True
 
+    def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
+        """CONFIG SET for whatever differs, each by itself: what is refused keeps nothing else from being taken."""
+        wanted = changes(spec, runs_with)
+        with self._talk():
+            answers = self._each(("CONFIG", "SET", name, "" if value == '""' else value) for name, value in wanted)
+        refused = {told: str(answer) for told, answer in zip(wanted, answers, strict=True) if isinstance(answer, redis.ResponseError)}
+        sentence = "; ".join(f"it refuses {name} {value}: {why}" for (name, value), why in refused.items())
+        return Configured(reached(spec, runs_with, refused), sentence or None)
+
     def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
         """Send a message down the replication stream, wait for acknowledgements, and see who has come that far.
 
@@ -164,14 +175,25 @@ class ValkeySession:
             return self._all(command)[0]
 
     def _all(self, *commands: tuple[str, ...]) -> list[Any]:
-        """Send the commands at once; their answers, as the engine gave them."""
-        self._connection.connect()
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
-        answers = [self._connection.read_response() for _ in commands]
+        """Send the commands at once; their answers, as the engine gave them. Raises the first error among them."""
+        answers = self._each(commands)
         for answer in answers:
             if isinstance(answer, redis.ResponseError):
                 raise answer
         return answers
+
+    def _each(self, commands: Iterable[tuple[str, ...]]) -> list[Any]:
+        """Send the commands at once; their answers, errors among them."""
+        asked = list(commands)
+        self._connection.connect()
+        self._connection.send_packed_command(self._connection.pack_commands(asked))
+        return [self._answer() for _ in asked]
+
+    def _answer(self) -> Any:
+        try:
+            return self._connection.read_response()
+        except redis.ResponseError as refused:
+            return refused
 
     @contextlib.contextmanager
     def _talk(self) -> Iterator[None]:

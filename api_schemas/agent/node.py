@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from api_schemas.agent.configuration import Configuration
 from api_schemas.shape import Shape
 
 
@@ -100,6 +101,11 @@ class NodeSpec(Shape):
     parameters: dict[str, str] = Field(default_factory=dict)
     mesh: Mesh | None = None
 
+    @property
+    def configuration(self) -> Configuration:
+        """The memory limit and the parameter values as one."""
+        return Configuration(self.memory, self.parameters)
+
 
 class NodeReport(Shape):
     """What one node is, as its agent saw it. ``generation`` is that of the newest spec the agent has accepted.
@@ -108,6 +114,7 @@ class NodeReport(Shape):
     have acknowledged a write of ours to this primary at this epoch; ``follows`` is the ``address:port`` a replica replicates from.
     ``address_taken`` says that a foreign process listens where the engine should: it needs another address. ``agrees`` is the digest
     of the mesh that this node, in cluster mode, sees on the bus just as it shall be, with its state ok; None while it sees another.
+    ``parameters`` is the digest of the configuration that the engine runs with; of what it refused, ``problem`` speaks.
     """
 
     key: str
@@ -127,3 +134,4 @@ class NodeReport(Shape):
     proven: list[str] = Field(default_factory=list)
     holds: list[str] = Field(default_factory=list)
     agrees: str | None = None
+    parameters: str = ""

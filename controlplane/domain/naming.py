@@ -8,6 +8,7 @@ from api_schemas.faults import InvalidParameterValue
 from controlplane.domain.topology import World
 
 _IDENTIFIER = re.compile(r"[a-z](?:-?[a-z0-9])*")
+_PARAMETER_GROUP_NAME = re.compile(r"[a-z](?:[.-]?[a-z0-9])*")
 _GROUP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9 ._@-]*[a-z0-9._@-])?")
 LONGEST_CACHE_CLUSTER_ID, LONGEST_REPLICATION_GROUP_ID, LONGEST_GROUP_NAME = 50, 40, 255
 
@@ -44,6 +45,17 @@ def group_name(asked: str, what: str) -> str:
         raise InvalidParameterValue(
             f"The parameter {what} is not valid: it has 1 to {LONGEST_GROUP_NAME} letters, digits, hyphens, dots, underscores, "
             "at signs or inner spaces."
+        )
+    return stored
+
+
+def parameter_group_name(asked: str) -> str:
+    """The name of a new parameter group, checked and in lower case. Raises InvalidParameterValue."""
+    stored = asked.lower()
+    if len(stored) > LONGEST_GROUP_NAME or not _PARAMETER_GROUP_NAME.fullmatch(stored) or stored.startswith("default."):
+        raise InvalidParameterValue(
+            f"The parameter CacheParameterGroupName is not valid: it has 1 to {LONGEST_GROUP_NAME} letters, digits, and single hyphens "
+            "and dots between them, begins with a letter and not with default."
         )
     return stored
 

@@ -39,7 +39,8 @@ class Parameter:
         """Whether a caller may give the parameter this value, were it modifiable."""
         if self.name in _FORMS:
             return _FORMS[self.name].fullmatch(value) is not None
-        return not self.allowed or any(_within(value, part, self.data_type) for part in self.allowed.split(","))
+        highest = _HIGHEST_OF_32 if self.name in _IN_32_BITS else _HIGHEST
+        return not self.allowed or any(_within(value, part, self.data_type, highest) for part in self.allowed.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +142,11 @@ def default_group_for(family_name: str, *, cluster_mode: bool) -> DefaultGroup:
 def values_of(family_name: str, *, cluster_mode: bool) -> dict[str, str]:
     """What a default group of the family hands to the engine: each name with its value.
 
-    A parameter without a value is left to the engine, and so is one whose value shown is not one it could be set to.
+    One whose value shown is not one it could be set to is left to the engine. One without a value is handed over as empty where
+    it may be: an engine that had another is told so.
     """
     parameters = parameters_of(family_name, cluster_mode=cluster_mode)
-    return {each.name: each.value for each in parameters if each.value and each.allows(each.value)}
+    return {each.name: each.value or "" for each in parameters if each.allows(each.value or "")}
 
 
 def _as_shown(parameter: Parameter, cluster_mode: bool, custom: bool) -> Parameter:
@@ -176,10 +178,17 @@ _NUMBERS = {"integer": re.compile(r"-?[0-9]+"), "float": re.compile(r"-?[0-9]+(\
 # The lower end may be negative, either end may be missing: "0-100", "16384-", "-1-", "-".
 _RANGE = re.compile(r"(?P<lowest>-?[0-9.]+)?-(?P<highest>[0-9.]+)?")
 # Where a range has no end, engines still keep the number in 64 bits.
-_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+_LOWEST, _HIGHEST, _HIGHEST_OF_32 = -(2**63), 2**63 - 1, 2**31 - 1
+# … but these in 32, and refuse to start with more.
+_IN_32_BITS = frozenset(
+    {
+        "lfu-decay-time", "lfu-log-factor", "list-compress-depth", "list-max-ziplist-size", "maxmemory-samples",
+        "min-replicas-max-lag", "min-replicas-to-write", "min-slaves-max-lag", "min-slaves-to-write", "tcp-keepalive", "timeout",
+    }
+)  # fmt: skip
 
 
-def _within(value: str, part: str, data_type: str) -> bool:
+def _within(value: str, part: str, data_type: str, highest: int) -> bool:
     """Whether a value is the word or number, or lies in the range, that is one part of an allowed set."""
     number, span = _NUMBERS.get(data_type), _RANGE.fullmatch(part)
     # A part such as "-5" is a number of its own and not a range without a lower end.
@@ -188,7 +197,7 @@ def _within(value: str, part: str, data_type: str) -> bool:
     if not number.fullmatch(value):
         return False
     read = int if data_type == "integer" else float
-    return read(span["lowest"] or _LOWEST) <= read(value) <= read(span["highest"] or _HIGHEST)
+    return read(span["lowest"] or _LOWEST) <= read(value) <= read(span["highest"] or highest)
 
 
 def _rows(table: str) -> Iterator[tuple[list[str], str]]:

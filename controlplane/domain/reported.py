@@ -29,6 +29,7 @@ class SeenNode:
     agrees: str | None = None
     pid: int | None = None
     run_id: str | None = None
+    parameters: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from controlplane.domain.reported import Reported, is_given_up
 from controlplane.domain.topology import Node, Restart, Topology
 
 AVAILABLE, CREATING, MODIFYING, DELETING = "available", "creating", "modifying", "deleting"
 CREATE_FAILED = "create-failed"
 REBOOTING = "rebooting cache cluster nodes"  # the text that clients of the real service match
+IN_SYNC, APPLYING, PENDING_REBOOT = "in-sync", "applying", "pending-reboot"  # how far a node is with its parameter group
 SETTLED = frozenset({AVAILABLE, CREATE_FAILED, "incompatible-network", "restore-failed"})
 
 
@@ -45,6 +48,22 @@ def node_status(topology: Topology, node: Node, reported: Reported) -> str:
     if node.restart is Restart.ASKED:
         return REBOOTING
     return AVAILABLE
+
+
+def parameter_status(topology: Topology, node: Node, reported: Reported, digest: str) -> str:
+    """Whether one node runs with the configuration of that digest, is to take it, or will at its next reboot.
+
+    Of a node that has said nothing yet there is nothing to wait for: it starts with what is desired.
+    """
+    seen = reported.of(node)
+    if seen is None or seen.parameters in ("", digest):
+        return IN_SYNC
+    return PENDING_REBOOT if topology.is_memcached else APPLYING
+
+
+def parameter_status_of_all(statuses: Collection[str]) -> str:
+    """The status of a cache cluster from those of its nodes: what is going on comes first."""
+    return next((status for status in (APPLYING, PENDING_REBOOT) if status in statuses), IN_SYNC)
 
 
 def _has_given_up(topology: Topology, reported: Reported, most_boots: int) -> bool:

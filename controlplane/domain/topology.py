@@ -151,6 +151,7 @@ class Topology:
     ``announced_at`` is when everything first worked (it is then no longer ``creating``); ``modifying`` is set by a change
     and cleared once the engines were seen to match. ``retained`` is the node that outlives the group's deletion.
     ``configuration_holder`` is the node which the configuration endpoint was published to.
+    ``parameters`` are the values of its parameter group that differ from the family's defaults, by name.
     """
 
     uid: str
@@ -177,6 +178,7 @@ class Topology:
     modifying: bool = False
     deleting: bool = False
     retained: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
     version: int = 0
 
     @property

@@ -37,7 +37,15 @@ from controlplane.operations import describe, layout
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
-from controlplane.operations.settings import changed_settings, new_settings, parameter_group, subnet_group
+from controlplane.operations.settings import (
+    changed_settings,
+    new_settings,
+    parameter_group_for,
+    say_parameter_group,
+    subnet_group,
+    switched,
+    without_cluster_mode,
+)
 from controlplane.operations.tagging import checked_tags, copy_to_members, tag_new
 
 MOST_MEMCACHED_NODES = 40
@@ -57,6 +65,7 @@ def create_cache_cluster(ctx: Context, asked: CreateCacheCluster) -> CacheCluste
     else:
         topology, member = _new_cluster(ctx, name, asked), None
     tag_new(ctx, arn(ctx.world, "cluster", name), asked.tags)
+    say_parameter_group(ctx, [name], topology.parameter_group)
     if member is not None and not asked.tags:
         copy_to_members(ctx, topology, [member.id])
     return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, topology, member, with_nodes=False))
@@ -77,7 +86,7 @@ def describe_cache_clusters(ctx: Context, asked: DescribeCacheClusters) -> Cache
 
 @performs(MODIFY_CACHE_CLUSTER)
 def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheClusterResult:
-    """Windows and flags of a stand-alone cache cluster; a member of a group takes them from its group."""
+    """Windows, flags and parameter group of a stand-alone cache cluster; a member of a group takes them from its group."""
     topology, member = ctx.cache_cluster(asked.cache_cluster_id)
     if member is not None:
         raise InvalidParameterCombination(
@@ -88,9 +97,12 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
     if status != s.AVAILABLE:
         raise InvalidCacheClusterState(f"Cache cluster {topology.name} must be available to be modified; it is {status}.")
     settings = changed_settings(topology.settings, asked)
-    if settings == topology.settings:
+    wanted = replace(switched(ctx, topology, asked.cache_parameter_group_name), settings=settings)
+    if wanted == topology:
         raise InvalidParameterCombination("No modifications were requested")
-    changed = ctx.unit.topologies.save(replace(topology, settings=settings, modifying=True))
+    changed = ctx.unit.topologies.save(replace(wanted, modifying=True))
+    if changed.parameter_group != topology.parameter_group:
+        say_parameter_group(ctx, [topology.name], changed.parameter_group)
     return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, changed, None, with_nodes=False))
 
 
@@ -142,6 +154,7 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
     layout.must_be_servable(ctx, version, zones)
     layout.must_have_room(ctx, number)
     _must_fit_memcached(asked, memcached)
+    parameters = without_cluster_mode(parameter_group_for(ctx, asked.cache_parameter_group_name, version))
     settings = replace(new_settings(ctx, asked), cross_az=asked.az_mode == "cross-az")
     ids = [f"{place + 1:04d}" for place in range(number)] if memcached else [name]
     nodes = tuple(Node(node, zone) for node, zone in zip(ids, zones, strict=True))
@@ -155,7 +168,8 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
             engine_version=version.version,
             node_type=size.name,
             port=layout.checked_port(asked.port, 11211 if memcached else 6379),
-            parameter_group=parameter_group(asked.cache_parameter_group_name, version),
+            parameter_group=parameters.name,
+            parameters=parameters.values,
             subnet_group=subnet_group(ctx, asked.cache_subnet_group_name),
             node_groups=(NodeGroup("0001", nodes, primary=None if memcached else name),),
             requested_at=ctx.now,
@@ -313,7 +327,6 @@ def _refuse_what_modify_cannot_do(topology: Topology, asked: ModifyCacheCluster)
         "CacheNodeType": (asked.cache_node_type, topology.node_type),
         "Engine": (asked.engine and asked.engine.lower(), topology.engine),
         "EngineVersion": (asked.engine_version, topology.engine_version),
-        "CacheParameterGroupName": (asked.cache_parameter_group_name, topology.parameter_group),
         "AZMode": (asked.az_mode, "cross-az" if topology.settings.cross_az else "single-az"),
     }
     for name, (value, now) in wanted.items():

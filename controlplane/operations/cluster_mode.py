@@ -5,24 +5,24 @@ from __future__ import annotations
 from api_schemas.faults import InvalidParameterCombination, InvalidParameterValue
 from api_schemas.replication_group import CreateReplicationGroup
 from controlplane.domain.engine_versions import EngineVersion
-from controlplane.domain.parameters import default_group_for
 from controlplane.domain.topology import ClusterMode
-from controlplane.operations.settings import named_parameter_group
+from controlplane.operations.context import Context
+from controlplane.operations.settings import ChosenGroup, parameter_group_for
 
 _FIRST_COMPATIBLE = (7, 0)
 
 
-def mode_asked(asked: CreateReplicationGroup, version: EngineVersion) -> tuple[ClusterMode, str]:
-    """The cluster mode and the name of the parameter group.
+def mode_asked(ctx: Context, asked: CreateReplicationGroup, version: EngineVersion) -> tuple[ClusterMode, ChosenGroup]:
+    """The cluster mode and the parameter group.
 
     A group is in cluster mode when its parameter group says cluster-enabled, when ClusterMode says so, or when it has several node
     groups; one node group alone does not make it. Raises InvalidParameterCombination where these contradict one another.
     """
     several = max(asked.num_node_groups or 0, len(asked.node_group_configuration)) > 1
-    named = named_parameter_group(asked.cache_parameter_group_name, version)
+    named = parameter_group_for(ctx, asked.cache_parameter_group_name, version) if asked.cache_parameter_group_name else None
     said = _mode_said(asked.cluster_mode)
     mode = said or (ClusterMode.ENABLED if several or (named is not None and named.cluster_mode) else ClusterMode.DISABLED)
-    group = named or default_group_for(version.family, cluster_mode=mode is not ClusterMode.DISABLED)
+    group = named or parameter_group_for(ctx, None, version, cluster_mode=mode is not ClusterMode.DISABLED)
     if several and mode is not ClusterMode.ENABLED:
         raise InvalidParameterCombination(f"More than one node group needs ClusterMode enabled, not {mode.value}.")
     if group.cluster_mode != (mode is not ClusterMode.DISABLED):
@@ -31,7 +31,7 @@ def mode_asked(asked: CreateReplicationGroup, version: EngineVersion) -> tuple[C
         raise InvalidParameterCombination(f"{group.name} cannot be used {why}: that needs a parameter group with cluster-enabled={wanted}.")
     if mode is ClusterMode.COMPATIBLE and version.numbers < _FIRST_COMPATIBLE:
         raise InvalidParameterCombination(f"ClusterMode compatible needs version 7.0 or later, not {version.engine} {version.version}.")
-    return mode, group.name
+    return mode, group
 
 
 def _mode_said(asked: str | None) -> ClusterMode | None:

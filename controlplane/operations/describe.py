@@ -11,6 +11,7 @@ from controlplane.domain import status as s
 from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.naming import arn
 from controlplane.domain.reported import Reported
+from controlplane.domain.resources import resources_of
 from controlplane.domain.slots import shown_slots
 from controlplane.domain.status import member_status, node_status, topology_status
 from controlplane.domain.topology import ClusterMode, Kind, Node, Settings, Topology
@@ -81,9 +82,7 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
         cache_cluster_create_time=_created(topology, member) if known else None,
         preferred_maintenance_window=settings.maintenance_window,
         notification_configuration=_notification(topology),
-        cache_parameter_group=CacheParameterGroupStatus(
-            cache_parameter_group_name=topology.parameter_group, parameter_apply_status="in-sync"
-        ),
+        cache_parameter_group=_parameter_group(topology, nodes, reported),
         cache_subnet_group_name=topology.subnet_group,
         cache_nodes=[_cache_node(topology, node, reported) for node in nodes] if with_nodes and known else None,
         auto_minor_version_upgrade=settings.auto_minor_version_upgrade,
@@ -138,9 +137,23 @@ def _cache_node(topology: Topology, node: Node, reported: Reported) -> CacheNode
         cache_node_status=node_status(topology, node, reported),
         cache_node_create_time=node.joined_at,
         endpoint=_endpoint(topology, node) if node.joined_at else None,
-        parameter_group_status="in-sync",
+        parameter_group_status=_parameter_status(topology, node, reported),
         customer_availability_zone=node.zone,
     )
+
+
+def _parameter_group(topology: Topology, nodes: list[Node], reported: Reported) -> CacheParameterGroupStatus:
+    statuses = {node.id: _parameter_status(topology, node, reported) for node in nodes}
+    pending = [node for node, status in statuses.items() if status == s.PENDING_REBOOT]
+    return CacheParameterGroupStatus(
+        cache_parameter_group_name=topology.parameter_group,
+        parameter_apply_status=s.parameter_status_of_all(statuses.values()),
+        cache_node_ids_to_reboot=pending if topology.is_memcached else ["0001"] * bool(pending),
+    )
+
+
+def _parameter_status(topology: Topology, node: Node, reported: Reported) -> str:
+    return s.parameter_status(topology, node, reported, resources_of(topology).configuration.digest)
 
 
 def _endpoint(topology: Topology, node: Node) -> Endpoint | None:

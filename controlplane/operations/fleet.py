@@ -119,6 +119,7 @@ def _seen_node(report: NodeReport) -> SeenNode:
         agrees=report.agrees,
         pid=report.pid,
         run_id=report.run_id,
+        parameters=report.parameters,
     )
 
 

@@ -1,40 +1,124 @@
-"""Parameter groups and their parameters. There are the default groups, which nobody can change."""
+"""Parameter groups and their parameters: those of callers' own, and the default groups, which nobody can change."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from api_schemas.faults import CacheParameterGroupNotFound
+from api_schemas.faults import (
+    CacheParameterGroupAlreadyExists,
+    CacheParameterGroupNotFound,
+    CacheParameterGroupQuotaExceeded,
+    InvalidCacheParameterGroupState,
+    InvalidParameterCombination,
+    InvalidParameterValue,
+)
 from api_schemas.paging import Paged, page
 from api_schemas.parameter_group import (
+    CREATE_CACHE_PARAMETER_GROUP,
+    DELETE_CACHE_PARAMETER_GROUP,
     DESCRIBE_CACHE_PARAMETER_GROUPS,
     DESCRIBE_CACHE_PARAMETERS,
     DESCRIBE_ENGINE_DEFAULT_PARAMETERS,
+    MODIFY_CACHE_PARAMETER_GROUP,
+    RESET_CACHE_PARAMETER_GROUP,
     CacheNodeTypeSpecificParameter,
     CacheNodeTypeSpecificValue,
     CacheParameterGroup,
+    CacheParameterGroupName,
+    CacheParameterGroupResult,
     CacheParameterGroups,
     CacheParameters,
+    CreateCacheParameterGroup,
+    DeleteCacheParameterGroup,
     DescribeCacheParameterGroups,
     DescribeCacheParameters,
     DescribeEngineDefaultParameters,
     EngineDefaultParameters,
     EngineDefaults,
+    ModifyCacheParameterGroup,
     Parameter,
+    ParameterNameValue,
+    ResetCacheParameterGroup,
 )
+from api_schemas.parts import Nothing
+from controlplane.domain import naming
 from controlplane.domain import parameters as domain
-from controlplane.domain.naming import arn
-from controlplane.domain.parameters import DEFAULT_GROUPS, DefaultGroup, family, node_type_parameters, parameters_of
-from controlplane.domain.topology import World
+from controlplane.domain.parameter_group import MOST_GROUPS, MOST_PARAMETERS_IN_A_CALL, ParameterGroup, differences
+from controlplane.domain.parameters import (
+    CONDITIONALLY_MODIFIABLE,
+    DEFAULT_GROUPS,
+    DefaultGroup,
+    family,
+    node_type_parameters,
+    parameters_of,
+)
+from controlplane.domain.topology import Topology, World
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
+from controlplane.operations.tagging import forget_tags, tag_new
+
+SOURCE_TYPE = "cache-parameter-group"
+EitherGroup = DefaultGroup | ParameterGroup
+EitherParameter = domain.Parameter | domain.NodeTypeParameter
+
+
+@performs(CREATE_CACHE_PARAMETER_GROUP)
+def create_cache_parameter_group(ctx: Context, asked: CreateCacheParameterGroup) -> CacheParameterGroupResult:
+    """Create a parameter group."""
+    name = naming.parameter_group_name(asked.cache_parameter_group_name)
+    if ctx.unit.parameter_groups.get(ctx.world, name):
+        raise CacheParameterGroupAlreadyExists(name)
+    of = family(asked.cache_parameter_group_family.lower()).name
+    if len(ctx.unit.parameter_groups.of(ctx.world)) >= MOST_GROUPS:
+        raise CacheParameterGroupQuotaExceeded(MOST_GROUPS)
+    group = ParameterGroup(ctx.world, name, of, asked.description)
+    ctx.unit.parameter_groups.save(group)
+    tag_new(ctx, _arn(ctx.world, group), asked.tags)
+    ctx.say(SOURCE_TYPE, name, "Cache parameter group created")
+    return CacheParameterGroupResult(cache_parameter_group=_group(ctx.world, group))
+
+
+@performs(MODIFY_CACHE_PARAMETER_GROUP)
+def modify_cache_parameter_group(ctx: Context, asked: ModifyCacheParameterGroup) -> CacheParameterGroupName:
+    """Set parameters of a group, and hand them to every cache that uses it."""
+    group = _own_group(ctx, asked.cache_parameter_group_name)
+    names = _names(asked.parameter_name_values)
+    values = (each.parameter_value or "" for each in asked.parameter_name_values)
+    return _changed(ctx, group, group.with_values(dict(zip(names, values, strict=True))))
+
+
+@performs(RESET_CACHE_PARAMETER_GROUP)
+def reset_cache_parameter_group(ctx: Context, asked: ResetCacheParameterGroup) -> CacheParameterGroupName:
+    """Set parameters of a group to the family's defaults again, and hand them to every cache that uses it."""
+    group = _own_group(ctx, asked.cache_parameter_group_name)
+    if bool(asked.reset_all_parameters) == bool(asked.parameter_name_values):
+        raise InvalidParameterCombination("Give either ResetAllParameters or ParameterNameValues: all are reset, or those that are named.")
+    if asked.reset_all_parameters:
+        return _changed(ctx, group, replace(group, values=()))
+    return _changed(ctx, group, group.without(_names(asked.parameter_name_values)))
+
+
+@performs(DELETE_CACHE_PARAMETER_GROUP)
+def delete_cache_parameter_group(ctx: Context, asked: DeleteCacheParameterGroup) -> Nothing:
+    """Delete a parameter group that no cache uses."""
+    group = _own_group(ctx, asked.cache_parameter_group_name)
+    if _users(ctx, group):
+        raise InvalidCacheParameterGroupState(
+            f"One or more cache clusters are still members of this parameter group {group.name}, so the group cannot be deleted."
+        )
+    ctx.unit.parameter_groups.forget(group)
+    forget_tags(ctx, _arn(ctx.world, group))
+    ctx.say(SOURCE_TYPE, group.name, "Cache parameter group deleted")
+    return Nothing()
 
 
 @performs(DESCRIBE_CACHE_PARAMETER_GROUPS)
 def describe_cache_parameter_groups(ctx: Context, asked: DescribeCacheParameterGroups) -> CacheParameterGroups:
-    """Show one parameter group, or all."""
+    """Show one parameter group, or all: the default ones, then the caller's by name."""
     named = asked.cache_parameter_group_name
-    found = [parameter_group(named)] if named else DEFAULT_GROUPS
+    every: list[EitherGroup] = [*DEFAULT_GROUPS, *ctx.unit.parameter_groups.of(ctx.world)]
+    found = [parameter_group(ctx, named)] if named else every
     shown, marker = page(found, asked)
     return CacheParameterGroups(marker=marker, cache_parameter_groups=[_group(ctx.world, each) for each in shown])
 
@@ -42,8 +126,8 @@ def describe_cache_parameter_groups(ctx: Context, asked: DescribeCacheParameterG
 @performs(DESCRIBE_CACHE_PARAMETERS)
 def describe_cache_parameters(ctx: Context, asked: DescribeCacheParameters) -> CacheParameters:
     """Show the parameters of a group with their values."""
-    group = parameter_group(asked.cache_parameter_group_name)
-    parameters = [each for each in _both(group.family, group.cluster_mode) if asked.source in (None, each.source)]
+    group = parameter_group(ctx, asked.cache_parameter_group_name)
+    parameters = [each for each in _parameters_in(group) if asked.source in (None, each.source)]
     return _page_of(parameters, asked)
 
 
@@ -51,23 +135,64 @@ def describe_cache_parameters(ctx: Context, asked: DescribeCacheParameters) -> C
 def describe_engine_default_parameters(ctx: Context, asked: DescribeEngineDefaultParameters) -> EngineDefaultParameters:
     """Show the parameters of a family as its default group has them."""
     of = family(asked.cache_parameter_group_family.lower()).name
-    shown = _page_of(_both(of, cluster_mode=False), asked)
+    shown = _page_of((*parameters_of(of), *node_type_parameters(of)), asked)
     return EngineDefaultParameters(engine_defaults=EngineDefaults(**dict(shown), cache_parameter_group_family=of))
 
 
-def parameter_group(name: str) -> DefaultGroup:
+def parameter_group(ctx: Context, name: str) -> EitherGroup:
     """The parameter group of that name, written in any case. Raises CacheParameterGroupNotFound."""
     for each in DEFAULT_GROUPS:
         if each.name == name.lower():
             return each
-    raise CacheParameterGroupNotFound(name)
+    own = ctx.unit.parameter_groups.get(ctx.world, name.lower())
+    if own is None:
+        raise CacheParameterGroupNotFound(name)
+    return own
 
 
-EitherParameter = domain.Parameter | domain.NodeTypeParameter
+def _own_group(ctx: Context, name: str) -> ParameterGroup:
+    group = parameter_group(ctx, name)
+    if isinstance(group, DefaultGroup):
+        raise InvalidCacheParameterGroupState(f"The default parameter group {group.name} can be neither changed nor deleted.")
+    return group
 
 
-def _both(of: str, cluster_mode: bool) -> Sequence[EitherParameter]:
-    return (*parameters_of(of, cluster_mode=cluster_mode), *node_type_parameters(of))
+def _names(given: Sequence[ParameterNameValue]) -> list[str]:
+    """The parameters that a call names, in lower case. Raises InvalidParameterValue for too many, none, or one named twice."""
+    names = [(each.parameter_name or "").lower() for each in given]
+    if not 1 <= len(names) <= MOST_PARAMETERS_IN_A_CALL:
+        raise InvalidParameterValue(f"{len(names)} parameters are named; a call takes 1 to {MOST_PARAMETERS_IN_A_CALL}.")
+    for name in names:
+        if not name:
+            raise InvalidParameterValue("Every item of ParameterNameValues needs a ParameterName.")
+        if names.count(name) > 1:
+            raise InvalidParameterValue(f"The parameter {name[:80]} is named more than once.")
+    return names
+
+
+def _users(ctx: Context, group: ParameterGroup) -> list[Topology]:
+    return [topology for topology in ctx.unit.topologies.of(ctx.world) if topology.parameter_group == group.name]
+
+
+def _changed(ctx: Context, before: ParameterGroup, after: ParameterGroup) -> CacheParameterGroupName:
+    """Write a group down, tell every cache that uses it, and say which values changed."""
+    users, changes = _users(ctx, before), differences(before, after)
+    if users and (fixed := sorted(CONDITIONALLY_MODIFIABLE & changes.keys())):
+        raise InvalidCacheParameterGroupState(
+            f"The parameter {fixed[0]} cannot be modified while a cache uses the parameter group {before.name}. Nothing was changed."
+        )
+    ctx.unit.parameter_groups.save(after)
+    for topology in users:
+        if topology.parameters != after.differing:
+            ctx.unit.topologies.save(replace(topology, parameters=after.differing))
+    for name, value in changes.items():
+        ctx.say(SOURCE_TYPE, after.name, f"Updated parameter {name} to {value}")
+    return CacheParameterGroupName(cache_parameter_group_name=after.name)
+
+
+def _parameters_in(group: EitherGroup) -> Iterator[EitherParameter]:
+    yield from group.parameters if isinstance(group, ParameterGroup) else parameters_of(group.family, cluster_mode=group.cluster_mode)
+    yield from node_type_parameters(group.family)
 
 
 def _page_of(parameters: Sequence[EitherParameter], asked: Paged) -> CacheParameters:
@@ -80,13 +205,17 @@ def _page_of(parameters: Sequence[EitherParameter], asked: Paged) -> CacheParame
     )
 
 
-def _group(world: World, group: DefaultGroup) -> CacheParameterGroup:
+def _arn(world: World, group: EitherGroup) -> str:
+    return naming.arn(world, "parametergroup", group.name)
+
+
+def _group(world: World, group: EitherGroup) -> CacheParameterGroup:
     return CacheParameterGroup(
         cache_parameter_group_name=group.name,
         cache_parameter_group_family=group.family,
         description=group.description,
         is_global=False,
-        arn=arn(world, "parametergroup", group.name),
+        arn=_arn(world, group),
     )
 
 

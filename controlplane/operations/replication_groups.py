@@ -35,7 +35,13 @@ from controlplane.operations.cluster_mode import mode_asked
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
-from controlplane.operations.settings import changed_settings, new_settings, subnet_group
+from controlplane.operations.settings import (
+    changed_settings,
+    new_settings,
+    say_parameter_group,
+    subnet_group,
+    switched,
+)
 from controlplane.operations.shards import Shard, shards_asked
 from controlplane.operations.tagging import checked_tags, tag_new
 
@@ -52,7 +58,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     if ctx.unit.topologies.named(ctx.world, Kind.REPLICATION_GROUP, name):
         raise ReplicationGroupAlreadyExists(name)
     version = _version(asked)
-    mode, parameters = mode_asked(asked, version)
+    mode, parameters = mode_asked(ctx, asked, version)
     shards = shards_asked(ctx, asked, mode)
     size = node_type(asked.cache_node_type or DEFAULT_NODE_TYPE)
     must_support(size, version)
@@ -69,7 +75,8 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
         engine_version=version.version,
         node_type=size.name,
         port=layout.checked_port(asked.port, 6379, bus=mode is not ClusterMode.DISABLED),
-        parameter_group=parameters,
+        parameter_group=parameters.name,
+        parameters=parameters.values,
         subnet_group=subnet_group(ctx, asked.cache_subnet_group_name),
         node_groups=tuple(_node_group(ctx, name, shard, mode) for shard in shards),
         requested_at=ctx.now,
@@ -79,6 +86,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     group = ctx.unit.topologies.save(group)
     for resource, resource_name in [("replicationgroup", name), *(("cluster", node.id) for node in group.nodes)]:
         tag_new(ctx, arn(ctx.world, resource, resource_name), asked.tags)
+    say_parameter_group(ctx, [node.id for node in group.nodes], group.parameter_group)
     return ReplicationGroupResult(replication_group=describe.replication_group(ctx, group))
 
 
@@ -95,7 +103,7 @@ def describe_replication_groups(ctx: Context, asked: DescribeReplicationGroups) 
 
 @performs(MODIFY_REPLICATION_GROUP)
 def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> ReplicationGroupResult:
-    """Description, windows and flags. They apply at once, whatever ApplyImmediately says, as in the real service."""
+    """Description, windows, flags and parameter group. They apply at once, whatever ApplyImmediately says, as in the real service."""
     group = ctx.replication_group(asked.replication_group_id)
     _refuse_what_modify_cannot_do(group, asked)
     if ctx.status(group) != s.AVAILABLE:
@@ -108,9 +116,12 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
     if asked.multi_az_enabled is not None:
         settings = replace(settings, multi_az=asked.multi_az_enabled)
     _must_be_possible(settings, group.cluster_mode, [[node.zone for node in part.nodes] for part in group.node_groups])
-    if settings == group.settings:
+    wanted = replace(switched(ctx, group, asked.cache_parameter_group_name), settings=settings)
+    if wanted == group:
         raise InvalidParameterCombination(_NOTHING)
-    changed = ctx.unit.topologies.save(replace(group, settings=settings, modifying=True))
+    changed = ctx.unit.topologies.save(replace(wanted, modifying=True))
+    if changed.parameter_group != group.parameter_group:
+        say_parameter_group(ctx, [node.id for node in group.nodes], changed.parameter_group)
     return ReplicationGroupResult(replication_group=describe.replication_group(ctx, changed))
 
 
@@ -201,7 +212,6 @@ def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup
         "cache_node_type": (asked.cache_node_type, group.node_type, "changing the node type"),
         "engine": (asked.engine and asked.engine.lower(), group.engine, "changing the engine"),
         "engine_version": (asked.engine_version, group.engine_version, "changing the engine version"),
-        "cache_parameter_group_name": (asked.cache_parameter_group_name, group.parameter_group, "changing the parameter group"),
         "cluster_mode": (asked.cluster_mode, group.cluster_mode.value, "changing the cluster mode"),
     }
     for value, present, what in wanted.values():

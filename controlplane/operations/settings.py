@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from api_schemas.faults import CacheParameterGroupNotFound, CacheSubnetGroupNotFound, InvalidParameterCombination, InvalidParameterValue
-from controlplane.domain.engine_versions import EngineVersion
-from controlplane.domain.parameters import DEFAULT_GROUPS, DefaultGroup, default_group_for
-from controlplane.domain.topology import Settings
+from api_schemas.faults import CacheSubnetGroupNotFound, InvalidParameterCombination, InvalidParameterValue
+from controlplane.domain.engine_versions import EngineVersion, engine_version
+from controlplane.domain.parameter_group import ParameterGroup, conditionals
+from controlplane.domain.parameters import DefaultGroup, default_group_for
+from controlplane.domain.topology import Kind, Settings, Topology
 from controlplane.domain.windows import chosen_windows, maintenance_window, must_not_overlap, snapshot_window
 from controlplane.operations.context import Context
+from controlplane.operations.parameter_groups import parameter_group
 
 MOST_SECURITY_GROUPS = 50
 
@@ -60,30 +63,65 @@ def changed_settings(settings: Settings, asked: AskedSettings) -> Settings:
     return changed
 
 
-def parameter_group(asked: str | None, version: EngineVersion) -> str:
-    """The name of the parameter group of a cache that is in no cluster mode.
+@dataclass(frozen=True, slots=True)
+class ChosenGroup:
+    """The parameter group of a cache: whether it asks for cluster mode, and the values that are not the family's defaults."""
 
-    Raises CacheParameterGroupNotFound or InvalidParameterCombination.
+    name: str
+    family: str
+    cluster_mode: bool
+    values: tuple[tuple[str, str], ...]
+
+
+def parameter_group_for(ctx: Context, asked: str | None, version: EngineVersion, *, cluster_mode: bool = False) -> ChosenGroup:
+    """The parameter group of that name; where none is named, the family's default, with or without cluster mode.
+
+    Raises CacheParameterGroupNotFound, and InvalidParameterCombination for a group of another family.
     """
-    named = named_parameter_group(asked, version) or default_group_for(version.family, cluster_mode=False)
-    if named.cluster_mode:
-        raise InvalidParameterCombination(f"{named.name} is for replication groups in cluster mode. Use default.{version.family}.")
-    return named.name
-
-
-def named_parameter_group(asked: str | None, version: EngineVersion) -> DefaultGroup | None:
-    """The parameter group of that name, None where none is named. Raises CacheParameterGroupNotFound or InvalidParameterCombination."""
-    if not asked:
-        return None
-    found = next((group for group in DEFAULT_GROUPS if group.name == asked.lower()), None)
-    if found is None:
-        raise CacheParameterGroupNotFound(asked)
+    found = _chosen(parameter_group(ctx, asked) if asked else default_group_for(version.family, cluster_mode=cluster_mode))
     if found.family != version.family:
         raise InvalidParameterCombination(
             f"Expected a parameter group of family {version.family} for {version.engine} {version.version}, "
             f"but {found.name} is of family {found.family}."
         )
     return found
+
+
+def without_cluster_mode(group: ChosenGroup) -> ChosenGroup:
+    """The same group. Raises InvalidParameterCombination when it asks for cluster mode."""
+    if group.cluster_mode:
+        raise InvalidParameterCombination(f"{group.name} is for replication groups in cluster mode. Use default.{group.family}.")
+    return group
+
+
+def switched(ctx: Context, topology: Topology, asked: str | None) -> Topology:
+    """The topology with the parameter group that is asked for, effective at once whatever ApplyImmediately says.
+
+    Raises InvalidParameterCombination where the groups differ in what cannot be changed of a cache.
+    """
+    if not asked or asked.lower() == topology.parameter_group:
+        return topology
+    chosen = parameter_group_for(ctx, asked, engine_version(topology.engine, topology.engine_version))
+    own = (*topology.parameters, ("cluster-enabled", "yes")) if topology.has_bus else topology.parameters
+    present, wanted = (conditionals(chosen.family, values) for values in (own, chosen.values))
+    if differing := sorted(name for name in wanted if wanted[name] != present[name]):
+        raise InvalidParameterCombination(
+            f"{differing[0]} is {present[differing[0]]} in {topology.parameter_group} and {wanted[differing[0]]} in {chosen.name}. "
+            "It cannot be changed of a cache that exists, so both groups must have the same value."
+        )
+    return replace(topology, parameter_group=chosen.name, parameters=chosen.values)
+
+
+def say_parameter_group(ctx: Context, cache_clusters: Iterable[str], group: str) -> None:
+    """Write down that these cache clusters use the parameter group."""
+    for name in cache_clusters:
+        ctx.say(Kind.CACHE_CLUSTER.value, name, f"Updated to use a CacheParameterGroup {group}")
+
+
+def _chosen(group: DefaultGroup | ParameterGroup) -> ChosenGroup:
+    if isinstance(group, ParameterGroup):
+        return ChosenGroup(group.name, group.family, group.cluster_mode, group.differing)
+    return ChosenGroup(group.name, group.family, group.cluster_mode, (("cluster-enabled", "yes"),) if group.cluster_mode else ())
 
 
 def subnet_group(ctx: Context, asked: str | None) -> str:

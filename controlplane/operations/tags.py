@@ -31,6 +31,7 @@ from api_schemas.tag import (
     TagList,
 )
 from controlplane.domain import naming
+from controlplane.domain.parameters import DefaultGroup
 from controlplane.domain.status import AVAILABLE, DELETING, member_status
 from controlplane.domain.topology import Topology, World
 from controlplane.operations.context import Context
@@ -128,7 +129,8 @@ def _subnet_group(ctx: Context, name: str) -> Tagged:
 
 
 def _parameter_group(ctx: Context, name: str) -> Tagged:
-    return Tagged(naming.arn(ctx.world, "parametergroup", parameter_group(name).name), fixed=True)
+    group = parameter_group(ctx, name)
+    return Tagged(naming.arn(ctx.world, "parametergroup", group.name), fixed=isinstance(group, DefaultGroup))
 
 
 def _must_be_available(ctx: Context, topology: Topology) -> None:

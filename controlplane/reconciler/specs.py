@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
 from controlplane.domain import mesh as bus
-from controlplane.domain.engine_versions import engine_version
-from controlplane.domain.node_types import memory_for, node_type
-from controlplane.domain.parameters import values_of
+from controlplane.domain.resources import Resources, resources_of
 from controlplane.domain.topology import Node, NodeGroup, Topology
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What a node type and a parameter group come to for one engine."""
-
-    memory: int
-    threads: int
-    parameters: dict[str, str]
 
 
 def node_specs(topology: Topology) -> Iterator[tuple[str, NodeSpec]]:
@@ -47,22 +35,6 @@ def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
     route = RouteSpec(key=topology.route_key, generation=topology.version, address=topology.reader_address,
                       port=topology.port, backends=list(topology.reader_backends))  # fmt: skip
     return topology.reader_agent, route
-
-
-def resources_of(topology: Topology) -> Resources:
-    """Memory, threads and parameter values for the topology's nodes."""
-    return _resources(topology.engine, topology.engine_version, topology.node_type, topology.has_bus)
-
-
-@cache
-def _resources(engine: str, version: str, type_name: str, cluster_mode: bool) -> Resources:
-    size = node_type(type_name)
-    family = engine_version(engine, version).family
-    parameters = values_of(family, cluster_mode=cluster_mode)
-    reserved = int(parameters.get("reserved-memory-percent", "0"))
-    if "maxclients" in parameters:
-        parameters["maxclients"] = str(size.maxclients)
-    return Resources(memory_for(size, engine, reserved), size.threads, parameters)
 
 
 def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources) -> NodeSpec:

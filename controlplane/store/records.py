@@ -1,19 +1,23 @@
-"""Events, tags, subnet groups and facts: small records that are read from the database as they are asked for."""
+"""Events, tags, subnet groups, parameter groups and facts: small records that are read from the database as they are asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, RowMapping, delete, insert, inspect, select
+from sqlmodel import SQLModel
 
 from controlplane.domain.events import Event
+from controlplane.domain.parameter_group import ParameterGroup
 from controlplane.domain.subnet_group import SubnetGroup
 from controlplane.domain.topology import World
-from controlplane.store.tables import EventRow, FactRow, SubnetGroupRow, TagRow
+from controlplane.store.tables import EventRow, FactRow, ParameterGroupRow, SubnetGroupRow, TagRow
 
 _SUBNET_GROUP = TypeAdapter(SubnetGroup)
+_PARAMETER_GROUP = TypeAdapter(ParameterGroup)
 _EVENT_COLUMNS = inspect(EventRow).columns
 KEPT = timedelta(days=14)
 """How long events are kept, as in the service."""
@@ -78,36 +82,54 @@ class Tags:
             self._connect().execute(insert(TagRow), rows)
 
 
-class SubnetGroups:
+Group = TypeVar("Group", SubnetGroup, ParameterGroup)
+
+
+class _Groups(Generic[Group]):
+    """Groups of one kind by name, in their world."""
+
+    def __init__(self, connect: Connect, row: type[SQLModel], form: TypeAdapter[Group]) -> None:
+        self._connect = connect
+        self._table = inspect(row).local_table
+        self._form: TypeAdapter[Group] = form
+
+    def of(self, world: World) -> Sequence[Group]:
+        """Every group of the world, by name."""
+        asked = select(self._table.c.document).where(*self._in(world)).order_by(self._table.c.name)
+        return [self._form.validate_json(document) for document in self._connect().execute(asked).scalars()]
+
+    def get(self, world: World, name: str) -> Group | None:
+        """The group of that name."""
+        asked = select(self._table.c.document).where(*self._in(world), self._table.c.name == name)
+        document = self._connect().execute(asked).scalar()
+        return None if document is None else self._form.validate_json(document)
+
+    def save(self, group: Group) -> None:
+        """Write a group down in place of its former value."""
+        self.forget(group)
+        place = {"account": group.world.account, "region": group.world.region, "name": group.name}
+        self._connect().execute(insert(self._table).values(**place, document=self._form.dump_json(group).decode()))
+
+    def forget(self, group: Group) -> None:
+        """Remove a group."""
+        self._connect().execute(delete(self._table).where(*self._in(group.world), self._table.c.name == group.name))
+
+    def _in(self, world: World) -> tuple[Any, Any]:
+        return (self._table.c.account == world.account, self._table.c.region == world.region)
+
+
+class SubnetGroups(_Groups[SubnetGroup]):
     """Cache subnet groups by name, in their world."""
 
     def __init__(self, connect: Connect) -> None:
-        self._connect = connect
-
-    def of(self, world: World) -> Sequence[SubnetGroup]:
-        """Every subnet group of the world, by name."""
-        asked = select(SubnetGroupRow.document).where(*_in(world)).order_by(SubnetGroupRow.name)  # type: ignore[call-overload]
-        return [_SUBNET_GROUP.validate_json(document) for document in self._connect().execute(asked).scalars()]
-
-    def get(self, world: World, name: str) -> SubnetGroup | None:
-        """The subnet group of that name."""
-        asked = select(SubnetGroupRow.document).where(*_in(world), SubnetGroupRow.name == name)  # type: ignore[call-overload]
-        document = self._connect().execute(asked).scalar()
-        return None if document is None else _SUBNET_GROUP.validate_json(document)
-
-    def save(self, group: SubnetGroup) -> None:
-        """Write a subnet group down in place of its former value."""
-        self.forget(group)
-        place = {"account": group.world.account, "region": group.world.region, "name": group.name}
-        self._connect().execute(insert(SubnetGroupRow).values(**place, document=_SUBNET_GROUP.dump_json(group).decode()))
-
-    def forget(self, group: SubnetGroup) -> None:
-        """Remove a subnet group."""
-        self._connect().execute(delete(SubnetGroupRow).where(*_in(group.world), SubnetGroupRow.name == group.name))  # type: ignore[arg-type]
+        super().__init__(connect, SubnetGroupRow, _SUBNET_GROUP)
 
 
-def _in(world: World) -> tuple[object, object]:
-    return (SubnetGroupRow.account == world.account, SubnetGroupRow.region == world.region)
+class ParameterGroups(_Groups[ParameterGroup]):
+    """Cache parameter groups of callers' own by name, in their world."""
+
+    def __init__(self, connect: Connect) -> None:
+        super().__init__(connect, ParameterGroupRow, _PARAMETER_GROUP)
 
 
 class Facts:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from controlplane.domain.events import Event
 from controlplane.store.fleet import Addresses, Agents, Heartbeats
-from controlplane.store.records import Events, Facts, SubnetGroups, Tags
+from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags
 from controlplane.store.reports import Reports, load_reports
 from controlplane.store.session import open_database
 from controlplane.store.topologies import Topologies, load_topologies
@@ -40,6 +40,7 @@ class Unit:
         self.events = Events(connect)
         self.tags = Tags(connect)
         self.subnet_groups = SubnetGroups(connect)
+        self.parameter_groups = ParameterGroups(connect)
         self.facts = Facts(connect)
         self.woken: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""The tables. A topology, a report or a subnet group is one document in one row; what is looked up by has a column of its own."""
+"""The tables. A topology, a report or a group of a kind is one document in one row; what is looked up by has a column of its own."""
 
 from __future__ import annotations
 
@@ -93,6 +93,17 @@ class SubnetGroupRow(SQLModel, table=True):
     """A cache subnet group."""
 
     __tablename__ = "subnet_groups"
+
+    account: str = Field(primary_key=True)
+    region: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class ParameterGroupRow(SQLModel, table=True):
+    """A cache parameter group of a caller's own; the default groups are not stored."""
+
+    __tablename__ = "parameter_groups"
 
     account: str = Field(primary_key=True)
     region: str = Field(primary_key=True)

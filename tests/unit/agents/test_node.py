@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from waiting import wait_until
 
-from agents.engines.engine import AddressHeldError, EngineUnreachableError, Observation
+from agents.engines.engine import AddressHeldError, Configured, EngineUnreachableError, Observation
 from agents.journal import Entry, Journal
 from agents.launch import Launch
 from agents.node import LocalNode, Pace
 from agents.runtimes.fake import FakeRuntime
+from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Phase, Role
 
 ADDRESS, PORT = "127.99.200.1", 16379
@@ -44,6 +45,10 @@ class Toy:
     acknowledge: frozenset[str] = frozenset()
     held_elsewhere: bool = False
     cannot_save: bool = False
+    refuses: str | None = None
+    """What it says of a configuration that it does not take."""
+    takes_nothing: bool = False
+    """It takes its configuration only when it starts."""
     wiped: int = 0
     opened: int = 0
     closed: int = 0
@@ -51,6 +56,9 @@ class Toy:
 
     def launch(self, spec: NodeSpec, folder: Path) -> Launch:
         return Launch(spec.key, spec.boot, ("toy",), folder, folder / "launch.log")
+
+    def starts_with(self, spec: NodeSpec) -> Configuration:
+        return spec.configuration
 
     def is_ready(self, spec: NodeSpec) -> bool:
         return self.ready
@@ -88,6 +96,12 @@ class Toy:
     def prove(self, spec: NodeSpec, *how: float) -> frozenset[str]:
         self.done.append("prove")
         return self.acknowledge
+
+    def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
+        self.done.append("configure")
+        if self.refuses:
+            return Configured(runs_with, self.refuses)
+        return Configured(runs_with if self.takes_nothing else spec.configuration)
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         self.done.append(f"nudge {sorted(keys)}")

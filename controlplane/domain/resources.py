@@ -1,0 +1,56 @@
+"""What a node type and a parameter group come to for one engine: memory, threads, and a value for every parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from api_schemas.agent.configuration import Configuration
+from controlplane.domain.engine_versions import engine_version
+from controlplane.domain.node_types import MIB, NodeType, memory_for, node_type
+from controlplane.domain.parameters import values_of
+from controlplane.domain.topology import Topology
+
+Values = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What every node of a topology shall run with."""
+
+    threads: int
+    configuration: Configuration
+
+    @property
+    def memory(self) -> int:
+        """The engine's limit in bytes."""
+        return self.configuration.memory
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Every parameter's value under the service's name."""
+        return dict(self.configuration.parameters)
+
+
+def resources_of(topology: Topology) -> Resources:
+    """Memory, threads and parameter values for the topology's nodes."""
+    return _resources(topology.engine, topology.engine_version, topology.node_type, topology.has_bus, topology.parameters)
+
+
+@lru_cache(maxsize=512)
+def _resources(engine: str, version: str, type_name: str, cluster_mode: bool, differing: Values) -> Resources:
+    size = node_type(type_name)
+    parameters = values_of(engine_version(engine, version).family, cluster_mode=cluster_mode) | dict(differing)
+    if "maxclients" in parameters:
+        parameters["maxclients"] = str(size.maxclients)
+    return Resources(size.threads, Configuration(_memory(size, engine, parameters, dict(differing)), parameters))
+
+
+def _memory(size: NodeType, engine: str, parameters: dict[str, str], differing: dict[str, str]) -> int:
+    """What is reserved in bytes takes the place of a percentage; memcached keeps what connections take, but room for two items."""
+    if engine == "memcached" and "memcached_connections_overhead" in differing:
+        least = 2 * int(parameters["max_item_size"])
+        return max(least, size.memory(engine) - int(differing["memcached_connections_overhead"]) * MIB)
+    if "reserved-memory" in differing:
+        return max(1, size.memory(engine) - int(differing["reserved-memory"]))
+    return memory_for(size, engine, int(parameters.get("reserved-memory-percent", "0")))
