@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agents.engines.engine import Configured, EngineUnreachableError, Observation, Session
@@ -26,7 +26,16 @@ _FLAGS = {
     "requests_per_event": "-R",
 }
 _SWITCHES = {"cas_disabled": "-C", "disable_flush_all": "-F", "error_on_memory_exhausted": "-M", "large_memory_pages": "-L"}
-_OPTIONS = {"hash_algorithm": "hash_algorithm", "hashpower_init": "hashpower", "idle_timeout": "idle_timeout"}
+_OPTIONS = {
+    "hash_algorithm": "hash_algorithm",
+    "hashpower_init": "hashpower",
+    "idle_timeout": "idle_timeout",
+    "slab_automove": "slab_automove",
+    "slab_chunk_max": "slab_chunk_max",
+    "watcher_logbuf_size": "watcher_logbuf_size",
+    "worker_logbuf_size": "worker_logbuf_size",
+}
+_SWITCHED_ON = ("lru_crawler", "lru_maintainer", "maxconns_fast", "slab_reassign", "track_sizes")
 
 
 class MemcachedEngine:
@@ -80,6 +89,15 @@ def _arguments(spec: NodeSpec) -> Iterator[str]:
     for name, flag in _SWITCHES.items():
         if parameters.get(name) == "1":
             yield flag
+    yield from _options(parameters)
+
+
+def _options(parameters: Mapping[str, str]) -> Iterator[str]:
+    if parameters.get("no_modern") == "1" or parameters.get("modern") == "0":
+        yield from ("-o", "no_modern")  # before what it switches off is switched on one by one
+    for name in _SWITCHED_ON:
+        if parameters.get(name) == "1":
+            yield from ("-o", name)
     for name, option in _OPTIONS.items():
         if (value := parameters.get(name)) not in (None, "0"):
             yield from ("-o", f"{option}={value}")

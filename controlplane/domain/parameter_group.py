@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -15,6 +15,10 @@ MOST_GROUPS, MOST_PARAMETERS_IN_A_CALL = 300, 20
 
 # Two views of one thing, of which a group has one at a time. Families that list the second still take the first.
 _RESERVED, _RESERVED_PERCENT = "reserved-memory", "reserved-memory-percent"
+
+# What memcached starts with at all: bytes of a chunk, KiB of a log buffer.
+_LEAST_CHUNK = 1024
+_LOG_BUFFERS = {"watcher_logbuf_size": (1, 2097151), "worker_logbuf_size": (48, 524288)}
 
 _PROXY = "the engine has no such option, and the proxy that would do it is not built yet"
 _SEARCH = "searching is not built yet"
@@ -147,10 +151,20 @@ def _must_be_possible(family: str, name: str, value: str) -> None:
 
 
 def _must_start(group: ParameterGroup) -> None:
-    """Raises InvalidParameterValue for values that are possible one by one and with which memcached refuses to start."""
-    sizes = group.effective
-    item, chunk = (int(sizes.get(name) or 0) for name in ("max_item_size", "slab_chunk_max"))
-    if chunk and chunk % 1024:
-        raise InvalidParameterValue(f"slab_chunk_max must be a multiple of 1024 bytes; {chunk} is not.")
-    if chunk and ("slab_chunk_max" in dict(group.values) or item > MIB) and (chunk > item or item % chunk):
-        raise InvalidParameterValue(f"max_item_size must be a multiple of slab_chunk_max: {item} is not one of {chunk}.")
+    """Raises InvalidParameterValue for values that memcached refuses to start with, possible as each of them is by itself."""
+    values = {name: value for name, value in group.effective.items() if value}
+    for why in _what_memcached_refuses(values) if group.family.startswith("memcached") else ():
+        raise InvalidParameterValue(f"memcached would not start: {why}. Nothing was changed.")
+
+
+def _what_memcached_refuses(values: Mapping[str, str]) -> Iterator[str]:
+    item, chunk = int(values["max_item_size"]), int(values["slab_chunk_max"])
+    if MIB % chunk or chunk < _LEAST_CHUNK:
+        yield f"slab_chunk_max must be {_LEAST_CHUNK} or a power of two above it, up to {MIB}; it is {chunk}"
+    if item % chunk:
+        yield f"max_item_size must be a multiple of slab_chunk_max, but {item} is not one of {chunk}"
+    if float(values["chunk_size_growth_factor"]) <= 1:
+        yield "chunk_size_growth_factor must be greater than 1"
+    for name, (least, most) in _LOG_BUFFERS.items():
+        if not least <= int(values[name]) <= most:
+            yield f"{name} must be between {least} and {most}"
