@@ -42,6 +42,8 @@ _ONLY_AT_START = frozenset({"databases", "maxclients"})
 # Any negative number turns these off; engines know only one.
 _OFF_BELOW_ZERO = frozenset({"slowlog-log-slower-than", "commandlog-request-larger-than", "commandlog-reply-larger-than"})
 
+_MOST_SAMPLES = 64  # of Valkey, which also serves families that allow more
+
 _BUFFER_LIMIT = "client-output-buffer-limit-"
 
 
@@ -160,10 +162,13 @@ def translated(parameters: Mapping[str, str], binary: EngineBinary) -> Iterator[
     for name, value in sorted(parameters.items()):
         if name in _NOT_ENGINE_OPTIONS or name.startswith(_BUFFER_LIMIT) or not _knows(binary, name):
             continue
-        yield name, _as_known(name, value)
+        yield name, _as_known(binary, name, value)
 
 
-def _as_known(name: str, value: str) -> str:
+def _as_known(binary: EngineBinary, name: str, value: str) -> str:
+    """The value as the program takes it: with more it would refuse to start."""
+    if name == "maxmemory-samples" and binary.engine == "valkey":
+        return str(min(int(value), _MOST_SAMPLES))
     if name in _OFF_BELOW_ZERO and value.startswith("-"):
         return "-1"
     return value if value else '""'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import threading
@@ -13,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from factories import NOW, WORLD, a_cache_cluster, a_group, an_agent
+from pydantic import TypeAdapter
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from controlplane.domain.events import Event
+from controlplane.domain.parameter_group import ParameterGroup
 from controlplane.domain.reported import DEAD, RUNNING, SeenNode, SeenRoute
 from controlplane.domain.subnet_group import SubnetGroup
 from controlplane.domain.topology import Kind, Restart, Topology, World
@@ -29,6 +34,7 @@ NETWORK = "127.101.0.0/29"  # six addresses
 OTHER_WORLD = World("111111111111", "eu-central-1")
 ARN = "arn:aws:elasticache:us-east-1:000000000000:replicationgroup:orders"
 SUBNETS = SubnetGroup(WORLD, "ours", "two subnets", ("subnet-1", "subnet-2"))
+PARAMETERS = ParameterGroup(WORLD, "mine", "valkey9", "two values", (("maxmemory-policy", "noeviction"), ("timeout", "60")))
 KEY = a_group().key("orders-001")
 SEEN = SeenNode(RUNNING, 1, "primary", 1, offset=100, proven=frozenset({"a", "b"}), holds=frozenset({"127.100.0.1"}), run_id="r", pid=7)
 
@@ -124,6 +130,34 @@ def test_an_older_database_is_migrated_when_it_is_opened(tmp_path: Path) -> None
     store.close()
 
 
+def test_a_database_of_the_first_release_is_migrated_with_what_it_holds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'first.db'}"
+    first = create_engine(url)
+    with first.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "0001")
+        document = TypeAdapter(Topology).dump_python(a_group(version=1), mode="json", exclude={"parameters"})
+        seen = TypeAdapter(SeenNode).dump_python(SEEN, mode="json", exclude={"parameters"})
+        row = {"uid": a_group().uid, "account": WORLD.account, "region": WORLD.region, "kind": "replication-group", "name": "orders"}
+        columns = "(uid, account, region, kind, name, version, document) VALUES (:uid, :account, :region, :kind, :name, 1, :document)"
+        connection.execute(text(f"INSERT INTO topologies {columns}"), {**row, "document": json.dumps(document)})
+        columns = "(key, kind, uid, seen_at, document) VALUES (:key, 'node', :uid, '2026-07-01 12:00:00', :document)"
+        connection.execute(text(f"INSERT INTO reports {columns}"), {"key": KEY, "uid": row["uid"], "document": json.dumps(seen)})
+    assert version_of(first) == ["0001"]
+    assert "parameter_groups" not in shape_of(first)
+    first.dispose()
+    store = Store(url)
+    with store.transaction() as unit:
+        assert unit.topologies.of(WORLD) == [a_group(version=1)]
+        assert unit.reports.of(a_group()).nodes == {"orders-001": SEEN}
+        unit.parameter_groups.save(PARAMETERS)
+    with store.reading() as unit:
+        assert unit.parameter_groups.get(WORLD, "mine") == PARAMETERS
+    store.close()
+    assert rows(url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
 def test_sqlite_writes_ahead_so_that_readers_do_not_wait(store: Store, url: str) -> None:
     assert rows(url, "PRAGMA journal_mode") == [("wal",)]
 
@@ -141,6 +175,7 @@ def write_everything(unit: Unit) -> None:
     unit.tags.put(ARN, {"team": "shop"})
     unit.events.say(Event(WORLD, "replication-group", "orders", "created", NOW, "asked for"))
     unit.subnet_groups.save(SUBNETS)
+    unit.parameter_groups.save(PARAMETERS)
     unit.facts.put("id", "abc")
 
 
@@ -157,6 +192,8 @@ def everything(store: Store) -> dict[str, Any]:
             "tags": unit.tags.of(ARN),
             "events": unit.events.between(WORLD, NOW, NOW, None, None),
             "subnet groups": unit.subnet_groups.of(WORLD),
+            "parameter groups": unit.parameter_groups.of(WORLD),
+            "parameter group": unit.parameter_groups.get(WORLD, "mine"),
             "subnet group": unit.subnet_groups.get(WORLD, "ours"),
             "fact": unit.facts.get("id"),
         }
@@ -175,6 +212,7 @@ def test_what_is_committed_is_there_now_and_after_a_restart(store: Store, reopen
     assert found["tags"] == {"team": "shop"}
     assert found["events"] == [Event(WORLD, "replication-group", "orders", "created", NOW, "asked for", 1)]
     assert found["subnet groups"] == [found["subnet group"]] == [SUBNETS]
+    assert found["parameter groups"] == [found["parameter group"]] == [PARAMETERS]
     assert found["fact"] == "abc"
     assert everything(reopened()) == {**found, "heard": False}  # an agent of this process joins anew in the next
 
@@ -471,6 +509,17 @@ def test_subnet_groups_are_saved_over_and_forgotten(store: Store) -> None:
         unit.subnet_groups.forget(SUBNETS)
         assert unit.subnet_groups.get(WORLD, "ours") is None
         assert unit.subnet_groups.get(OTHER_WORLD, "ours") is not None
+
+
+def test_parameter_groups_are_saved_over_and_forgotten(store: Store, reopened: Callable[[], Store]) -> None:
+    with store.transaction() as unit:
+        for group in (PARAMETERS, replace(PARAMETERS, values=()), replace(PARAMETERS, name="a"), replace(PARAMETERS, world=OTHER_WORLD)):
+            unit.parameter_groups.save(group)
+    with reopened().transaction() as unit:
+        assert unit.parameter_groups.of(WORLD) == [replace(PARAMETERS, name="a"), replace(PARAMETERS, values=())]
+        unit.parameter_groups.forget(PARAMETERS)
+        assert unit.parameter_groups.get(WORLD, "mine") is None
+        assert unit.parameter_groups.get(OTHER_WORLD, "mine") is not None
 
 
 def test_a_fact_is_replaced(store: Store) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agents.journal import Entry, Journal
 from agents.runtimes.runtime import Handle
+from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import EngineBinary, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
 
@@ -121,6 +123,22 @@ def test_a_file_of_another_version_is_moved_aside_without_telling_its_secrets(
     assert journal.entries() == {}
     assert "spec.password" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+def test_an_entry_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.write(an_entry("old"))
+    path = tmp_path / "journal" / "nodes" / "old.json"
+    content = json.loads(path.read_text())
+    del content["runs_with"]
+    path.write_text(json.dumps(content))
+    assert journal.entries() == {"old": an_entry("old")}
+
+
+def test_what_an_engine_runs_with_is_kept(tmp_path: Path) -> None:
+    entry = replace(an_entry("k"), runs_with=Configuration(2**20, {"timeout": "60", "notify-keyspace-events": ""}))
+    Journal(tmp_path).write(entry)
+    assert Journal(tmp_path).entries() == {"k": entry}
 
 
 def test_a_file_about_another_key_is_moved_aside(tmp_path: Path) -> None:

@@ -652,3 +652,68 @@ def test_released_the_engine_goes_on(host: Host) -> None:
     host.visit()
     host.node.release()
     assert (host.toy.closed, host.running()) == (1, 1)
+
+
+# ---- configuration
+
+
+def test_what_it_was_started_with_is_reported_and_not_told_again(host: Host) -> None:
+    report = host.visit()
+    assert report.parameters == SPEC.configuration.digest
+    assert "configure" not in host.toy.done
+    assert host.journal.entries()[SPEC.key].runs_with == SPEC.configuration
+
+
+@pytest.mark.parametrize("changed", [{"parameters": {"timeout": "60"}}, {"memory": 2**21}])
+def test_a_changed_configuration_is_told_to_the_running_engine_once(host: Host, changed: dict[str, Any]) -> None:
+    host.visit()
+    spec = host.order(**changed)
+    report = host.visit()
+    host.visit()
+    assert report.parameters == spec.configuration.digest != SPEC.configuration.digest
+    assert (host.toy.done.count("configure"), host.running(), host.toy.wiped) == (1, 1, 1)
+    assert host.journal.entries()[SPEC.key].runs_with == spec.configuration
+
+
+def test_what_the_engine_refuses_is_a_problem_until_it_takes_it_or_need_not(host: Host) -> None:
+    host.visit()
+    host.toy.refuses = "it refuses activedefrag yes"
+    spec = host.order(parameters={"activedefrag": "yes"})
+    for _ in range(2):
+        report = host.visit()
+        assert (report.phase, report.problem) == (Phase.RUNNING, "it refuses activedefrag yes")
+        assert report.parameters == SPEC.configuration.digest
+    host.toy.refuses = None
+    assert (host.visit().problem, host.visit().parameters) == (None, spec.configuration.digest)
+    host.toy.refuses = "it refuses activedefrag maybe"
+    host.order(parameters={"activedefrag": "maybe"})
+    assert host.visit().problem is not None
+    host.order(parameters={"activedefrag": "yes"})
+    assert host.visit().problem is None
+
+
+def test_what_takes_its_configuration_when_it_starts_has_it_after_the_next_boot(host: Host) -> None:
+    host.toy.takes_nothing = True
+    host.visit()
+    spec = host.order(parameters={"max_item_size": "2097152"})
+    assert host.visit().parameters == SPEC.configuration.digest
+    host.order(boot=2)
+    assert host.visit().parameters == spec.configuration.digest
+
+
+def test_an_agent_that_comes_back_knows_what_the_engine_runs_with(host: Host) -> None:
+    host.visit()
+    spec = host.order(parameters={"timeout": "60"})
+    entry = host.journal.entries()[SPEC.key]
+    assert (entry.spec, entry.runs_with) == (spec, SPEC.configuration)
+    host.take(entry)
+    assert host.visit().parameters == spec.configuration.digest
+    assert host.toy.done.count("configure") == 1
+
+
+def test_an_engine_that_an_earlier_release_started_runs_with_what_its_spec_said(host: Host) -> None:
+    host.visit()
+    host.take(replace(host.journal.entries()[SPEC.key], runs_with=None))
+    spec = host.order(parameters={"timeout": "60"})
+    assert host.visit().parameters == spec.configuration.digest
+    assert host.toy.done.count("configure") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import resource
 import stat
 import subprocess
@@ -16,13 +17,18 @@ import redis
 from waiting import wait_until
 
 from agents.engines.catalogue import find_binaries
+from agents.engines.engine import Configured
 from agents.engines.ping import answers_ping
-from agents.engines.valkey_config import directives, translated, version_of, write_config
+from agents.engines.valkey_config import at_start, changes, directives, reached, translated, version_of, write_config
+from agents.engines.valkey_session import ValkeySession
+from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import EngineBinary, NodeSpec, Peer, Role
+from api_schemas.faults import InvalidParameterValue
 from controlplane.domain.binaries import best_binary
 from controlplane.domain.engine_versions import ENGINE_VERSIONS
-from controlplane.domain.parameters import values_of
-from controlplane.domain.topology import Binary
+from controlplane.domain.parameter_group import ParameterGroup
+from controlplane.domain.parameters import Parameter, parameters_of, values_of
+from controlplane.domain.topology import Binary, World
 
 ENDPOINT = "127.100.0.1"
 ADDRESSES = (f"127.99.{os.getpid() % 250}.{number}" for number in itertools.count(1))
@@ -171,6 +177,70 @@ def test_three_parameters_make_one_buffer_limit(parameters: dict[str, str], said
     assert options("valkey 9.1.2", parameters) == [("client-output-buffer-limit", limit) for limit in said]
 
 
+# ---- what a running engine is told
+
+BUFFERS = buffer_limit("pubsub", "hard-limit", "soft-limit", "soft-seconds")
+
+
+@pytest.mark.parametrize(
+    ("present", "wanted", "told"),
+    [
+        ({"timeout": "0"}, {"timeout": "0"}, []),
+        ({"timeout": "0", "lfu-decay-time": "1"}, {"timeout": "60", "lfu-decay-time": "1"}, [("timeout", "60")]),
+        ({"notify-keyspace-events": "Ex"}, {"notify-keyspace-events": ""}, [("notify-keyspace-events", '""')]),
+        (
+            BUFFERS,
+            {**BUFFERS, "client-output-buffer-limit-pubsub-soft-seconds": "30"},
+            [("client-output-buffer-limit", "pubsub 33554432 8388608 30")],
+        ),
+        ({"databases": "16", "maxclients": "10"}, {"databases": "8", "maxclients": "20"}, []),  # only when it starts
+        ({"close-on-replica-write": "yes"}, {"close-on-replica-write": "no"}, []),  # not the engine's
+        ({"activedefrag": "no"}, {"activedefrag": "yes"}, [("activedefrag", "yes")]),
+        ({"maxmemory-samples": "3"}, {"maxmemory-samples": "100"}, [("maxmemory-samples", "64")]),
+        ({"slowlog-log-slower-than": "0"}, {"slowlog-log-slower-than": "-7"}, [("slowlog-log-slower-than", "-1")]),
+    ],
+)
+def test_only_what_differs_is_told(present: dict[str, str], wanted: dict[str, str], told: list[tuple[str, str]]) -> None:
+    spec = a_spec(parameters=wanted)
+    assert changes(spec, Configuration(spec.memory, present)) == told
+
+
+def test_memory_is_told_as_well() -> None:
+    assert changes(a_spec(memory=2**27), Configuration(2**26)) == [("maxmemory", str(2**27))]
+
+
+@pytest.mark.parametrize(
+    ("present", "wanted", "refused", "runs_with"),
+    [
+        ({"timeout": "0"}, {"timeout": "60"}, [], {"timeout": "60"}),
+        ({"timeout": "0", "a": "1"}, {"timeout": "60", "a": "2"}, [("timeout", "60")], {"timeout": "0", "a": "2"}),
+        ({"databases": "16"}, {"databases": "8"}, [], {"databases": "16"}),
+        ({"reserved-memory": "1"}, {}, [], {}),
+        (
+            BUFFERS,
+            dict.fromkeys(BUFFERS, "1") | {"timeout": "60"},
+            [("client-output-buffer-limit", "pubsub 1 1 1")],
+            {**BUFFERS, "timeout": "60"},
+        ),
+    ],
+)
+def test_what_it_refused_it_does_not_run_with(
+    present: dict[str, str], wanted: dict[str, str], refused: list[tuple[str, str]], runs_with: dict[str, str]
+) -> None:
+    spec = a_spec(parameters=wanted)
+    assert reached(spec, Configuration(2**20, present), refused) == Configuration(spec.memory, runs_with)
+
+
+def test_memory_that_it_refused_it_does_not_have() -> None:
+    assert reached(a_spec(), Configuration(2**20), [("maxmemory", "1")]).memory == 2**20
+
+
+def test_what_some_builds_refuse_is_not_told_when_they_start(tmp_path: Path) -> None:
+    spec = a_spec(parameters={"activedefrag": "yes", "timeout": "60"})
+    assert dict(directives(spec, tmp_path))["activedefrag"] == "no"
+    assert at_start(spec) == Configuration(spec.memory, {"activedefrag": "no", "timeout": "60"})
+
+
 # ---- the file
 
 
@@ -253,6 +323,80 @@ def test_an_engine_runs_with_what_its_parameter_group_says(binary: EngineBinary,
         for name, value in translated(parameters, binary):
             if name == "client-output-buffer-limit":
                 assert value.replace("replica", "slave") in limits.replace("replica", "slave")
+
+
+def others(parameter: Parameter) -> list[str]:
+    """Allowed values that are not the default: the words, the ends of ranges, and what lies just above the default."""
+    found = [word for word in parameter.allowed.split(",") if word]
+    if parameter.data_type == "integer":
+        ends = re.findall(r"(?:(?<=,)|^)-?[0-9]+|[0-9]+$", parameter.allowed)
+        found = [*ends, str(int(parameter.value or 0) + 1), str(2**31 - 1)]
+    if parameter.name == "notify-keyspace-events":
+        found = ["KEA", "Ex"]
+    return [value for value in dict.fromkeys(found) if value != (parameter.value or "") and parameter.allows(value)]
+
+
+def as_shown(name: str, value: str) -> str:
+    """What an engine answers that was told a value. It tells the letters of events in an order of its own, and all of them as ``A``."""
+    return {"Ex": "xE", "KEA": "AKE"}.get(value, value.strip('"')) if name == "notify-keyspace-events" else value.strip('"')
+
+
+@pytest.mark.parametrize(("binary", "family"), PAIRS)
+def test_a_running_engine_takes_every_value_that_a_caller_may_set(binary: EngineBinary, family: str, tmp_path: Path) -> None:
+    usual = values_of(family, cluster_mode=False)
+    group = ParameterGroup(World("000000000000", "us-east-1"), "mine", family, "d")
+    settable = [each for each in parameters_of(family) if each.modifiable and _may_be(group, each) and each.name != "activedefrag"]
+    spec = a_spec(binary, address=next(ADDRESSES), parameters=usual)
+    runs_with = at_start(spec)
+    with started(spec, tmp_path) as engine:
+        session = ValkeySession(spec)
+        for choice in range(max(len(others(each)) for each in settable) + 1):
+            chosen = {each.name: [*others(each), each.value or ""][choice % (len(others(each)) + 1)] for each in settable}
+            wanted = spec.model_copy(update={"parameters": {**usual, **chosen}, "memory": spec.memory + choice})
+            configured = session.configure(wanted, runs_with)
+            assert configured == Configured(wanted.configuration)
+            runs_with = configured.runs_with
+            told = [each for each in translated(chosen, binary) if each[0] != "client-output-buffer-limit"]
+            found = {name: engine.config_get(name).get(name) for name, _ in told}
+            assert found == {name: as_shown(name, value) for name, value in told}
+            assert engine.config_get("maxmemory")["maxmemory"] == str(wanted.memory)
+        assert len(settable) > 20
+        session.close()
+
+
+@pytest.mark.parametrize(("binary", "family"), PAIRS)
+def test_an_engine_starts_with_every_value_that_a_caller_may_set(binary: EngineBinary, family: str, tmp_path: Path) -> None:
+    group = ParameterGroup(World("000000000000", "us-east-1"), "mine", family, "d")
+    settable = [each for each in parameters_of(family, custom=True) if each.modifiable and _may_be(group, each)]
+    for choice in range(3):
+        chosen = {each.name: others(each)[min(choice, len(others(each)) - 1)] for each in settable} | {"databases": "100"}
+        spec = a_spec(binary, address=next(ADDRESSES), parameters={**values_of(family, cluster_mode=False), **chosen})
+        with started(spec, tmp_path / str(choice)) as engine:
+            assert engine.config_get("databases")["databases"] == "100"
+
+
+def _may_be(group: ParameterGroup, parameter: Parameter) -> bool:
+    """Whether it can be anything but its default here."""
+    try:
+        return bool([group.with_values({parameter.name: value}) for value in others(parameter)])
+    except InvalidParameterValue:
+        return False
+
+
+@pytest.mark.parametrize("binary", [pytest.param(binary, id=f"{binary.engine}-{binary.version}") for binary in SERVERS])
+def test_what_an_engine_refuses_is_told_and_the_rest_is_taken(binary: EngineBinary, tmp_path: Path) -> None:
+    usual = {"timeout": "0", "maxmemory-policy": "noeviction"}
+    spec = a_spec(binary, address=next(ADDRESSES), parameters=usual)
+    with started(spec, tmp_path) as engine:
+        session = ValkeySession(spec)
+        wanted = spec.model_copy(update={"parameters": {"timeout": "60", "maxmemory-policy": "nonsense"}})
+        configured = session.configure(wanted, spec.configuration)
+        assert configured.runs_with.parameters == {"timeout": "60", "maxmemory-policy": "noeviction"}
+        assert configured.refused is not None
+        assert configured.refused.startswith("it refuses maxmemory-policy nonsense: ")
+        assert engine.config_get("timeout")["timeout"] == "60"
+        assert session.observe().run_id  # and the conversation goes on
+        session.close()
 
 
 @pytest.mark.parametrize("binary", [pytest.param(binary, id=f"{binary.engine}-{binary.version}") for binary in SERVERS])

@@ -9,7 +9,14 @@ import pytest
 from factories import a_cache_cluster, a_group
 
 from controlplane.domain.reported import DEAD, FAILED, RUNNING, Reported, SeenNode
-from controlplane.domain.status import SETTLED, member_status, node_status, topology_status
+from controlplane.domain.status import (
+    SETTLED,
+    member_status,
+    node_status,
+    parameter_status,
+    parameter_status_of_all,
+    topology_status,
+)
 from controlplane.domain.topology import Restart, Topology
 
 REBOOTING = "rebooting cache cluster nodes"
@@ -125,3 +132,34 @@ def test_a_cache_node(topology: Topology, status: str) -> None:
 def test_what_waits_are_over_for() -> None:
     assert {"available", "create-failed"} <= SETTLED
     assert SETTLED.isdisjoint({"creating", "modifying", "deleting", REBOOTING})
+
+
+@pytest.mark.parametrize(
+    ("topology", "runs_with", "status"),
+    [
+        (OLD, None, "in-sync"),  # it has said nothing and starts with what is desired
+        (OLD, "", "in-sync"),  # its agent is older than digests
+        (OLD, "desired", "in-sync"),
+        (OLD, "another", "applying"),
+        (a_cache_cluster(engine="redis"), "another", "applying"),
+        (a_cache_cluster(), "another", "pending-reboot"),
+        (a_cache_cluster(), "desired", "in-sync"),
+    ],
+)
+def test_how_far_a_node_is_with_its_parameter_group(topology: Topology, runs_with: str | None, status: str) -> None:
+    node = next(topology.nodes)
+    reported = Reported() if runs_with is None else Reported({node.id: SeenNode(RUNNING, 1, parameters=runs_with)})
+    assert parameter_status(topology, node, reported, "desired") == status
+
+
+@pytest.mark.parametrize(
+    ("statuses", "of_all"),
+    [
+        ([], "in-sync"),
+        (["in-sync", "in-sync"], "in-sync"),
+        (["in-sync", "pending-reboot"], "pending-reboot"),
+        (["pending-reboot", "applying"], "applying"),
+    ],
+)
+def test_how_far_a_cache_cluster_is(statuses: list[str], of_all: str) -> None:
+    assert parameter_status_of_all(statuses) == of_all

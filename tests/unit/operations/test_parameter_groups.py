@@ -406,7 +406,7 @@ def test_memory_is_reserved_in_bytes_or_in_percent(ctx: Context) -> None:
 @pytest.mark.parametrize("call", [lambda ctx, name: modify(ctx, name, timeout="60"), delete,
                                   lambda ctx, name: reset(ctx, group=name, reset_all_parameters=True)])  # fmt: skip
 def test_nobody_changes_a_default_group_or_one_that_is_not_there(ctx: Context, call: Any) -> None:
-    with pytest.raises(InvalidCacheParameterGroupState, match="The default parameter group default.valkey9"):
+    with pytest.raises(InvalidCacheParameterGroupState, match="The default parameter group"):
         call(ctx, "Default.Valkey9")
     with pytest.raises(CacheParameterGroupNotFound, match="CacheParameterGroup gone not found"):
         call(ctx, "gone")
