@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from api_schemas.faults import InvalidParameterValue
+from api_schemas.faults import InvalidParameterCombination, InvalidParameterValue
 from controlplane.domain.node_types import MIB
 from controlplane.domain.parameters import CONDITIONALLY_MODIFIABLE, Parameter, node_type_parameters, parameters_of
 from controlplane.domain.topology import World
@@ -78,7 +78,12 @@ class ParameterGroup:
         return dict(self.values).get("cluster-enabled") == "yes"
 
     def with_values(self, given: Mapping[str, str]) -> Self:
-        """The same group with these set. Raises InvalidParameterValue for one that there is not, or that it cannot be."""
+        """The same group with these set. Raises InvalidParameterValue for one that there is not, or that it cannot be.
+
+        Raises InvalidParameterCombination for two that exclude each other.
+        """
+        if {_RESERVED, _RESERVED_PERCENT} <= given.keys():
+            raise InvalidParameterCombination(f"Give {_RESERVED} or {_RESERVED_PERCENT}, not both: one takes the place of the other.")
         for name, value in given.items():
             _must_be_possible(self.family, name, value)
         kept = {name: value for name, value in self.values if name not in _excluded_by(given)}

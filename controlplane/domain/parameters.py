@@ -173,8 +173,9 @@ _FORMS = {
     "rename-commands": re.compile(r"(\S+ +\S+( +\S+ +\S+)*)?"),
 }
 
-# How the numbers of a data type are written. Digits are spelled out because other scripts' digits mean nothing to an engine.
-_NUMBERS = {"integer": re.compile(r"-?[0-9]+"), "float": re.compile(r"-?[0-9]+(\.[0-9]+)?")}
+# How the numbers of a data type are written. Digits are spelled out because other scripts' digits mean nothing to an engine;
+# one that reads 060 refuses to start.
+_NUMBERS = {"integer": re.compile(r"0|-?[1-9][0-9]*"), "float": re.compile(r"-?[0-9]+(\.[0-9]+)?")}
 # The lower end may be negative, either end may be missing: "0-100", "16384-", "-1-", "-".
 _RANGE = re.compile(r"(?P<lowest>-?[0-9.]+)?-(?P<highest>[0-9.]+)?")
 # Where a range has no end, engines still keep the number in 64 bits.

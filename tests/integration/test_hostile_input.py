@@ -118,6 +118,8 @@ def _call_in_many_ways(operation: Any, mode: GenerationMode, client: httpx.Clien
 
 SUBNETS = [("SubnetIds.SubnetIdentifier.1", "subnet-0000000a"), ("SubnetIds.SubnetIdentifier.2", "subnet-0000000b")]
 TAGS = [("Tags.Tag.1.Key", "team"), ("Tags.Tag.1.Value", "checkout")]
+_ITEM = "ParameterNameValues.ParameterNameValue.1"
+PARAMETER = [(f"{_ITEM}.ParameterName", "timeout"), (f"{_ITEM}.ParameterValue", "60")]
 ARN = f"arn:aws:elasticache:us-east-1:{ACCOUNT}:subnetgroup:sg"
 
 # A valid request of each operation. Where one would start engines, its id is one that no engine may have.
@@ -151,6 +153,10 @@ VALID: dict[str, Pairs] = {
         ("SourceType", "cache-cluster"), ("SourceIdentifier", "c"), ("StartTime", "2026-01-01T00:00:00Z"), ("Duration", "60"),
     ],
     "DescribeCacheEngineVersions": [("Engine", "valkey"), ("EngineVersion", "8.1"), ("DefaultOnly", "true")],
+    "CreateCacheParameterGroup": [("CacheParameterGroupName", "pg"), ("CacheParameterGroupFamily", "valkey8"), ("Description", "d"), *TAGS],
+    "ModifyCacheParameterGroup": [("CacheParameterGroupName", "pg"), *PARAMETER],
+    "ResetCacheParameterGroup": [("CacheParameterGroupName", "pg"), *PARAMETER, ("ResetAllParameters", "false")],
+    "DeleteCacheParameterGroup": [("CacheParameterGroupName", "pg")],
     "DescribeCacheParameterGroups": [("CacheParameterGroupName", "default.valkey8"), ("MaxRecords", "20")],
     "DescribeCacheParameters": [("CacheParameterGroupName", "default.valkey8"), ("Source", "system")],
     "DescribeEngineDefaultParameters": [("CacheParameterGroupFamily", "valkey8"), ("MaxRecords", "20")],

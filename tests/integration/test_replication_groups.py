@@ -589,7 +589,7 @@ def test_a_modify_that_changes_nothing_is_refused_in_the_services_words(elastica
         ({"CacheNodeType": "cache.r7g.large"}, VALUE, "not built"),
         ({"EngineVersion": "9.1"}, VALUE, "not built"),
         ({"Engine": "redis"}, VALUE, "not built"),
-        ({"CacheParameterGroupName": "default.valkey9"}, VALUE, "not built"),
+        ({"CacheParameterGroupName": "default.valkey9"}, COMBINATION, "family valkey8"),
         ({"ClusterMode": "compatible"}, VALUE, "not built"),
         ({"PrimaryClusterId": "x-002"}, VALUE, "not built"),
         ({"NotificationTopicArn": "arn:aws:sns:us-east-1:1:t"}, VALUE, "not built"),

@@ -309,6 +309,8 @@ def test_names_are_taken_in_any_case_and_what_is_not_named_stays(ctx: Context) -
         ("valkey9", {"appendonly": "yes"}, "cannot be modified"),
         ("valkey9", {"timeout": "19"}, "not valid for the parameter timeout. Allowed: 0,20-"),
         ("valkey9", {"timeout": "4294967296"}, "not valid"),
+        ("valkey9", {"timeout": "060"}, "not valid"),
+        ("valkey9", {"timeout": "-0"}, "not valid"),
         ("valkey9", {"timeout": ""}, "not valid"),
         ("valkey9", {"timeout": None}, "not valid"),
         ("valkey9", {"maxmemory-policy": "most-lru"}, "not valid"),
@@ -397,6 +399,8 @@ def test_memory_is_reserved_in_bytes_or_in_percent(ctx: Context) -> None:
     create(ctx)
     modify(ctx, reserved_memory_percent="10")
     modify(ctx, reserved_memory="1000")
+    with pytest.raises(InvalidParameterCombination, match="not both"):
+        modify(ctx, reserved_memory="1", reserved_memory_percent="1")
     assert user_values(ctx) == {"reserved-memory": "1000"}
     modify(ctx, reserved_memory_percent="10")
     assert user_values(ctx) == {"reserved-memory-percent": "10"}
