@@ -364,6 +364,36 @@ def test_a_cache_switches_to_another_group_of_its_family(elasticache: Any) -> No
             CacheParameterGroupName=fewer, ParameterNameValues=pairs({"databases": "8"}))  # fmt: skip
 
 
+def test_a_group_for_cluster_mode_reaches_every_shard(elasticache: Any) -> None:
+    made = {"cluster-enabled": "yes", "cluster-databases": "4", "timeout": "60"}
+    one, two = new_parameters(elasticache, "valkey9", **made), new_parameters(elasticache, "valkey9", **{**made, "timeout": "90"})
+    group = f"g{uuid.uuid4().hex[:8]}"
+    elasticache.create_replication_group(
+        ReplicationGroupId=group, ReplicationGroupDescription="d", Engine="valkey", EngineVersion="9.1", NumNodeGroups=2,
+        ReplicasPerNodeGroup=1, CacheParameterGroupName=one)  # fmt: skip
+    elasticache.get_waiter("replication_group_available").wait(ReplicationGroupId=group)
+    shown = elasticache.describe_replication_groups(ReplicationGroupId=group)["ReplicationGroups"][0]
+    assert (shown["ClusterEnabled"], len(shown["NodeGroups"])) == (True, 2)
+    with connected(elasticache, group) as engines:
+        assert len(engines) == 4
+        assert values_in(engines, "cluster-enabled") == {"yes"}
+        assert values_in(engines, "cluster-databases") == {"4"}
+        assert values_in(engines, "timeout") == {"60"}
+        modify(elasticache, one, cluster_require_full_coverage="yes", timeout="75")
+        have(engines, "cluster-require-full-coverage", "yes")
+        have(engines, "timeout", "75")
+        in_sync(elasticache, group)
+        elasticache.modify_replication_group(ReplicationGroupId=group, CacheParameterGroupName=two)
+        have(engines, "timeout", "90")
+        have(engines, "cluster-require-full-coverage", "no")
+        elasticache.get_waiter("replication_group_available").wait(ReplicationGroupId=group)
+        in_sync(elasticache, group)
+    for named, words in (("default.valkey9", "cluster-databases is 4 in"), ("default.valkey9.cluster.on", "cluster-databases is 4 in")):
+        refused(COMBINATION, words, elasticache.modify_replication_group, ReplicationGroupId=group, CacheParameterGroupName=named)
+    refused(STATE, "cluster-enabled cannot be modified while a cache uses", elasticache.modify_cache_parameter_group,
+            CacheParameterGroupName=two, ParameterNameValues=pairs({"cluster-enabled": "no"}))  # fmt: skip
+
+
 # ---- what Terraform does
 
 

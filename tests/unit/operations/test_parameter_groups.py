@@ -492,8 +492,8 @@ def test_caches_are_created_with_the_values_of_their_group(ctx: Context) -> None
     [
         ("gone", CacheParameterGroupNotFound, "gone not found"),
         ("older", InvalidParameterCombination, "Expected a parameter group of family valkey9 for valkey 9.1, but older is of family valkey8"),
-        ("sharded", InvalidParameterValue, "sharded asks for cluster mode, which is not built yet"),
-        ("default.valkey9.cluster.on", InvalidParameterValue, "asks for cluster mode"),
+        ("sharded", InvalidParameterCombination, "sharded cannot be used with ClusterMode disabled"),
+        ("default.valkey9.cluster.on", InvalidParameterCombination, "cannot be used with ClusterMode disabled"),
     ],
 )
 def test_a_group_that_does_not_fit(ctx: Context, named: str, fault: type[Fault], words: str) -> None:
@@ -503,7 +503,20 @@ def test_a_group_that_does_not_fit(ctx: Context, named: str, fault: type[Fault],
     with pytest.raises(fault, match=words):
         create_replication_group(
             ctx, CreateReplicationGroup(replication_group_id="orders", replication_group_description="d", engine="valkey",
-                                        cache_parameter_group_name=named))  # fmt: skip
+                                        cluster_mode="disabled", cache_parameter_group_name=named))  # fmt: skip
+
+
+@pytest.mark.usefixtures("hosts")
+def test_a_group_for_cluster_mode_makes_sharded_groups_and_no_caches_that_stand_alone(ctx: Context) -> None:
+    create(ctx, family="redis7")
+    modify(ctx, cluster_enabled="yes", timeout="60")
+    with pytest.raises(InvalidParameterCombination, match="mine is for replication groups in cluster mode"):
+        create_cache_cluster(ctx, CreateCacheCluster(cache_cluster_id="one", engine="redis", cache_parameter_group_name="mine"))
+    create_replication_group(
+        ctx, CreateReplicationGroup(replication_group_id="orders", replication_group_description="d", engine="redis",
+                                    cache_parameter_group_name="mine"))  # fmt: skip
+    [group] = ctx.unit.topologies.of(WORLD)
+    assert (group.has_bus, group.parameters) == (True, (("cluster-enabled", "yes"), ("timeout", "60")))
 
 
 @pytest.mark.parametrize(
