@@ -10,8 +10,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], within: float = 10.0, every: float = 0.005) -> T:
-    """The first truthy value of ``condition``, asked every so many seconds. AssertionError when none came ``within`` seconds."""
+def wait_until(condition: Callable[[], T], within: float = 10.0, every: float = 0.005, first: float = 0.0) -> T:
+    """The first truthy value of ``condition``, asked every so many seconds. AssertionError when none came ``within`` seconds.
+
+    ``first`` is for who plays a client that lets some time pass before it asks at all.
+    """
+    time.sleep(first)
     deadline = time.monotonic() + within
     while not (value := condition()):
         if time.monotonic() >= deadline:

@@ -1,0 +1,286 @@
+"""``aws_elasticache_replication_group``, with cluster mode disabled and enabled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from botocore.exceptions import ClientError
+from integration.terraform.cache_cluster import read_settings
+from integration.terraform.lookup import NotThere, find_all, find_replication_group
+from integration.terraform.patience import GONE, StateChange, code_of, retried, says
+from integration.terraform.resource import Attribute, Config, Plan, Resource, State, as_set, in_lower_case
+
+MISSING, BUSY = "ReplicationGroupNotFoundFault", "InvalidReplicationGroupState"
+
+AVAILABLE = StateChange({"creating", "modifying", "snapshotting"}, {"available"})
+DELETED = StateChange({"creating", "available", "deleting"})
+MEMBERS_AVAILABLE = StateChange({"creating", "deleting", "modifying", "snapshotting"}, {"available"})
+
+REQUEST = {
+    "at_rest_encryption_enabled": "AtRestEncryptionEnabled",
+    "auto_minor_version_upgrade": "AutoMinorVersionUpgrade",
+    "automatic_failover_enabled": "AutomaticFailoverEnabled",
+    "cluster_mode": "ClusterMode",
+    "data_tiering_enabled": "DataTieringEnabled",
+    "description": "ReplicationGroupDescription",
+    "engine": "Engine",
+    "engine_version": "EngineVersion",
+    "ip_discovery": "IpDiscovery",
+    "maintenance_window": "PreferredMaintenanceWindow",
+    "multi_az_enabled": "MultiAZEnabled",
+    "network_type": "NetworkType",
+    "node_type": "CacheNodeType",
+    "notification_topic_arn": "NotificationTopicArn",
+    "num_cache_clusters": "NumCacheClusters",
+    "num_node_groups": "NumNodeGroups",
+    "parameter_group_name": "CacheParameterGroupName",
+    "port": "Port",
+    "preferred_cache_cluster_azs": "PreferredCacheClusterAZs",
+    "replicas_per_node_group": "ReplicasPerNodeGroup",
+    "security_group_ids": "SecurityGroupIds",
+    "snapshot_retention_limit": "SnapshotRetentionLimit",
+    "snapshot_window": "SnapshotWindow",
+    "subnet_group_name": "CacheSubnetGroupName",
+    "transit_encryption_enabled": "TransitEncryptionEnabled",
+}
+EMPTY_IS_A_VALUE = (
+    "replicas_per_node_group", "auto_minor_version_upgrade", "at_rest_encryption_enabled", "automatic_failover_enabled",
+    "transit_encryption_enabled",
+)  # fmt: skip
+"""Sent even when they are 0 or false; other attributes are then left out."""
+
+CHANGEABLE = (
+    "auto_minor_version_upgrade", "automatic_failover_enabled", "description", "cluster_mode", "ip_discovery", "maintenance_window",
+    "multi_az_enabled", "node_type", "notification_topic_arn", "parameter_group_name", "snapshot_retention_limit", "snapshot_window",
+    "transit_encryption_enabled",
+)  # fmt: skip
+SHARD = {
+    "node_group_id": "NodeGroupId",
+    "primary_availability_zone": "PrimaryAvailabilityZone",
+    "replica_availability_zones": "ReplicaAvailabilityZones",
+    "replica_count": "ReplicaCount",
+    "slots": "Slots",
+}
+
+
+def of_shards(configured: Any) -> Any:
+    """Shards by their id, in a form that can be compared."""
+    return frozenset(tuple((name, str(shard.get(name) or "")) for name in SHARD) for shard in configured or ())
+
+
+class ReplicationGroup(Resource):
+    """A replication group with its members."""
+
+    schema = {
+        "replication_group_id": Attribute(forces_new=True, normal=in_lower_case),
+        "description": Attribute(),
+        "engine": Attribute(default="redis"),
+        "engine_version": Attribute(computed=True),
+        "node_type": Attribute(computed=True),
+        "num_cache_clusters": Attribute(computed=True),
+        "num_node_groups": Attribute(computed=True),
+        "replicas_per_node_group": Attribute(computed=True),
+        "node_group_configuration": Attribute(computed=True, forces_new=True, normal=of_shards),
+        "automatic_failover_enabled": Attribute(default=False),
+        "multi_az_enabled": Attribute(default=False),
+        "cluster_mode": Attribute(computed=True),
+        "parameter_group_name": Attribute(computed=True),
+        "subnet_group_name": Attribute(computed=True, forces_new=True),
+        "security_group_ids": Attribute(computed=True, normal=as_set),
+        "port": Attribute(computed=True, forces_new=True),
+        "preferred_cache_cluster_azs": Attribute(read_back=False),
+        "maintenance_window": Attribute(computed=True, normal=in_lower_case),
+        "snapshot_window": Attribute(computed=True),
+        "snapshot_retention_limit": Attribute(),
+        "notification_topic_arn": Attribute(),
+        "auto_minor_version_upgrade": Attribute(computed=True),
+        "apply_immediately": Attribute(read_back=False),
+        "at_rest_encryption_enabled": Attribute(computed=True, forces_new=True),
+        "transit_encryption_enabled": Attribute(computed=True),
+        "data_tiering_enabled": Attribute(computed=True, forces_new=True),
+        "ip_discovery": Attribute(computed=True),
+        "network_type": Attribute(computed=True, forces_new=True),
+        "tags": Attribute(),
+    }
+
+    def create(self, config: Config, tags: list[dict[str, str]]) -> str:
+        """Engine, failover and encryption in transit are sent whatever is configured; the rest when there is something in it."""
+        wanted = {"transit_encryption_enabled": False, **{name: self.asked(config, name) for name in self.schema if name in config}}
+        wanted |= {name: self.asked(config, name) for name in ("automatic_failover_enabled", "engine")}
+        asked = {REQUEST[name]: value for name, value in wanted.items() if name in REQUEST and (value or name in EMPTY_IS_A_VALUE)}
+        if shards := config.get("node_group_configuration"):
+            asked["NodeGroupConfiguration"] = [_shard_request(shard) for shard in shards]
+        made = self.client.create_replication_group(ReplicationGroupId=config["replication_group_id"], Tags=tags, **asked)
+        name = str(made["ReplicationGroup"]["ReplicationGroupId"])
+        AVAILABLE.wait(lambda: status(self.client, name))
+        return name
+
+    def read(self, config: Config) -> State:
+        """The group, and then its first member for what only a member shows."""
+        group = find_replication_group(self.client, self.id)
+        if group.get("Status") == "deleting":
+            raise NotThere(f"{self.id} is being deleted")
+        shards = group.get("NodeGroups") or []
+        state = {
+            **_read_flags(group, self.state),
+            "description": group.get("Description"),
+            "num_cache_clusters": len(group.get("MemberClusters") or []),
+            "member_clusters": group.get("MemberClusters"),
+            "num_node_groups": len(shards),
+            "cluster_enabled": group.get("ClusterEnabled"),
+            "cluster_mode": group.get("ClusterMode"),
+            "replication_group_id": group["ReplicationGroupId"],
+            "arn": group["ARN"],
+            "data_tiering_enabled": group.get("DataTiering") == "enabled",
+            "ip_discovery": group.get("IpDiscovery"),
+            "network_type": group.get("NetworkType"),
+            "snapshot_window": group.get("SnapshotWindow"),
+            "snapshot_retention_limit": group.get("SnapshotRetentionLimit"),
+            **_read_endpoints(group, shards),
+        }
+        if shards:
+            state["replicas_per_node_group"] = len(shards[0]["NodeGroupMembers"]) - 1
+            state["node_group_configuration"] = [_read_shard(shard) for shard in shards]
+        return {**state, **self._read_first_member(group, config)}
+
+    def update(self, config: Config, plan: Plan) -> None:
+        """Shards, more replicas, settings, fewer replicas: in this order, with a wait before and after each."""
+        for step in self._steps(config, plan):
+            self._wait_at_once()
+            step()
+            self._wait_at_once()
+
+    def delete(self) -> None:
+        """Tried again while the group is busy; then it may only be available or deleting until it is gone."""
+        try:
+            retried(lambda: self.client.delete_replication_group(ReplicationGroupId=self.id), 10, lambda error: says(error, BUSY))
+        except ClientError as error:
+            if code_of(error) != MISSING:
+                raise
+            return
+        DELETED.wait(lambda: status(self.client, self.id))
+
+    def _steps(self, config: Config, plan: Plan) -> list[Callable[[], None]]:
+        members = plan.get("num_cache_clusters")
+        number = members.wanted - members.present if members else 0
+        settings = self._modification(config, plan)
+        possible: list[tuple[bool, Callable[[], None]]] = [
+            ("num_node_groups" in plan, lambda: self._change_shards(plan)),
+            ("replicas_per_node_group" in plan, lambda: self._change_replicas(plan["replicas_per_node_group"])),
+            (number > 0, lambda: self._change_members("increase_replica_count", config)),
+            (bool(settings), lambda: self._modify(config, settings)),
+            (number < 0, lambda: self._change_members("decrease_replica_count", config)),
+        ]
+        return [step for needed, step in possible if needed]
+
+    def _wait_at_once(self) -> None:
+        replace(AVAILABLE, delay=0).wait(lambda: status(self.client, self.id))
+
+    def _modification(self, config: Config, plan: Plan) -> dict[str, Any]:
+        asked = {REQUEST[name]: self.asked(config, name) for name in CHANGEABLE if name in plan}
+        if "engine_version" in plan:
+            asked |= {"EngineVersion": config["engine_version"], "Engine": self.asked(config, "engine")}
+        if "security_group_ids" in plan and config.get("security_group_ids"):
+            asked["SecurityGroupIds"] = list(config["security_group_ids"])
+        if "snapshot_retention_limit" in plan and not plan["snapshot_retention_limit"].present:
+            asked["SnapshottingClusterId"] = f"{self.id}-001"
+        return asked
+
+    def _modify(self, config: Config, asked: dict[str, Any]) -> None:
+        now = bool(config.get("apply_immediately"))
+        try:
+            self.client.modify_replication_group(ReplicationGroupId=self.id, ApplyImmediately=now, **asked)
+        except ClientError as error:
+            if not says(error, "InvalidParameterCombination", "No modifications were requested"):
+                raise
+
+    def _change_members(self, operation: str, config: Config) -> None:
+        replicas = config["num_cache_clusters"] - 1
+        getattr(self.client, operation)(ReplicationGroupId=self.id, NewReplicaCount=replicas, ApplyImmediately=True)
+        MEMBERS_AVAILABLE.wait(lambda: _members_status(self.client, self.id))
+
+    def _change_replicas(self, change: Any) -> None:
+        operation = "increase_replica_count" if change.wanted > change.present else "decrease_replica_count"
+        getattr(self.client, operation)(ReplicationGroupId=self.id, NewReplicaCount=change.wanted, ApplyImmediately=True)
+        AVAILABLE.wait(lambda: status(self.client, self.id))
+
+    def _change_shards(self, plan: Plan) -> None:
+        wanted = plan["num_node_groups"].wanted
+        shards = sorted(shard["NodeGroupId"] for shard in find_replication_group(self.client, self.id)["NodeGroups"])
+        fewer = {"NodeGroupsToRemove": shards[: wanted - 1 : -1]} if wanted < len(shards) else {}
+        self.client.modify_replication_group_shard_configuration(
+            ReplicationGroupId=self.id, NodeGroupCount=wanted, ApplyImmediately=True, **fewer
+        )
+        AVAILABLE.wait(lambda: status(self.client, self.id))
+
+    def _read_first_member(self, group: Any, config: Config) -> State:
+        if "NodeGroups" not in group or not group["NodeGroups"][0]["NodeGroupMembers"]:
+            return {}
+        first = group["NodeGroups"][0]["NodeGroupMembers"][0]["CacheClusterId"]
+        found = self.client.describe_cache_clusters(CacheClusterId=first, ShowCacheNodeInfo=True)["CacheClusters"]
+        if not found:
+            return {}
+        return {
+            **read_settings(found[0], config),
+            "at_rest_encryption_enabled": found[0].get("AtRestEncryptionEnabled", False),
+            "transit_encryption_enabled": found[0].get("TransitEncryptionEnabled"),
+        }
+
+
+def status(client: Any, name: str) -> str:
+    """What a waiter for a replication group looks at."""
+    try:
+        return str(find_replication_group(client, name).get("Status", ""))
+    except NotThere:
+        return GONE
+
+
+def _members_status(client: Any, name: str) -> str:
+    """``available``, or the first other state among the members, which are looked for among all cache clusters."""
+    try:
+        members = find_replication_group(client, name)["MemberClusters"]
+        found = find_all(client, "describe_cache_clusters", "CacheClusters", "CacheClusterNotFound")
+    except NotThere:
+        return GONE
+    states = [each["CacheClusterStatus"] for each in found if each["CacheClusterId"] in members]
+    return next((state for state in states if state != "available"), "available") if states else GONE
+
+
+def _shard_request(shard: Any) -> dict[str, Any]:
+    return {SHARD[name]: value for name, value in shard.items() if value or name == "replica_count"}
+
+
+def _read_flags(group: Any, before: State) -> State:
+    """A word that is not known leaves the attribute as it was."""
+    failover = {"enabled": True, "enabling": True, "disabled": False, "disabling": False}
+    zones = {"enabled": True, "disabled": False}
+    return {
+        "automatic_failover_enabled": failover.get(group.get("AutomaticFailover"), before.get("automatic_failover_enabled")),
+        "multi_az_enabled": zones.get(group.get("MultiAZ"), before.get("multi_az_enabled")),
+    }
+
+
+def _read_endpoints(group: Any, shards: list[Any]) -> State:
+    """The endpoints of a group are an either-or: with a configuration endpoint nobody looks for a primary endpoint."""
+    if configuration := group.get("ConfigurationEndpoint"):
+        return {"port": configuration["Port"], "configuration_endpoint_address": configuration["Address"]}
+    read: State = {}
+    if shards and (primary := shards[0].get("PrimaryEndpoint")):
+        read |= {"port": primary["Port"], "primary_endpoint_address": primary["Address"]}
+    if shards and (reader := shards[0].get("ReaderEndpoint")):
+        read["reader_endpoint_address"] = reader["Address"]
+    return read
+
+
+def _read_shard(shard: Any) -> dict[str, Any]:
+    """The member in the first place is taken for the primary."""
+    zones = [member.get("PreferredAvailabilityZone") for member in shard["NodeGroupMembers"]]
+    return {
+        "node_group_id": shard.get("NodeGroupId"),
+        "replica_count": len(zones) - 1,
+        "slots": shard.get("Slots"),
+        "primary_availability_zone": zones[0] if zones else "",
+        "replica_availability_zones": zones[1:],
+    }
