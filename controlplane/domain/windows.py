@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from api_schemas.faults import InvalidParameterValue
 
@@ -32,19 +33,34 @@ def snapshot_window(asked: str) -> str:
 
 def must_not_overlap(maintenance: str, snapshot: str) -> None:
     """Raises InvalidParameterValue when the daily snapshot window and the weekly maintenance window share a minute."""
+    if _overlap(maintenance, snapshot):
+        raise InvalidParameterValue(f"The snapshot window {snapshot} and the maintenance window {maintenance} must not overlap.")
+
+
+def chosen_windows(number: int, maintenance: str | None = None, snapshot: str | None = None) -> tuple[str, str]:
+    """A maintenance and a snapshot window: those that are given, and picked by a number (any) those that are not.
+
+    What is picked does not overlap what is given, where there is room in the day. Raises InvalidParameterValue for a malformed one.
+    """
+    given = (maintenance and maintenance_window(maintenance), snapshot and snapshot_window(snapshot))
+    pairs = [(given[0] or weekly, given[1] or daily) for weekly, daily in _picked(number)]
+    return next((pair for pair in pairs if not _overlap(*pair)), pairs[0])
+
+
+def _picked(number: int) -> Iterator[tuple[str, str]]:
+    """A pair of windows, and then the pairs that are so many hours later on the same day."""
+    day, first = number % 7, number // 7 % 8
+    for hour in range(first, first + 24):
+        begins, ends = (f"{_DAYS[(day + at // 24) % 7]}:{at % 24:02d}:30" for at in (hour, hour + 1))
+        yield f"{begins}-{ends}", f"{(hour + 10) % 24:02d}:00-{(hour + 11) % 24:02d}:00"
+
+
+def _overlap(maintenance: str, snapshot: str) -> bool:
     first, last = _maintenance_minutes(maintenance, maintenance)
     begins, ends = _snapshot_minutes(snapshot)
     weekly, daily = (last - first) % _WEEK, (ends - begins) % _DAY
-    for day in range(7):
-        start = day * _DAY + begins
-        if (start - first) % _WEEK < weekly or (first - start) % _WEEK < daily:
-            raise InvalidParameterValue(f"The snapshot window {snapshot} and the maintenance window {maintenance} must not overlap.")
-
-
-def chosen_windows(number: int) -> tuple[str, str]:
-    """A maintenance and a snapshot window that do not overlap, picked by a number (any)."""
-    day, hour = _DAYS[number % 7], number // 7 % 8
-    return f"{day}:{hour:02d}:30-{day}:{hour + 1:02d}:30", f"{hour + 10:02d}:00-{hour + 11:02d}:00"
+    starts = [day * _DAY + begins for day in range(7)]
+    return any((start - first) % _WEEK < weekly or (first - start) % _WEEK < daily for start in starts)
 
 
 def _maintenance_minutes(text: str, asked: str) -> tuple[int, int]:

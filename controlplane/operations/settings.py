@@ -37,10 +37,8 @@ class AskedSettings(Protocol):
 
 def new_settings(ctx: Context, asked: AskedSettings) -> Settings:
     """The settings of something new: what was asked, and windows picked at random where none were. Raises InvalidParameterValue."""
-    maintenance, snapshot = chosen_windows(ctx.clock.pick(56))
+    maintenance, snapshot = chosen_windows(ctx.clock.pick(56), asked.preferred_maintenance_window, asked.snapshot_window)
     picked = Settings(maintenance_window=maintenance, snapshot_window=snapshot)
-    if asked.preferred_maintenance_window and not asked.snapshot_window:
-        picked = replace(picked, snapshot_window=_clear_of(asked.preferred_maintenance_window, snapshot))
     return changed_settings(picked, asked)
 
 
@@ -139,16 +137,3 @@ def _checked_security_groups(asked: list[str]) -> tuple[str, ...]:
     if len(asked) > MOST_SECURITY_GROUPS:
         raise InvalidParameterValue(f"{len(asked)} security groups were given; there can be {MOST_SECURITY_GROUPS} at most.")
     return tuple(asked)
-
-
-def _clear_of(maintenance: str, snapshot: str) -> str:
-    """A snapshot window that does not overlap a maintenance window that was asked for."""
-    asked = maintenance_window(maintenance)
-    for hour in range(24):
-        window = f"{hour:02d}:00-{(hour + 1) % 24:02d}:00"
-        try:
-            must_not_overlap(asked, window)
-        except InvalidParameterValue:
-            continue
-        return window
-    return snapshot

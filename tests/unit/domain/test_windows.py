@@ -137,6 +137,18 @@ def test_chosen_windows_are_valid_and_never_overlap(number: int) -> None:
     assert not overlaps(maintenance, snapshot)
 
 
+@given(st.integers(0, 55), st.integers(0, WEEK - 1), st.integers(60, DAY - 120), st.integers(0, DAY - 1), st.integers(60, DAY - 120))
+def test_a_window_is_chosen_beside_the_one_that_is_given(number: int, first: int, long: int, second: int, short: int) -> None:
+    for given_window in ({"maintenance": weekly(first, long).upper()}, {"snapshot": daily(second, short)}):
+        maintenance, snapshot = chosen_windows(number, **given_window)
+        assert not overlaps(maintenance, snapshot)
+        assert {maintenance, snapshot} & {text.lower() for text in given_window.values()}
+
+
+def test_both_windows_that_are_given_stay() -> None:
+    assert chosen_windows(3, "SUN:05:00-SUN:06:00", "05:30-06:30") == ("sun:05:00-sun:06:00", "05:30-06:30")
+
+
 def test_chosen_windows_are_spread() -> None:
     assert len({chosen_windows(number) for number in range(56)}) == 56
     assert {chosen_windows(number)[0][:3] for number in range(7)} == set(DAYS)
