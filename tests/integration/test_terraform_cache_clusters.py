@@ -90,7 +90,8 @@ def must_serve(engine: str, node: dict[str, Any]) -> None:
 
 
 def test_windows_flags_and_tags_are_updated_in_place(elasticache: Any) -> None:
-    config = {**REDIS, "cluster_id": new_name(), "tags": {"a": "1", "b": "2"}, "apply_immediately": True}
+    windows = {"maintenance_window": "sun:05:00-sun:06:00", "snapshot_window": "03:00-04:00"}
+    config = {**REDIS, **windows, "cluster_id": new_name(), "tags": {"a": "1", "b": "2"}, "apply_immediately": True}
     resource = applied(elasticache, config)
     created = resource.state["cache_nodes"]
     for changed in (

@@ -90,7 +90,8 @@ def test_a_group_is_as_it_was_configured(elasticache: Any, name: str) -> None:
 @pytest.fixture(scope="module")
 def long_lived(elasticache: Any) -> tuple[ReplicationGroup, dict[str, Any]]:
     """A group of two that tests change in place, and the configuration that each of them begins with."""
-    config = {**QUICK, "replication_group_id": new_name("g"), "num_cache_clusters": 2, "tags": {"a": "1", "b": "2"}}
+    windows = {"maintenance_window": "sun:05:00-sun:06:00", "snapshot_window": "03:00-04:00"}
+    config = {**QUICK, **windows, "replication_group_id": new_name("g"), "num_cache_clusters": 2, "tags": {"a": "1", "b": "2"}}
     return applied(elasticache, config), config
 
 

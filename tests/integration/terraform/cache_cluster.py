@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from integration.terraform.engine_version import read_version
 from integration.terraform.lookup import NotThere, find_cache_cluster
 from integration.terraform.patience import GONE, StateChange, code_of, retried, says
-from integration.terraform.resource import Attribute, Config, Plan, Resource, State, as_set, in_lower_case
+from integration.terraform.resource import Attribute, Config, Plan, Resource, State, equal_as_sets, equal_in_lower_case
 
 MISSING, BUSY = "CacheClusterNotFound", "InvalidCacheClusterState"
 
@@ -51,19 +51,19 @@ class CacheCluster(Resource):
     """A cache cluster with its nodes."""
 
     schema = {
-        "cluster_id": Attribute(forces_new=True, normal=in_lower_case),
+        "cluster_id": Attribute(forces_new=True, same=equal_in_lower_case),
         "engine": Attribute(computed=True),
         "engine_version": Attribute(computed=True),
         "node_type": Attribute(computed=True),
         "num_cache_nodes": Attribute(computed=True),
         "parameter_group_name": Attribute(computed=True),
         "subnet_group_name": Attribute(computed=True, forces_new=True),
-        "security_group_ids": Attribute(computed=True, normal=as_set),
+        "security_group_ids": Attribute(computed=True, same=equal_as_sets),
         "port": Attribute(computed=True, forces_new=True),
         "az_mode": Attribute(computed=True, forces_new=True),
         "availability_zone": Attribute(computed=True, forces_new=True),
         "preferred_availability_zones": Attribute(read_back=False),
-        "maintenance_window": Attribute(computed=True, normal=in_lower_case),
+        "maintenance_window": Attribute(computed=True, same=equal_in_lower_case),
         "snapshot_window": Attribute(computed=True),
         "snapshot_retention_limit": Attribute(),
         "notification_topic_arn": Attribute(),

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from integration.terraform.lookup import find_one
 from integration.terraform.patience import code_of, retried, says
-from integration.terraform.resource import Attribute, Config, Plan, Resource, State, in_lower_case
+from integration.terraform.resource import Attribute, Config, Plan, Resource, State, equal_in_lower_case
 
 MISSING, BUSY = "CacheParameterGroupNotFound", "InvalidCacheParameterGroupState"
 AT_ONCE = 20
@@ -19,7 +19,7 @@ class ParameterGroup(Resource):
     """A parameter group with the values that differ from its family's."""
 
     schema = {
-        "name": Attribute(forces_new=True, normal=in_lower_case),
+        "name": Attribute(forces_new=True, same=equal_in_lower_case),
         "family": Attribute(forces_new=True),
         "description": Attribute(default="Managed by Terraform", forces_new=True),
         "parameter": Attribute(),

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from integration.terraform.cache_cluster import read_settings
 from integration.terraform.lookup import NotThere, find_all, find_replication_group
 from integration.terraform.patience import GONE, StateChange, code_of, retried, says
-from integration.terraform.resource import Attribute, Config, Plan, Resource, State, as_set, in_lower_case
+from integration.terraform.resource import Attribute, Config, Plan, Resource, State, equal_as_sets, equal_in_lower_case
 
 MISSING, BUSY = "ReplicationGroupNotFoundFault", "InvalidReplicationGroupState"
 
@@ -65,16 +65,20 @@ SHARD = {
 }
 
 
-def of_shards(configured: Any) -> Any:
-    """Shards by their id, in a form that can be compared."""
-    return frozenset(tuple((name, str(shard.get(name) or "")) for name in SHARD) for shard in configured or ())
+def equal_shards(wanted: Any, present: Any) -> bool:
+    """The same shards by their ids, in everything that is configured of each: a text of slots and an order of zones count."""
+    if len(wanted or ()) != len(present or ()):
+        return False
+    shown = {shard["node_group_id"]: shard for shard in present or ()}
+    pairs = [(shard, shown.get(shard.get("node_group_id", f"{place + 1:04d}"))) for place, shard in enumerate(wanted or ())]
+    return all(there is not None and all(there[name] == value for name, value in shard.items()) for shard, there in pairs)
 
 
 class ReplicationGroup(Resource):
     """A replication group with its members."""
 
     schema = {
-        "replication_group_id": Attribute(forces_new=True, normal=in_lower_case),
+        "replication_group_id": Attribute(forces_new=True, same=equal_in_lower_case),
         "description": Attribute(),
         "engine": Attribute(default="redis"),
         "engine_version": Attribute(computed=True),
@@ -82,16 +86,16 @@ class ReplicationGroup(Resource):
         "num_cache_clusters": Attribute(computed=True),
         "num_node_groups": Attribute(computed=True),
         "replicas_per_node_group": Attribute(computed=True),
-        "node_group_configuration": Attribute(computed=True, forces_new=True, normal=of_shards),
+        "node_group_configuration": Attribute(computed=True, forces_new=True, same=equal_shards),
         "automatic_failover_enabled": Attribute(default=False),
         "multi_az_enabled": Attribute(default=False),
         "cluster_mode": Attribute(computed=True),
         "parameter_group_name": Attribute(computed=True),
         "subnet_group_name": Attribute(computed=True, forces_new=True),
-        "security_group_ids": Attribute(computed=True, normal=as_set),
+        "security_group_ids": Attribute(computed=True, same=equal_as_sets),
         "port": Attribute(computed=True, forces_new=True),
         "preferred_cache_cluster_azs": Attribute(read_back=False),
-        "maintenance_window": Attribute(computed=True, normal=in_lower_case),
+        "maintenance_window": Attribute(computed=True, same=equal_in_lower_case),
         "snapshot_window": Attribute(computed=True),
         "snapshot_retention_limit": Attribute(),
         "notification_topic_arn": Attribute(),

@@ -14,19 +14,19 @@ Config = Mapping[str, Any]
 State = dict[str, Any]
 
 
-def as_given(value: Any) -> Any:
-    """A value that is compared as it is."""
-    return value
+def equal(wanted: Any, present: Any) -> bool:
+    """The same value. As in Terraform, no value and the empty value of its type are the same."""
+    return (wanted or None) == (present or None)
 
 
-def in_lower_case(value: str | None) -> str | None:
-    """A value that the provider itself puts into lower case, because the service does."""
-    return value.lower() if value else value
+def equal_in_lower_case(wanted: str | None, present: str | None) -> bool:
+    """The same text once the provider has put what is configured into lower case, because the service does."""
+    return (wanted or "").lower() == (present or "")
 
 
-def as_set(value: Any) -> Any:
-    """A list whose order has no meaning."""
-    return frozenset(value or ())
+def equal_as_sets(wanted: Any, present: Any) -> bool:
+    """The same elements; their order has no meaning."""
+    return frozenset(wanted or ()) == frozenset(present or ())
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Attribute:
     read_back: bool = True
     """When false, the state holds what was configured; no Read ever touches it."""
 
-    normal: Callable[[Any], Any] = as_given
+    same: Callable[[Any, Any], bool] = equal
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,7 @@ class Resource(ABC):
         if wanted is None and attribute.computed and self.id:
             return None
         present = self.state.get(name)
-        # As in Terraform, no value and the empty value of its type are the same.
-        if (attribute.normal(wanted) or None) == (attribute.normal(present) or None):
+        if attribute.same(wanted, present):
             return None
         return Change(present, wanted, attribute.forces_new and bool(self.id))
 

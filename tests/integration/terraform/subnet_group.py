@@ -7,7 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from integration.terraform.lookup import find_one
 from integration.terraform.patience import code_of, retried, says
-from integration.terraform.resource import Attribute, Config, Plan, Resource, State, as_set, in_lower_case
+from integration.terraform.resource import Attribute, Config, Plan, Resource, State, equal_as_sets, equal_in_lower_case
 
 MISSING = "CacheSubnetGroupNotFoundFault"
 
@@ -16,9 +16,9 @@ class SubnetGroup(Resource):
     """A name for some subnets."""
 
     schema = {
-        "name": Attribute(forces_new=True, normal=in_lower_case),
+        "name": Attribute(forces_new=True, same=equal_in_lower_case),
         "description": Attribute(default="Managed by Terraform"),
-        "subnet_ids": Attribute(normal=as_set),
+        "subnet_ids": Attribute(same=equal_as_sets),
         "tags": Attribute(),
     }
 
