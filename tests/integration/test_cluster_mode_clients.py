@@ -50,7 +50,7 @@ def group(elasticache: Any) -> Any:
 def slots_of(endpoint: Any) -> list[list[Any]]:
     """The nodes of each range of slots, the primary first, as the node at an endpoint sees them."""
     with contextlib.closing(redis.Redis(endpoint["Address"], endpoint["Port"])) as engine:
-        return [listed[2:] for listed in engine.execute_command("CLUSTER SLOTS")]
+        return [listed[2:] for listed in engine.execute_command("CLUSTER SLOTS")]  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")

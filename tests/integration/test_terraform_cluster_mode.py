@@ -29,11 +29,11 @@ def elasticache(server: LocalServer) -> Iterator[Any]:
 
 
 def applied(client: Any, config: dict[str, Any]) -> ReplicationGroup:
-    """A resource that has been applied, and has an empty plan twice over."""
+    """A resource that has been applied and has an empty plan, even for who knows no more than its id."""
     resource = ReplicationGroup(client)
     resource.apply(config)
     assert resource.plan(config) == {}
-    assert resource.apply(config) == {}
+    assert ReplicationGroup.imported(client, resource.id).plan(ReplicationGroup.readable(config)) == {}
     return resource
 
 

@@ -26,6 +26,7 @@ def test_a_subnet_group_is_as_it_was_configured(elasticache: Any, config: dict[s
     group = SubnetGroup(elasticache)
     assert set(group.apply(config)) == set(config) | {"description"}
     assert group.plan(config) == {}
+    assert SubnetGroup.imported(elasticache, group.id).plan(config) == {}
     assert group.id == config["name"].lower()
     assert group.state["vpc_id"].startswith("vpc-")
     assert group.state["arn"].endswith(f":subnetgroup:{group.id}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from integration.terraform.lookup import NotThere
 from integration.terraform.tags import list_tags, tag_list, update_tags
@@ -67,6 +67,19 @@ class Resource(ABC):
         self.client = client
         self.id = ""
         self.state: State = {}
+
+    @classmethod
+    def imported(cls, client: Any, name: str) -> Self:
+        """A resource of which only the id is known, as after ``terraform import``."""
+        resource = cls(client)
+        resource.id = name
+        return resource
+
+    @classmethod
+    def readable(cls, config: Config) -> Config:
+        """What an import finds out of a configuration: what is read back, though not that a version was asked for as ``6.x``."""
+        vague = {"engine_version"} if str(config.get("engine_version")).endswith(".x") else set()
+        return {name: value for name, value in config.items() if cls.schema[name].read_back and name not in vague}
 
     def apply(self, config: Config) -> Plan:
         """Refresh, plan, and do what the plan says. The state is read anew in the end. Answers the plan that was carried out."""
