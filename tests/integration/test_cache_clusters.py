@@ -11,9 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-import redis
 from botocore.exceptions import ClientError
-from pymemcache.client.base import Client as Memcache
+from caches import connected, memcache, new_account, refused, remove_cache_cluster
 from waiting import wait_until
 
 from cachewright import LocalServer
@@ -27,7 +26,7 @@ REBOOTING = "rebooting cache cluster nodes"
 @pytest.fixture(scope="module")
 def account() -> str:
     """An account for this module alone."""
-    return str(uuid.uuid4().int)[:12]
+    return new_account()
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def create(elasticache: Any) -> Iterator[Create]:
 
     yield ask
     for name in names:
-        remove_cluster(elasticache, name)
+        remove_cache_cluster(elasticache, name)
 
 
 @pytest.fixture
@@ -79,35 +78,8 @@ def available(client: Any, name: str) -> Any:
     return cluster_of(client, name)
 
 
-def remove_cluster(client: Any, name: str) -> None:
-    """Delete a cache cluster in whatever state it is, and wait until it is gone."""
-    with contextlib.suppress(client.exceptions.CacheClusterNotFoundFault):
-        wait_until(
-            lambda: cluster_of(client, name)["CacheClusterStatus"] in ("available", "deleting", "create-failed"), within=30
-        )
-        if cluster_of(client, name)["CacheClusterStatus"] != "deleting":
-            client.delete_cache_cluster(CacheClusterId=name)
-        client.get_waiter("cache_cluster_deleted").wait(CacheClusterId=name)
-
-
-def refused(call: Callable[[], Any], code: str, *fragments: str) -> ClientError:
-    """The call fails with this code, and with every fragment in its message."""
-    with pytest.raises(ClientError) as raised:
-        call()
-    error = raised.value.response["Error"]
-    assert error["Code"] == code, error
-    assert all(fragment in error["Message"] for fragment in fragments), error["Message"]
-    return raised.value
-
-
 def endpoint_of(cluster: Any) -> Any:
     return cluster["CacheNodes"][0]["Endpoint"]
-
-
-@contextlib.contextmanager
-def connected(endpoint: Any) -> Iterator[redis.Redis]:
-    with redis.Redis(host=endpoint["Address"], port=endpoint["Port"], decode_responses=True) as engine:
-        yield engine
 
 
 def ask(endpoint: Any, *command: str) -> Any:
@@ -118,12 +90,6 @@ def ask(endpoint: Any, *command: str) -> Any:
 def run_id(endpoint: Any) -> str:
     with connected(endpoint) as engine:
         return str(engine.info("server")["run_id"])
-
-
-@contextlib.contextmanager
-def memcache(endpoint: Any) -> Iterator[Memcache]:
-    with contextlib.closing(Memcache((endpoint["Address"], endpoint["Port"]), connect_timeout=5, timeout=5)) as client:
-        yield client
 
 
 def answers(endpoint: Any) -> bool:
@@ -326,7 +292,7 @@ def test_memcached_nodes_are_spread_over_zones_and_share_nothing(
             assert client.get("who") == node["CacheNodeId"].encode()
     pids = processes(server, account, name)
     assert len(set(pids)) == 3
-    remove_cluster(elasticache, name)
+    remove_cache_cluster(elasticache, name)
     wait_until(lambda: not any(map(lives, pids)), within=5)
     assert not any(answers(node["Endpoint"]) for node in nodes)
 
@@ -382,7 +348,7 @@ def test_a_list_can_leave_out_the_members_of_groups(server: LocalServer) -> None
         alone = client.describe_cache_clusters(ShowCacheClustersNotInReplicationGroups=True)["CacheClusters"]
         assert [cluster["CacheClusterId"] for cluster in alone] == ["alone"]
     finally:
-        remove_cluster(client, "alone")
+        remove_cache_cluster(client, "alone")
         group_available(client, "g")
         client.delete_replication_group(ReplicationGroupId="g")
         client.get_waiter("replication_group_deleted").wait(ReplicationGroupId="g")
@@ -529,12 +495,12 @@ def test_members_that_are_needed_cannot_be_deleted_alone(elasticache: Any, group
     refused(lambda: elasticache.delete_cache_cluster(**call), VALUE, "FinalSnapshotIdentifier")
     elasticache.modify_replication_group(ReplicationGroupId=name, AutomaticFailoverEnabled=True)
     group_available(elasticache, name)
-    remove_cluster(elasticache, third)
+    remove_cache_cluster(elasticache, third)
     group_available(elasticache, name)
     refused(lambda: elasticache.delete_cache_cluster(CacheClusterId=second), STATE, "automatic failover")
     elasticache.modify_replication_group(ReplicationGroupId=name, AutomaticFailoverEnabled=False)
     group_available(elasticache, name)
-    remove_cluster(elasticache, second)
+    remove_cache_cluster(elasticache, second)
     group_available(elasticache, name)
     refused(lambda: elasticache.delete_cache_cluster(CacheClusterId=first), STATE, "only member of a replication group")
     assert group_available(elasticache, name)["MemberClusters"] == [first]

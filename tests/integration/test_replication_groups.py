@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
-from botocore.exceptions import ClientError
+from caches import QUICK, connected, describe_group, new_account, refused, remove_group
 from waiting import wait_until
 
 from cachewright import LocalServer
@@ -20,7 +20,6 @@ from cachewright import LocalServer
 Create = Callable[..., Any]
 
 VALKEY_8, VALKEY_9, REDIS_7 = (("valkey", "8.1"), ("valkey", "9.1"), ("redis", "7.1"))
-QUICK = {"Engine": "valkey", "EngineVersion": "8.1"}  # the engine that starts and syncs fastest
 T4G_SMALL = 1471026299
 
 # Shown by a group, but either kept by the service to itself or of no meaning outside cluster mode.
@@ -31,7 +30,7 @@ OF_CLUSTER_MODE = {"cluster-preferred-endpoint-type", "cluster-databases"}
 @pytest.fixture(scope="module")
 def account() -> str:
     """An account for this module alone."""
-    return str(uuid.uuid4().int)[:12]
+    return new_account()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def create(elasticache: Any) -> Iterator[Create]:
 
     yield ask
     for name in names:
-        remove(elasticache, name)
+        remove_group(elasticache, name)
 
 
 @pytest.fixture(scope="module", params=[VALKEY_8, VALKEY_9, REDIS_7], ids=["valkey-8.1", "valkey-9.1", "redis-7.1"])
@@ -66,7 +65,7 @@ def made(request: pytest.FixtureRequest, elasticache: Any) -> Iterator[Any]:
         EngineVersion=version, AutomaticFailoverEnabled=True, MultiAZEnabled=True,
     )  # fmt: skip
     yield available(elasticache, name)
-    remove(elasticache, name)
+    remove_group(elasticache, name)
 
 
 @pytest.fixture(scope="module")
@@ -75,36 +74,12 @@ def other(elasticache: Any) -> Iterator[Any]:
     name = f"other-{uuid.uuid4().hex[:6]}"
     elasticache.create_replication_group(ReplicationGroupId=name, ReplicationGroupDescription="d", NumCacheClusters=2, **QUICK)
     yield available(elasticache, name)
-    remove(elasticache, name)
-
-
-def describe(client: Any, name: str) -> Any:
-    return client.describe_replication_groups(ReplicationGroupId=name)["ReplicationGroups"][0]
+    remove_group(elasticache, name)
 
 
 def available(client: Any, name: str) -> Any:
     client.get_waiter("replication_group_available").wait(ReplicationGroupId=name)
-    return describe(client, name)
-
-
-def remove(client: Any, name: str) -> None:
-    """Delete a group in whatever state it is, and wait until it is gone."""
-    with contextlib.suppress(client.exceptions.ReplicationGroupNotFoundFault):
-        wait_until(lambda: describe(client, name)["Status"] not in ("creating", "modifying"), within=30)
-        if describe(client, name)["Status"] != "deleting":
-            client.delete_replication_group(ReplicationGroupId=name)
-        client.get_waiter("replication_group_deleted").wait(ReplicationGroupId=name)
-
-
-def refused(call: Callable[[], Any], code: str, *fragments: str) -> ClientError:
-    """The call fails with this code, and with every fragment in its message."""
-    with pytest.raises(ClientError) as raised:
-        call()
-    error = raised.value.response["Error"]
-    assert error["Code"] == code, error
-    assert all(fragment in error["Message"] for fragment in fragments), error["Message"]
-    assert 400 <= raised.value.response["ResponseMetadata"]["HTTPStatusCode"] < 500
-    return raised.value
+    return describe_group(client, name)
 
 
 def members(group: Any) -> list[Any]:
@@ -117,12 +92,6 @@ def zones_of(group: Any) -> list[str]:
 
 def cluster_of(client: Any, name: str) -> Any:
     return client.describe_cache_clusters(CacheClusterId=name, ShowCacheNodeInfo=True)["CacheClusters"][0]
-
-
-@contextlib.contextmanager
-def connected(endpoint: Any) -> Iterator[redis.Redis]:
-    with redis.Redis(host=endpoint["Address"], port=endpoint["Port"], decode_responses=True) as engine:
-        yield engine
 
 
 def ask(endpoint: Any, *command: str) -> Any:
@@ -482,7 +451,7 @@ def test_a_group_whose_member_id_is_taken_is_refused_whole(elasticache: Any, cre
     elasticache.create_cache_cluster(CacheClusterId=f"{taken}-002", Engine="redis", CacheNodeType="cache.t4g.small")
     try:
         refused(lambda: create(ReplicationGroupId=taken, NumCacheClusters=3), "CacheClusterAlreadyExists", f"{taken}-002")
-        refused(lambda: describe(elasticache, taken), "ReplicationGroupNotFoundFault", taken)
+        refused(lambda: describe_group(elasticache, taken), "ReplicationGroupNotFoundFault", taken)
         refused(lambda: cluster_of(elasticache, f"{taken}-001"), "CacheClusterNotFound", f"{taken}-001")
     finally:
         elasticache.get_waiter("cache_cluster_available").wait(CacheClusterId=f"{taken}-002")
@@ -494,7 +463,7 @@ def test_a_group_whose_member_id_is_taken_is_refused_whole(elasticache: Any, cre
 
 
 def test_a_group_that_does_not_exist_is_not_found(elasticache: Any) -> None:
-    error = refused(lambda: describe(elasticache, "none-such"), "ReplicationGroupNotFoundFault", "none-such not found")
+    error = refused(lambda: describe_group(elasticache, "none-such"), "ReplicationGroupNotFoundFault", "none-such not found")
     assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 404
 
 
@@ -535,7 +504,7 @@ def test_pages_hold_every_group_once(server: LocalServer) -> None:
         assert not client.describe_replication_groups().get("Marker")
     finally:
         for name in names:
-            remove(client, name)
+            remove_group(client, name)
 
 
 # ---- Modify ---------------------------------------------------------------------------------------------------------------
@@ -569,7 +538,7 @@ def test_settings_are_changed_and_the_group_is_available_again(elasticache: Any,
 
 def test_a_modify_that_changes_nothing_is_refused_in_the_services_words(elasticache: Any, other: Any) -> None:
     name = other["ReplicationGroupId"]
-    present = describe(elasticache, name)
+    present = describe_group(elasticache, name)
     engine = {"Engine": "valkey", "EngineVersion": "8.1", "CacheParameterGroupName": "default.valkey8"}
     for fields in (
         {},
@@ -614,7 +583,7 @@ def test_a_modify_that_is_not_possible_changes_nothing(
     before = available(elasticache, name)
     fields = {"ReplicationGroupId": name, "ReplicationGroupDescription": "half done", **asked}
     refused(lambda: elasticache.modify_replication_group(**fields), code, fragment)
-    assert describe(elasticache, name) == before
+    assert describe_group(elasticache, name) == before
 
 
 def test_a_group_that_is_not_available_cannot_be_modified_or_deleted(elasticache: Any, create: Create) -> None:
@@ -671,7 +640,7 @@ def test_a_deleted_groups_id_can_be_used_again_and_its_data_is_gone(elasticache:
     name = create(Tags=[{"Key": "old", "Value": "1"}])["ReplicationGroupId"]
     first = available(elasticache, name)
     ask(first["NodeGroups"][0]["PrimaryEndpoint"], "SET", "key", "value")
-    remove(elasticache, name)
+    remove_group(elasticache, name)
     second = available(elasticache, create(ReplicationGroupId=name)["ReplicationGroupId"])
     assert ask(second["NodeGroups"][0]["PrimaryEndpoint"], "GET", "key") is None
     assert elasticache.list_tags_for_resource(ResourceName=second["ARN"])["TagList"] == []
@@ -682,7 +651,7 @@ def test_a_final_snapshot_is_refused_and_the_group_stays(elasticache: Any, other
     available(elasticache, name)
     call = {"ReplicationGroupId": name, "FinalSnapshotIdentifier": "last"}
     refused(lambda: elasticache.delete_replication_group(**call), VALUE, "FinalSnapshotIdentifier", "not built")
-    assert describe(elasticache, name)["Status"] == "available"
+    assert describe_group(elasticache, name)["Status"] == "available"
 
 
 def test_a_valkey_primary_cannot_be_retained(elasticache: Any, other: Any) -> None:
@@ -690,7 +659,7 @@ def test_a_valkey_primary_cannot_be_retained(elasticache: Any, other: Any) -> No
     available(elasticache, name)
     call = {"ReplicationGroupId": name, "RetainPrimaryCluster": True}
     refused(lambda: elasticache.delete_replication_group(**call), COMBINATION, "RetainPrimaryCluster")
-    assert describe(elasticache, name)["Status"] == "available"
+    assert describe_group(elasticache, name)["Status"] == "available"
 
 
 def test_a_retained_primary_lives_on_with_its_data_at_its_address(
