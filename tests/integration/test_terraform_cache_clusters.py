@@ -123,16 +123,35 @@ def test_what_cannot_change_makes_a_new_cache_cluster(elasticache: Any, changed:
     resource.destroy()
 
 
-def test_a_replica_of_a_group_can_be_a_cache_cluster_of_its_own(elasticache: Any) -> None:
-    group = new_name("g")
+@pytest.fixture
+def group(elasticache: Any) -> str:
+    """An available group of one."""
+    name = new_name("g")
     elasticache.create_replication_group(
-        ReplicationGroupId=group, ReplicationGroupDescription="d", Engine="valkey", EngineVersion="8.1", NumCacheClusters=1
+        ReplicationGroupId=name, ReplicationGroupDescription="d", Engine="valkey", EngineVersion="8.1", NumCacheClusters=1
     )
-    elasticache.get_waiter("replication_group_available").wait(ReplicationGroupId=group)
+    elasticache.get_waiter("replication_group_available").wait(ReplicationGroupId=name)
+    return name
+
+
+def test_a_replica_of_a_group_can_be_a_cache_cluster_of_its_own(elasticache: Any, group: str) -> None:
     config = {"cluster_id": new_name(), "replication_group_id": group, "tags": {"a": "1"}}
     resource = applied(elasticache, config)
     assert (resource.state["engine"], resource.state["engine_version"]) == ("valkey", "8.1")
     resource.destroy()
+
+
+def test_a_member_that_cannot_go_is_not_deleted_again_and_again(elasticache: Any, group: str) -> None:
+    asked: list[str] = []
+    elasticache.meta.events.register(
+        "provide-client-params.elasticache.DeleteCacheCluster", lambda params, **_: asked.append(params["CacheClusterId"])
+    )
+    first = CacheCluster.imported(elasticache, f"{group}-001")
+    refused(first.delete, "InvalidCacheClusterState", "only member of a replication group")
+    replica = applied(elasticache, {"cluster_id": new_name(), "replication_group_id": group})
+    refused(first.delete, "InvalidCacheClusterState", "serving as primary")
+    assert asked == [first.id] * 2
+    replica.destroy()
 
 
 def test_a_cache_cluster_that_somebody_deleted_is_made_again(elasticache: Any) -> None:
@@ -145,3 +164,10 @@ def test_a_cache_cluster_that_somebody_deleted_is_made_again(elasticache: Any) -
     assert resource.plan(config) == {}
     elasticache.delete_cache_cluster(CacheClusterId=resource.id)
     resource.destroy()  # is being deleted already
+
+
+def test_a_cache_cluster_in_the_making_is_deleted_once_it_can_be(elasticache: Any) -> None:
+    name = new_name()
+    elasticache.create_cache_cluster(CacheClusterId=name, Engine="memcached", NumCacheNodes=2)
+    CacheCluster.imported(elasticache, name).destroy()
+    refused(lambda: elasticache.describe_cache_clusters(CacheClusterId=name), "CacheClusterNotFound")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from caches import new_account, remove_everything
+from integration.terraform import patience
 from integration.terraform.cache_cluster import AVAILABLE as CACHE_CLUSTER_AVAILABLE
 from integration.terraform.cache_cluster import CacheCluster, NilPointer, may_pass
 from integration.terraform.engine_version import UnreadableVersion, read_version
@@ -206,7 +207,10 @@ PRIMARY = failure("InvalidCacheClusterState", "Cache cluster x is serving as pri
         ([failure("AccessDenied", "no")], "AccessDenied"),
     ],
 )
-def test_a_delete_is_tried_again_only_while_that_may_help(failures: list[ClientError], raised: ClientError | str | None) -> None:
+def test_a_delete_is_tried_again_only_while_that_may_help(
+    monkeypatch: pytest.MonkeyPatch, failures: list[ClientError], raised: ClientError | str | None
+) -> None:
+    monkeypatch.setattr(patience, "MINUTE", 0.1)
     left = iter(failures)
 
     def delete() -> None:

@@ -180,3 +180,17 @@ def test_a_subnet_group_in_use_is_not_deleted(elasticache: Any) -> None:
     refused(subnets.delete, "CacheSubnetGroupInUse", "busy is currently in use by a cache cluster")
     group.destroy()
     subnets.destroy()
+
+
+def test_a_group_that_is_busy_is_deleted_once_it_can_be(elasticache: Any) -> None:
+    made, changed = new_name(), new_name()
+    elasticache.create_replication_group(
+        ReplicationGroupId=made, ReplicationGroupDescription="d", Engine="valkey", EngineVersion="8.1", NumCacheClusters=2
+    )
+    ReplicationGroup.imported(elasticache, made).destroy()
+    refused(lambda: describe_group(elasticache, made), "ReplicationGroupNotFoundFault")
+    group = ReplicationGroup(elasticache)
+    group.apply({**QUICK, "replication_group_id": changed, "num_cache_clusters": 2})
+    elasticache.modify_replication_group(ReplicationGroupId=changed, ReplicationGroupDescription="behind the back")
+    group.destroy()
+    refused(lambda: describe_group(elasticache, changed), "ReplicationGroupNotFoundFault")

@@ -1,4 +1,4 @@
-"""How the provider waits for a state, and how long it tries again: its rules, with its times divided by one factor."""
+"""How the provider waits for a state, and how it tries again: its rules, with its waiting times divided by one factor."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from waiting import wait_until
 T = TypeVar("T")
 
 HURRY = 200
-"""What every delay, every poll interval and every time for trying again is divided by."""
+"""What every delay and every poll interval is divided by."""
 
 DELAY, POLL = 30 / HURRY, 10 / HURRY
-DEADLINE = 60.0
-"""Seconds for a wait as a whole: the provider's 40 to 60 minutes are no rule that a service could notice."""
 
-MINUTE = 60 / HURRY
+DEADLINE, MINUTE = 60.0, 2.0
+"""Seconds for a wait as a whole, and for each minute that the provider goes on trying: where it gives up is no rule that a service
+could notice, and a busy machine needs the time."""
 
 GONE = "(gone)"
 """What a refresh function says of a resource that is not there."""
