@@ -115,3 +115,25 @@ def test_subnet_groups_and_their_pages(aws: AwsCli, server: LocalServer) -> None
     assert rest == names[30:]
     assert aws("delete-cache-subnet-group", *one) is None
     assert "(CacheSubnetGroupNotFoundFault)" in aws.refused("describe-cache-subnet-groups", *one)
+
+
+def test_parameter_groups(aws: AwsCli) -> None:
+    one = ("--cache-parameter-group-name", "ours")
+    values = ("ParameterName=maxmemory-policy,ParameterValue=allkeys-lru", "ParameterName=notify-keyspace-events,ParameterValue=Kx")
+    aws("create-cache-parameter-group", *one, "--cache-parameter-group-family", "valkey8", "--description", "d")
+    assert aws("modify-cache-parameter-group", *one, "--parameter-name-values", *values) == {"CacheParameterGroupName": "ours"}
+    query = ("--query", "Parameters[].[ParameterName, ParameterValue]")
+    of_user = ("--source", "user", *query)
+    assert aws("describe-cache-parameters", *one, *of_user) == [["maxmemory-policy", "allkeys-lru"], ["notify-keyspace-events", "Kx"]]
+    every = aws("describe-cache-parameters", *one, "--page-size", "20", *query)
+    assert len(every) > 60
+    assert aws("describe-engine-default-parameters", "--cache-parameter-group-family", "valkey8", "--page-size", "20")["EngineDefaults"]
+    aws("reset-cache-parameter-group", *one, "--parameter-name-values", "ParameterName=maxmemory-policy")
+    assert aws("describe-cache-parameters", *one, *of_user) == [["notify-keyspace-events", "Kx"]]
+    aws("reset-cache-parameter-group", *one, "--reset-all-parameters")
+    assert aws("describe-cache-parameters", *one, *of_user) == []
+    query = "CacheParameterGroups[?CacheParameterGroupFamily=='valkey8'].CacheParameterGroupName"
+    assert aws("describe-cache-parameter-groups", "--query", query) == ["default.valkey8", "default.valkey8.cluster.on", "ours"]
+    assert aws("delete-cache-parameter-group", *one) is None
+    assert "(CacheParameterGroupNotFound)" in aws.refused("describe-cache-parameters", *one)
+    assert "(InvalidCacheParameterGroupState)" in aws.refused("delete-cache-parameter-group", one[0], "default.valkey8")

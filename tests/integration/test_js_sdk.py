@@ -163,6 +163,47 @@ def test_the_sdk_waits_for_a_cache_cluster(run: Run, engine: str, nodes: int) ->
     assert told["gone"][:3] == ["CacheClusterNotFoundFault", 404, True]
 
 
+# ---- Parameter groups
+
+
+def test_the_sdk_sets_and_resets_parameters(run: Run) -> None:
+    told = run("""
+        const group = { CacheParameterGroupName: "js" };
+        const asked = { ...group, CacheParameterGroupFamily: "valkey8", Description: "from <JavaScript> & co" };
+        const values = [
+          { ParameterName: "timeout", ParameterValue: "30" }, { ParameterName: "maxmemory-policy", ParameterValue: "allkeys-lru" },
+        ];
+        const ofUser = async () => (await send("DescribeCacheParameters", { ...group, Source: "user" })).Parameters
+          .map((each) => [each.ParameterName, each.ParameterValue, each.IsModifiable]);
+        told.created = (await send("CreateCacheParameterGroup", asked)).CacheParameterGroup;
+        told.twice = await refused("CreateCacheParameterGroup", asked);
+        told.modified = (await send("ModifyCacheParameterGroup", { ...group, ParameterNameValues: values })).CacheParameterGroupName;
+        told.set = await ofUser();
+        await send("ResetCacheParameterGroup", { ...group, ParameterNameValues: values.slice(0, 1) });
+        told.reset = await ofUser();
+        told.unknown = await refused(
+          "ModifyCacheParameterGroup", { ...group, ParameterNameValues: [{ ParameterName: "none-such", ParameterValue: "1" }] });
+        await send("CreateReplicationGroup", {
+          ReplicationGroupId: "js", ReplicationGroupDescription: "d", Engine: "valkey", EngineVersion: "8.1", ...group,
+        });
+        await elasticache.waitUntilReplicationGroupAvailable(within, { ReplicationGroupId: "js" });
+        told.used = await refused("DeleteCacheParameterGroup", group);
+        await send("DeleteReplicationGroup", { ReplicationGroupId: "js" });
+        await elasticache.waitUntilReplicationGroupDeleted(within, { ReplicationGroupId: "js" });
+        await send("DeleteCacheParameterGroup", group);
+        told.gone = await refused("DescribeCacheParameterGroups", group);
+    """)
+    created = told["created"]
+    assert (created["CacheParameterGroupName"], created["Description"], created["IsGlobal"]) == ("js", "from <JavaScript> & co", False)
+    assert told["modified"] == "js"
+    assert sorted(told["set"]) == [["maxmemory-policy", "allkeys-lru", True], ["timeout", "30", True]]
+    assert told["reset"] == [["maxmemory-policy", "allkeys-lru", True]]
+    assert told["twice"][:3] == ["CacheParameterGroupAlreadyExistsFault", 400, True]
+    assert told["unknown"][:3] == ["InvalidParameterValueException", 400, True]
+    assert told["used"][:3] == ["InvalidCacheParameterGroupStateFault", 400, True]
+    assert told["gone"][:3] == ["CacheParameterGroupNotFoundFault", 404, True]
+
+
 # ---- Errors and pages
 
 
