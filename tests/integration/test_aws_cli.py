@@ -132,8 +132,8 @@ def test_parameter_groups(aws: AwsCli) -> None:
     assert aws("describe-cache-parameters", *one, *of_user) == [["notify-keyspace-events", "Kx"]]
     aws("reset-cache-parameter-group", *one, "--reset-all-parameters")
     assert aws("describe-cache-parameters", *one, *of_user) == []
-    query = "CacheParameterGroups[?CacheParameterGroupFamily=='valkey8'].CacheParameterGroupName"
-    assert aws("describe-cache-parameter-groups", "--query", query) == ["default.valkey8", "default.valkey8.cluster.on", "ours"]
+    of_family = "CacheParameterGroups[?CacheParameterGroupFamily=='valkey8'].CacheParameterGroupName"
+    assert aws("describe-cache-parameter-groups", "--query", of_family) == ["default.valkey8", "default.valkey8.cluster.on", "ours"]
     assert aws("delete-cache-parameter-group", *one) is None
     assert "(CacheParameterGroupNotFound)" in aws.refused("describe-cache-parameters", *one)
     assert "(InvalidCacheParameterGroupState)" in aws.refused("delete-cache-parameter-group", one[0], "default.valkey8")
