@@ -1,4 +1,6 @@
-"""The relay of one agent: spreads each new connection to a reader endpoint over the replicas behind it.
+"""The relay of one agent: spreads each new connection to an endpoint over the nodes behind it.
+
+It stands before every Memcached node as well, and answers in its place what stock Memcached does not know: ``config get cluster``.
 
 It is a process of its own (``python -m agents.relay --folder DIR``), because connections have to outlive the agent. The agent
 tells it the whole set of routes as one line of JSON on a Unix socket in that folder; the relay answers with one line that says
@@ -24,6 +26,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from agents.relay_front import Front
 from agents.relay_link import Backend, Link
 from agents.relay_route import Route, control_path, family_of, read_level
 
@@ -91,6 +94,7 @@ class Endpoint:
             "listening": self.listener is not None,
             "backends": list(self.backends),
             "problem": self.problem,
+            "discovery": self.route.discovery.version if self.route.discovery else 0,
         }
 
     def _cannot_listen(self, problem: str) -> None:
@@ -124,9 +128,13 @@ class Endpoint:
         """Join a client to the first backend that takes the connection; close it when none does."""
         for backend in self._in_order():
             if server := await backend.dial():
-                await Link(backend).join(client, server)
+                await Link(backend, Front(self._listed) if self.route.discovery else None).join(client, server)
                 return
         client.close()
+
+    def _listed(self) -> bytes | None:
+        """What clients that discover are told now, also those that connected when the list was another."""
+        return self.route.discovery.payload if self.route.discovery else None
 
     def _in_order(self) -> Sequence[Backend]:
         """Best first: took connections lately, then the fewest connections, then whose turn it is."""
@@ -239,6 +247,7 @@ async def relay_until_told(folder: Path) -> None:
     told = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, told.set)
+    os.chdir(folder)  # Unix sockets of nodes are named as seen from here, for a longer path may be too long
     relay = Relay(folder)
     relay.resume()
     async with controlled(relay, folder):

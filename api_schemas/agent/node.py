@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.shape import Shape
 
 
@@ -55,7 +56,9 @@ class NodeSpec(Shape):
     that the node is dead instead of starting it empty. ``roll`` is raised to have every node tell its state anew: a report that
     repeats it was made after the call.
     ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
-    in bytes; ``parameters`` are the parameter group's values under the service's names.
+    in bytes; ``parameters`` are the parameter group's values under the service's names. ``discovery`` is what clients of a
+    Memcached cluster are told of its nodes; with ``front``, the agent's relay listens at the node's address in the engine's
+    stead, answers ``config get cluster`` with it and passes everything else on.
     """
 
     key: str
@@ -75,6 +78,8 @@ class NodeSpec(Shape):
     memory: int
     threads: int = 1
     parameters: dict[str, str] = Field(default_factory=dict)
+    front: bool = False
+    discovery: DiscoveryList | None = None
 
 
 class NodeReport(Shape):
@@ -82,7 +87,8 @@ class NodeReport(Shape):
 
     ``offset`` is the replication offset in bytes when it was last read; ``proven`` holds the keys of the replicas which
     have acknowledged a write of ours to this primary at this epoch; ``follows`` is the ``address:port`` a replica replicates from.
-    ``address_taken`` says that a foreign process listens where the engine should: it needs another address.
+    ``address_taken`` says that a foreign process listens where the engine should: it needs another address. ``fronted`` says that
+    a front listens there for the engine. ``discovery`` is the version of the list that clients are told, 0 for none.
     """
 
     key: str
@@ -101,3 +107,5 @@ class NodeReport(Shape):
     offset: int = 0
     proven: list[str] = Field(default_factory=list)
     holds: list[str] = Field(default_factory=list)
+    fronted: bool = False
+    discovery: int = 0

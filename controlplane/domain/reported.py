@@ -27,16 +27,19 @@ class SeenNode:
     address_taken: bool = False
     pid: int | None = None
     run_id: str | None = None
+    fronted: bool = False
+    discovery: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRoute:
-    """The newest report on a reader route: whether the relay listens, and over which backends it spreads."""
+    """The newest report on a route: whether the relay listens, over which backends it spreads, which discovery list it serves."""
 
     listening: bool
     backends: tuple[str, ...] = ()
     gone: bool = False
     problem: str | None = None
+    discovery: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,16 @@ def is_given_up(node: Node, seen: SeenNode | None, most_boots: int) -> bool:
 
 
 def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
-    """Whether a node does all that is desired of it: runs, has its role at this epoch and, as a replica, has proven to replicate."""
+    """Whether a node does all that is desired of it.
+
+    It runs, has its role at this epoch and, as a replica, has proven to replicate; of Memcached, it serves, by its front if it
+    shall have one.
+    """
     seen = reported.of(node)
     if seen is None or not is_up(node, seen):
         return False
     if topology.is_memcached:
-        return True
+        return seen.fronted or not topology.settings.fronted
     if seen.epoch != group.epoch:
         return False
     if node.id == group.primary:
@@ -112,3 +119,12 @@ def holds_endpoint(topology: Topology, group: NodeGroup, reported: Reported) -> 
         and seen.role == "primary"
         and topology.primary_address in seen.holds
     )
+
+
+def serves_discovery(topology: Topology, reported: Reported) -> bool:
+    """Whether every listed node, and the configuration endpoint, tells clients of the present list."""
+    discovery, route = topology.discovery, reported.route
+    if discovery is None or route is None or not route.listening or route.discovery != discovery.version:
+        return False
+    seen = (reported.nodes.get(node_id) for node_id in discovery.nodes)
+    return all(node is not None and node.discovery == discovery.version for node in seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 from api_schemas.faults import InvalidParameterValue
 
@@ -39,6 +40,17 @@ def must_not_overlap(maintenance: str, snapshot: str) -> None:
         start = day * _DAY + begins
         if (start - first) % _WEEK < weekly or (first - start) % _WEEK < daily:
             raise InvalidParameterValue(f"The snapshot window {snapshot} and the maintenance window {maintenance} must not overlap.")
+
+
+def next_opening(maintenance: str, now: datetime) -> datetime:
+    """When the maintenance window opens next: ``now`` itself while it is open."""
+    start, end = _maintenance_minutes(maintenance, maintenance)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    opened = today - timedelta(days=now.weekday()) + timedelta(minutes=start)
+    if opened > now:
+        opened -= timedelta(minutes=_WEEK)
+    is_open = now < opened + timedelta(minutes=(end - start) % _WEEK)
+    return now if is_open else opened + timedelta(minutes=_WEEK)
 
 
 def chosen_windows(number: int) -> tuple[str, str]:

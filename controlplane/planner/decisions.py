@@ -20,7 +20,7 @@ class PlaceNode:
 
 @dataclass(frozen=True, slots=True)
 class GiveEndpoints:
-    """Give the topology its stable addresses, and the agent that spreads readers."""
+    """Give the topology its stable addresses, and the agent whose relay serves the one that is spread."""
 
     reader_agent: str
     because: str
@@ -72,6 +72,29 @@ class SpreadReaders:
     """Spread the reader endpoint over these backends, ``address:port`` each."""
 
     backends: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishDiscovery:
+    """Name these nodes to clients that discover, from now on."""
+
+    nodes: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopNode:
+    """End a leaving node that no client is led to any more."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPending:
+    """Do now what a caller put off to the maintenance window."""
+
     because: str
 
 
@@ -144,6 +167,9 @@ Decision = (
     | ElectPrimary
     | PublishPrimary
     | SpreadReaders
+    | PublishDiscovery
+    | StopNode
+    | ApplyPending
     | WelcomeNode
     | CloseRestart
     | Announce

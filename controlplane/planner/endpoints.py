@@ -11,9 +11,12 @@ from controlplane.planner.situation import Situation
 
 
 def give_endpoints(now: Situation) -> Iterator[Decision]:
-    """A replication group has a primary and a reader address, and an agent that spreads its readers."""
+    """A replication group has a primary and a reader address, and an agent that spreads its readers.
+
+    A Memcached cluster has a configuration address, and an agent that answers there.
+    """
     topology = now.topology
-    if not topology.has_endpoints or topology.primary_address is not None or topology.deleting:
+    if not (topology.has_endpoints or topology.is_memcached) or topology.reader_agent is not None or topology.deleting:
         return
     spreads = min((agent.id for agent in now.agents if agent.heard), default=None)
     if spreads is not None:

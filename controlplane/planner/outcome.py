@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from controlplane.domain.topology import Kind, Node, Placement, Restart, Settings, Topology
+from controlplane.domain.topology import Discovery, Kind, Node, Placement, Restart, Settings, Topology
 from controlplane.planner import decisions as d
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Addresses that were drawn for a decision that needs them: a node's own, or the two endpoints of a group."""
+    """Addresses that were drawn for a decision that needs them: a node's own, or those of the endpoints."""
 
     node: str = ""
     primary: str = ""
     reader: str = ""
+    configuration: str = ""
 
 
 def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addresses) -> Topology | None:
@@ -25,8 +26,10 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.PlaceNode():
             return _placed(topology, decision, drawn.node)
         case d.GiveEndpoints():
-            addressed = replace(topology, primary_address=drawn.primary, reader_address=drawn.reader)
-            return replace(addressed, reader_agent=decision.reader_agent)
+            addressed = replace(topology, reader_agent=decision.reader_agent)
+            if topology.is_memcached:
+                return replace(addressed, configuration_address=drawn.configuration)
+            return replace(addressed, primary_address=drawn.primary, reader_address=drawn.reader)
         case d.BootNode():
             node = _node(topology, decision.node)
             restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
@@ -41,6 +44,13 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return topology.with_group(replace(topology.group_of(decision.node), holder=decision.node))
         case d.SpreadReaders():
             return replace(topology, reader_backends=decision.backends)
+        case d.PublishDiscovery():
+            former = topology.discovery.version if topology.discovery else 0
+            return replace(topology, discovery=Discovery(former + 1, decision.nodes))
+        case d.StopNode():
+            return topology.with_node(replace(_node(topology, decision.node), stopping=True))
+        case d.ApplyPending():
+            return topology.resized(topology.pending) if topology.pending else topology
         case d.WelcomeNode():
             return topology.with_node(replace(_node(topology, decision.node), joined_at=now))
         case d.CloseRestart():
@@ -48,7 +58,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.Announce():
             return replace(topology, announced_at=now, modifying=False)
         case d.CloseModification():
-            return replace(topology, modifying=False)
+            return replace(topology, modifying=False, grown_from=None)
         case d.RemoveNode():
             group = topology.group_of(decision.node)
             return topology.with_group(replace(group, nodes=tuple(node for node in group.nodes if node.id != decision.node)))

@@ -50,6 +50,8 @@ class Recorder:
                 unit.addresses.block(node.placement.address)  # a foreign process has it
             hello = unit.agents.get(decision.agent)
             return Addresses(node=unit.addresses.draw(hello.network, key) if hello else "")
+        if isinstance(decision, d.GiveEndpoints) and topology.is_memcached:
+            return Addresses(configuration=unit.addresses.draw(self._endpoints, topology.route_key))
         if isinstance(decision, d.GiveEndpoints):
             drawn = [unit.addresses.draw(self._endpoints, topology.route_key) for _ in range(2)]
             return Addresses(primary=drawn[0], reader=drawn[1])

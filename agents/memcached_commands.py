@@ -1,0 +1,138 @@
+"""Where each Memcached command begins in what a client sends, so that a command for us is found and a value is never taken for one.
+
+Follows the text protocol as memcached 1.6 reads it, its tolerance included, at whatever bytes the stream happens to be cut.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_LONGEST_QUESTION = 512  # bytes of a line that may still become a ``config`` command; a longer one is none
+_LONGEST_LINE = 16 * 1024  # bytes of an unfinished line that are remembered; only retrievals may be longer
+_LONGEST_KEY = 250
+_MOST_META_WORDS = 19
+_LONGEST_VALUE = 2**31 - 3
+
+_WITH_VALUE = rb"set|add|replace|append|prepend|cas|ms"
+_plain_lines = re.compile(rb"(?:(?! *(?:" + _WITH_VALUE + rb"|config))[^\n]*+\n)++").match
+"""A run of whole lines that neither are followed by a value nor are for us."""
+
+_usual_store = re.compile(
+    rb"(?:set|add|replace|append|prepend) [^ \r\n]{1,250} \d{1,9} -?\d{1,9} (\d{1,9})(?: noreply)?\r\n"
+).match
+"""A storage command as clients write it; what is rarer is taken apart word by word."""
+
+_question_begun = re.compile(rb" *(?:c|co|con|conf|confi|config(?: [^\n]*)?)?\Z").match
+_number = re.compile(rb"[ \t\n\v\f\r]*([+-]?\d+)(?:[ \t\n\v\f\r].*)?\Z", re.DOTALL).match
+
+Substitute = Callable[[bytes], bytes]
+"""What to send to the engine in place of ``config get`` with that key."""
+
+
+class Commands:
+    """What one client sends, followed command by command."""
+
+    def __init__(self, substitute: Substitute) -> None:
+        self._substitute = substitute
+        self._value = 0  # bytes still to come of a value, with its line end
+        self._begun = b""  # an unfinished line of which all was passed on
+        self._held = b""  # an unfinished line that may become a question, of which nothing was passed on
+
+    def take(self, data: bytes) -> bytes:
+        """What is to be sent to the engine for what the client sent."""
+        if self._value >= len(data):
+            self._value -= len(data)
+            return data
+        if self._held:
+            data, self._held = self._held + data, b""
+        at, self._value = self._value, 0
+        if self._begun:
+            at = self._finish_line(data)
+        return self._walk(data, at)
+
+    def _walk(self, data: bytes, at: int) -> bytes:
+        """``at`` is where a command begins, or the end."""
+        done: list[bytes] = []
+        sent = 0
+        while at < len(data):
+            if plain := _plain_lines(data, at):
+                at = plain.end()
+            elif store := _usual_store(data, at):
+                at = store.end() + int(store[1]) + 2
+            elif (end := data.find(b"\n", at)) < 0:
+                return self._put_off(data, at, sent, done)
+            else:
+                line, begin, at = data[at : end + 1], at, end + 1
+                if key := _key_of_question(line):
+                    done += (data[sent:begin], self._substitute(key))
+                    sent = at
+                else:
+                    at += _value_after(line)
+        self._value = at - len(data)
+        return b"".join((*done, data[sent:])) if sent else data
+
+    def _put_off(self, data: bytes, at: int, sent: int, done: list[bytes]) -> bytes:
+        """The line that begins at ``at`` is unfinished: held back while it may become a question, else passed on and remembered."""
+        rest = data[at:]
+        if len(rest) <= _LONGEST_QUESTION and _question_begun(rest):
+            self._held = rest
+            return b"".join((*done, data[sent:at]))
+        self._begun = rest[:_LONGEST_LINE]
+        return b"".join((*done, data[sent:])) if sent else data
+
+    def _finish_line(self, data: bytes) -> int:
+        """Where the command after the line begins that was begun earlier."""
+        end = data.find(b"\n") + 1
+        if not end:
+            self._begun += data[: _LONGEST_LINE - len(self._begun)]
+            return len(data)
+        line, self._begun = self._begun + data[:end], b""
+        return end + _value_after(line)
+
+
+def _words(line: bytes) -> list[bytes]:
+    """The words of a line as the engine sees them: it knows no blank but the space, and a line ends at LF, CRLF or a zero byte."""
+    text = line[:-1].removesuffix(b"\r").partition(b"\0")[0]
+    return [word for word in text.split(b" ") if word]
+
+
+def _key_of_question(line: bytes) -> bytes | None:
+    """The key of ``config get <key>``; None for any other line."""
+    words = _words(line)
+    return words[2] if len(words) == 3 and words[:2] == [b"config", b"get"] else None
+
+
+def _value_after(line: bytes) -> int:
+    """How many bytes of value follow the line, their line end included; 0 when the engine takes the next line for a command."""
+    words = _words(line)
+    name = words[0] if words else b""
+    if name in (b"set", b"add", b"replace", b"append", b"prepend"):
+        length = _length(words, (5, 6))
+    elif name == b"cas":
+        length = _length(words, (6, 7)) if len(words) > 5 and _unsigned(words[5]) else None
+    elif name == b"ms":
+        length = _signed(words[2]) if 3 <= len(words) <= _MOST_META_WORDS and len(words[1]) <= _LONGEST_KEY else None
+    else:
+        return 0
+    return length + 2 if length is not None and 0 <= length <= _LONGEST_VALUE else 0
+
+
+def _length(words: list[bytes], numbers: tuple[int, ...]) -> int | None:
+    if len(words) not in numbers or len(words[1]) > _LONGEST_KEY or not _unsigned(words[2]) or _signed(words[3]) is None:
+        return None
+    return _signed(words[4])
+
+
+def _signed(word: bytes) -> int | None:
+    """The word as a number, read as the engine reads it: as one of 64 bits, of which it keeps 32. None where it is none."""
+    found = _number(word)
+    value = int(found[1]) if found and len(found[1]) < 64 else None
+    return (value + 2**31) % 2**32 - 2**31 if value is not None and -(2**63) <= value < 2**63 else None
+
+
+def _unsigned(word: bytes) -> bool:
+    """Whether the word is an unsigned number, read as C reads it: a small negative one is not, one that wraps around is."""
+    found = _number(word)
+    value = int(found[1]) if found and len(found[1]) < 64 else None
+    return value is not None and abs(value) < 2**64 and (value >= 0 or value % 2**64 < 2**63)
