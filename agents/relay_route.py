@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LONGEST_SOCKET_PATH = 107  # bytes; what sockaddr_un holds without its closing zero
+from agents.socket_path import socket_path
 
 
 @contextlib.contextmanager
 def control_path(folder: Path) -> Iterator[str]:
     """A path of the relay's control socket that fits a Unix address, however deep the folder is. Good inside the block only."""
-    path = folder / "relay.sock"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-        yield str(path)
-        return
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{opened}/relay.sock"
-    finally:
-        os.close(opened)
+    with socket_path(folder / "relay.sock") as path:
+        yield path
 
 
 UNIX = "unix:"

@@ -20,7 +20,10 @@ class AddressHeldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it."""
+    """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it.
+
+    ``discovery`` is the version of the list of nodes that it keeps for its clients, 0 for none.
+    """
 
     role: Role
     run_id: str = ""
@@ -29,6 +32,7 @@ class Observation:
     offset: int = 0
     online: frozenset[str] = frozenset()
     holds: frozenset[str] = frozenset()
+    discovery: int = 0
 
 
 class Session(Protocol):

@@ -16,6 +16,13 @@ class Kind(StrEnum):
     CACHE_CLUSTER = "cache-cluster"
 
 
+class MemcachedDiscovery(StrEnum):
+    """Who answers ``config get cluster`` for a Memcached cluster, besides the item that every node keeps for older clients."""
+
+    EVERY_NODE = "every-node"
+    CONFIGURATION_ENDPOINT = "configuration-endpoint"
+
+
 class Restart(StrEnum):
     """Why a node that had joined is being started again."""
 
@@ -126,6 +133,12 @@ class Resizing:
 
     added: tuple[tuple[str, str], ...] = ()
     removed: tuple[str, ...] = ()
+
+
+def resizing_messages(change: Resizing) -> list[str]:
+    """What the service's events say when that begins."""
+    words = (("Increasing", change.added), ("Decreasing", change.removed))
+    return [f"{word} number of requested nodes" for word, nodes in words if nodes]
 
 
 @dataclass(frozen=True, slots=True)

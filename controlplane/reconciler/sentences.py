@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controlplane.domain.binaries import stands_in
-from controlplane.domain.topology import Kind, Resizing, Restart, Topology
+from controlplane.domain.topology import Kind, Restart, Topology, resizing_messages
 from controlplane.planner import decisions as d
 
 Sentence = tuple[str, str, str]
@@ -25,7 +25,8 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
                 yield topology.kind.value, topology.name, f"Replication group {topology.name} created"
         case d.ApplyPending():
             if topology.pending is not None:
-                yield from resizing_sentences(topology, topology.pending)
+                for message in resizing_messages(topology.pending):
+                    yield topology.kind.value, topology.name, message
         case d.CloseModification():
             if topology.grown_from is not None:
                 number = len(list(topology.nodes))
@@ -55,13 +56,6 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
                 yield topology.kind.value, topology.name, "Cache cluster deleted"
         case d.Release():
             yield Kind.REPLICATION_GROUP.value, topology.name, f"Replication group {topology.name} deleted"
-
-
-def resizing_sentences(topology: Topology, change: Resizing) -> Iterator[Sentence]:
-    """That the number of nodes of a Memcached cluster begins to change."""
-    for word, nodes in (("Increasing", change.added), ("Decreasing", change.removed)):
-        if nodes:
-            yield topology.kind.value, topology.name, f"{word} number of requested nodes"
 
 
 def cache_node_id(topology: Topology, node: str) -> str:
