@@ -45,8 +45,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.SpreadReaders():
             return replace(topology, reader_backends=decision.backends)
         case d.PublishDiscovery():
-            former = topology.discovery.version if topology.discovery else 0
-            return replace(topology, discovery=Discovery(former + 1, decision.nodes))
+            return replace(topology, discovery=_listing(topology.discovery, decision.nodes))
         case d.StopNode():
             return topology.with_node(replace(_node(topology, decision.node), stopping=True))
         case d.ApplyPending():
@@ -70,6 +69,12 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return topology
         case _:
             assert_never(decision)
+
+
+def _listing(former: Discovery | None, nodes: tuple[str, ...]) -> Discovery:
+    if former is not None and former.nodes == nodes:
+        return former
+    return Discovery((former.version if former else 0) + 1, nodes)
 
 
 def _node(topology: Topology, node_id: str) -> Node:
