@@ -88,7 +88,7 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
     status = ctx.status(topology)
     if status != s.AVAILABLE:
         raise InvalidCacheClusterState(f"Cache cluster {topology.name} must be available to be modified; it is {status}.")
-    settings = changed_settings(topology.settings, asked)
+    settings = changed_settings(topology.settings, asked, snapshots=not topology.is_memcached)
     change = None
     if topology.is_memcached:
         settings = replace(settings, cross_az=memcached.cross_az(topology, asked))
@@ -152,7 +152,8 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
     layout.must_be_servable(ctx, version, zones)
     layout.must_have_room(ctx, number)
     fronted = is_memcached and ctx.memcached_discovery is MemcachedDiscovery.EVERY_NODE
-    settings = replace(new_settings(ctx, asked), cross_az=asked.az_mode == "cross-az", fronted=fronted)
+    settings = new_settings(ctx, asked, snapshots=not is_memcached)
+    settings = replace(settings, cross_az=asked.az_mode == "cross-az", fronted=fronted)
     ids = [f"{place + 1:04d}" for place in range(number)] if is_memcached else [name]
     nodes = tuple(Node(node, zone) for node, zone in zip(ids, zones, strict=True))
     return ctx.unit.topologies.save(

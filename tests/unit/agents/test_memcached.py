@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from waiting import wait_until
-
-from agents.engines.engine import EngineUnreachableError
-from agents.engines.memcached import ITEM, MemcachedEngine, MemcachedSession
+from agents.engines.memcached import MemcachedEngine
 from agents.engines.memcached_arguments import arguments
-from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import EngineBinary, NodeSpec, Role
 from controlplane.domain.parameters import values_of
 
@@ -159,80 +152,3 @@ def test_behind_a_front_it_listens_on_a_socket_in_its_folder_and_nowhere_else() 
     words = arguments(a_spec().model_copy(update={"front": True}))
     assert words[:2] == ("-s", "engine.sock")
     assert not {"-l", "-p", "-U"} & set(words)
-
-
-# ---- the real program
-
-
-@contextmanager
-def running(spec: NodeSpec, folder: Path) -> Iterator[MemcachedEngine]:
-    """The program of this host, started with the spec in the node's folder and ready."""
-    engine, home = MemcachedEngine(folder), folder / "nodes" / spec.key
-    home.mkdir(parents=True)
-    with (home / "launch.log").open("w") as log:
-        process = subprocess.Popen([spec.binary.path, *arguments(spec)], cwd=home, stdout=log, stderr=log)
-        try:
-            wait_until(lambda: process.poll() is not None or engine.is_ready(spec))
-            assert process.poll() is None, engine.why_it_ended(home)
-            yield engine
-        finally:
-            process.kill()
-            process.wait()
-
-
-FRONTED = a_spec().model_copy(update={"front": True})
-LISTED = FRONTED.model_copy(update={"discovery": DiscoveryList(version=7, nodes="127.101.0.1|127.101.0.1|11211")})
-
-
-@pytest.mark.parametrize("family", ["memcached1.5", "memcached1.6"])
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"no_modern": "0"},
-        {"max_item_size": "1024"},
-        {"max_item_size": "1048577", "slab_chunk_max": "1000"},
-        {"max_item_size": "134217728", "slab_chunk_max": "1"},
-        {"slab_chunk_max": "134217728"},
-        {"slab_automove": "1", "slab_reassign": "1", "lru_crawler": "1", "lru_maintainer": "1", "maxconns_fast": "1", "track_sizes": "1"},
-        {"hash_algorithm": "murmur3", "idle_timeout": "86400", "chunk_size_growth_factor": "1.1", "chunk_size": "96"},
-        {"cas_disabled": "1", "disable_flush_all": "1", "error_on_memory_exhausted": "1", "binding_protocol": "ascii"},
-    ],
-    ids=str,
-)
-def test_it_starts_with_any_values_a_group_may_have(tmp_path: Path, family: str, values: dict[str, str]) -> None:
-    spec = a_spec({**values_of(family, cluster_mode=False), **values}).model_copy(update={"front": True})
-    with running(spec, tmp_path) as engine:
-        assert engine.open(spec).observe().discovery == 0
-
-
-def test_the_list_is_kept_and_put_back(tmp_path: Path) -> None:
-    with running(LISTED, tmp_path) as engine:
-        session = engine.open(LISTED)
-        assert isinstance(session, MemcachedSession)
-        assert not session.assume(LISTED, session.observe())  # it was just stored; the next look sees it
-        seen = session.observe()
-        assert (seen.discovery, session.assume(LISTED, seen)) == (7, True)
-        with session._connect() as client:
-            client.sendall(b"get %s\r\nflush_all\r\n" % ITEM)
-            assert client.recv(4096).startswith(b"VALUE %s 0 32\r\n7\n127.101.0.1|127.101.0.1|11211\n\r\nEND\r\n" % ITEM)
-        wait_until(lambda: session.observe().discovery == 0)
-        assert not session.assume(LISTED, session.observe())
-        assert session.observe().discovery == 7
-
-
-def test_a_list_for_which_there_is_no_room_does_not_hold_up_anything(tmp_path: Path) -> None:
-    long = LISTED.model_copy(update={"parameters": {"max_item_size": "1024"}, "discovery": DiscoveryList(version=9, nodes="x" * 3000)})
-    with running(long, tmp_path) as engine:
-        session = engine.open(long)
-        assert not session.assume(long, session.observe())
-        assert (session.observe().discovery, session.assume(long, session.observe())) == (9, True)
-
-
-def test_a_session_says_when_it_does_not_answer(tmp_path: Path) -> None:
-    with pytest.raises(EngineUnreachableError):
-        MemcachedEngine(tmp_path).open(FRONTED).observe()
-
-
-def test_nothing_of_it_can_be_saved() -> None:
-    assert MemcachedEngine.keeps_data is False
