@@ -138,7 +138,7 @@ class PendingModifiedValues(Shape):
     """Changes that wait for the maintenance window."""
 
     num_cache_nodes: int | None = None
-    cache_node_ids_to_remove: list[str] = Field(default_factory=list)
+    cache_node_ids_to_remove: list[str] | None = None
 
 
 class CacheCluster(Shape):

@@ -154,7 +154,7 @@ def _pending(topology: Topology) -> PendingModifiedValues:
     if change is None:
         return PendingModifiedValues()
     number = sum(not node.leaving for node in topology.nodes) + len(change.added) - len(change.removed)
-    return PendingModifiedValues(num_cache_nodes=number, cache_node_ids_to_remove=list(change.removed))
+    return PendingModifiedValues(num_cache_nodes=number, cache_node_ids_to_remove=list(change.removed) or None)
 
 
 def _zone_of(nodes: list[Node]) -> str:
