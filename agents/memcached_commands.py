@@ -38,9 +38,17 @@ class Commands:
         self._value = 0  # bytes still to come of a value, with its line end
         self._begun = b""  # an unfinished line of which all was passed on
         self._held = b""  # an unfinished line that may become a question, of which nothing was passed on
+        self.quiet = True
+        """Whether nothing was passed on yet: the engine then owes no answer."""
 
     def take(self, data: bytes) -> bytes:
         """What is to be sent to the engine for what the client sent."""
+        passed = self._take(data)
+        if passed:
+            self.quiet = False
+        return passed
+
+    def _take(self, data: bytes) -> bytes:
         if self._value >= len(data):
             self._value -= len(data)
             return data
@@ -65,6 +73,7 @@ class Commands:
             else:
                 line, begin, at = data[at : end + 1], at, end + 1
                 if key := _key_of_question(line):
+                    self.quiet = self.quiet and begin == sent
                     done += (data[sent:begin], self._substitute(key))
                     sent = at
                 else:

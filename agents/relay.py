@@ -28,12 +28,13 @@ from pathlib import Path
 
 from agents.relay_front import Front
 from agents.relay_link import Backend, Link
-from agents.relay_route import Route, control_path, family_of, read_level
+from agents.relay_route import Route, control_path, family_of, keep_lively, read_level
 
 log = logging.getLogger("relay")
 
 BIND_AGAIN_AFTER = 0.5  # seconds between attempts to listen on an address that was refused
 BACKLOG = 1024
+LONGEST_READ = 256 * 1024  # bytes
 LONGEST_LINE = 16 * 1024 * 1024  # bytes; some 80 000 routes
 
 
@@ -48,6 +49,7 @@ class Endpoint:
         # Any start will do, as long as the relays of several agents do not all begin with the same replica.
         self._turn = itertools.count(os.getpid())
         self._serving: set[asyncio.Task[None]] = set()
+        self._undecided: set[socket.socket] = set()  # clients that have asked for nothing yet but the list of nodes
 
     def spread_over(self, route: Route) -> None:
         """Take over the backends of ``route``. Connections to those that leave are closed, the others are not touched."""
@@ -81,6 +83,9 @@ class Endpoint:
             backend.leave()
         self.backends = {}
         self.problem = None
+        for client in self._undecided:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)  # who waits for its first word hears the end
         if self.listener:
             asyncio.get_running_loop().remove_reader(self.listener)
             self.listener.close()
@@ -116,7 +121,8 @@ class Endpoint:
             loop.remove_reader(listener)
             loop.call_later(BIND_AGAIN_AFTER, self._accept_again, listener)
             return
-        serving = asyncio.get_running_loop().create_task(self._serve(client))
+        front = Front(self._listed) if self.route.discovery else None
+        serving = asyncio.get_running_loop().create_task(self._serve_behind(front, client) if front else self._serve(client))
         self._serving.add(serving)  # the loop itself holds tasks only weakly
         serving.add_done_callback(self._serving.discard)
 
@@ -124,11 +130,36 @@ class Endpoint:
         if listener is self.listener:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
-    async def _serve(self, client: socket.socket) -> None:
+    async def _serve_behind(self, front: Front, client: socket.socket) -> None:
+        """Answer a client that only wants the list of nodes, whether or not there is a node that lives; serve any other."""
+        self._undecided.add(client)
+        try:
+            keep_lively(client)
+            onward = await self._first_onward(front, client)
+        except OSError:
+            onward = b""
+        finally:
+            self._undecided.discard(client)
+        if onward:
+            await self._serve(client, front, onward)
+        else:
+            client.close()
+
+    async def _first_onward(self, front: Front, client: socket.socket) -> bytes:
+        """The first that is for a node; nothing when the client ends before."""
+        loop = asyncio.get_running_loop()
+        while True:
+            data = await loop.sock_recv(client, LONGEST_READ)
+            onward = front.to_engine(data)
+            await loop.sock_sendall(client, front.answered())
+            if onward or not data:
+                return onward
+
+    async def _serve(self, client: socket.socket, front: Front | None = None, sent: bytes = b"") -> None:
         """Join a client to the first backend that takes the connection; close it when none does."""
         for backend in self._in_order():
             if server := await backend.dial():
-                await Link(backend, Front(self._listed) if self.route.discovery else None).join(client, server)
+                await Link(backend, front).join(client, server, sent)
                 return
         client.close()
 

@@ -1,7 +1,8 @@
 """A front before Memcached: answers ``config get``, which the engine does not know, and passes everything else through.
 
-The engine is asked something harmless in its place. Where the answer to that comes, ours is put: so answers stay in order,
-whatever else the client has asked before and after, and no answer of the engine need be understood.
+While a client has asked for nothing else, it is answered at once. Later, the engine is asked something harmless in its place.
+Where the answer to that comes, ours is put: so answers stay in order, whatever else the client has asked before and after, and no
+answer of the engine need be understood.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ class Front:
         self._listed = listed
         self._awaited: deque[tuple[bytes, bytes]] = deque()  # the engine's answer that is waited for, and ours in its place
         self._held = b""  # the end of what the engine sent, when it may be the beginning of what is waited for
-        self.to_engine = Commands(self._ask_instead).take
+        self._commands = Commands(self._ask_instead)
+        self._answered = b""
+        self.to_engine = self._commands.take
+
+    def answered(self) -> bytes:
+        """What the client is to be sent before the engine has been asked for anything; nothing the second time."""
+        answered, self._answered = self._answered, b""
+        return answered
 
     def to_client(self, data: bytes) -> bytes:
         """What is to be sent to the client for what the engine sent."""
@@ -41,9 +49,13 @@ class Front:
         return b"".join((*done, data))
 
     def _ask_instead(self, key: bytes) -> bytes:
-        """Deletes a key that nobody can have: the engine's answer repeats it, and nothing else can contain it."""
+        """To delete a key that nobody can have: the engine's answer repeats it, and nothing else can contain it."""
+        answer = config_answer(self._listed() if key == KEY else None)
+        if self._commands.quiet:
+            self._answered += answer
+            return b""
         name = secrets.token_hex(16).encode()
-        self._awaited.append((b"NF k%s\r\n" % name, config_answer(self._listed() if key == KEY else None)))
+        self._awaited.append((b"NF k%s\r\n" % name, answer))
         return b"md %s k\r\n" % name
 
 

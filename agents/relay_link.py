@@ -81,9 +81,10 @@ class Link:
         self.aborted = False
         self.open_sides = 0
 
-    async def join(self, client: socket.socket, server: socket.socket) -> None:
-        """Take over both sockets and pass bytes both ways from now on."""
+    async def join(self, client: socket.socket, server: socket.socket, sent: bytes = b"") -> None:
+        """Take over both sockets and pass bytes both ways from now on, beginning with what the client has sent already."""
         self.backend.links.add(self)
+        self.early = [sent] if sent else []
         try:
             await self.client.take(client)
             await self.server.take(server)

@@ -147,7 +147,7 @@ def talk(place: str, stream: bytes, front: Front | None) -> bytes:
         connection.settimeout(10)
         connection.sendall(front.to_engine(stream) if front else stream)
         connection.shutdown(socket.SHUT_WR)
-        heard = b""
+        heard = front.answered() if front else b""
         while data := connection.recv(65536):
             heard += front.to_client(data) if front else data
         return heard

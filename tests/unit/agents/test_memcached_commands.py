@@ -146,10 +146,11 @@ def test_answers_come_in_the_order_of_the_questions(lines: list[bytes], cuts: li
     stream = b"".join(line + b"\r\n" for line in lines)
     ends = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     said = engine.answer(b"".join(front.to_engine(stream[a:b]) for a, b in pairwise(ends)))
+    at_once = front.answered()
     ends = sorted({0, len(said), *(cut % (len(said) + 1) for cut in more_cuts)})
     heard = b"".join(front.to_client(said[a:b]) for a, b in pairwise(ends))
     ours = {b"config get cluster": config_answer(LIST), b"config get x": b"END\r\n"}
-    assert heard == b"".join(ours.get(line, b"<%s>\r\n" % line) for line in lines)
+    assert at_once + heard == b"".join(ours.get(line, b"<%s>\r\n" % line) for line in lines)
 
 
 def test_the_frame_of_an_answer() -> None:
@@ -160,7 +161,21 @@ def test_the_frame_of_an_answer() -> None:
 
 def test_without_a_list_there_is_nothing_to_tell() -> None:
     front = Front(lambda: None)
-    assert front.to_client(Engine().answer(front.to_engine(ASKED))) == b"END\r\n"
+    assert (front.to_engine(ASKED), front.answered(), front.answered()) == (b"", b"END\r\n", b"")
+    assert front.to_client(Engine().answer(front.to_engine(b"get a\r\n" + ASKED))) == b"<get a>\r\nEND\r\n"
+
+
+def test_at_first_the_engine_need_not_be_asked() -> None:
+    front = Front(lambda: LIST)
+    assert front.to_engine(ASKED + b"config get x\r\ncon") == b""
+    assert front.answered() == config_answer(LIST) + b"END\r\n"
+    assert front.to_engine(b"fig get cluster\r\nget a\r\n") == b"get a\r\n"
+    assert front.answered() == config_answer(LIST)
+    assert front.to_engine(ASKED).startswith(b"md ")
+    assert front.answered() == b""
+    late = Front(lambda: LIST)
+    assert late.to_engine(b"get a\r\n" + ASKED).startswith(b"get a\r\nmd ")
+    assert late.answered() == b""
 
 
 def test_what_an_engine_says_is_passed_on_at_once_while_nothing_is_asked() -> None:
