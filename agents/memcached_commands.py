@@ -15,13 +15,20 @@ _MOST_META_WORDS = 19
 _LONGEST_VALUE = 2**31 - 3
 
 _WITH_VALUE = rb"set|add|replace|append|prepend|cas|ms"
-_plain_lines = re.compile(rb"(?:(?! *(?:" + _WITH_VALUE + rb"|config))[^\n]*+\n)++").match
+_PLAIN_LINES = re.compile(rb"(?:(?! *(?:" + _WITH_VALUE + rb"|config))[^\n]*+\n)++")
 """A run of whole lines that neither are followed by a value nor are for us."""
 
-_usual_store = re.compile(
-    rb"(?:set|add|replace|append|prepend) [^ \r\n]{1,250} \d{1,9} -?\d{1,9} (\d{1,9})(?: noreply)?\r\n"
-).match
+_plain_lines, _only_plain_lines = _PLAIN_LINES.match, _PLAIN_LINES.fullmatch
+
+_USUAL_STORE = rb"(?:set|add|replace|append|prepend) [^ \r\n]{1,250}+ \d{1,9}+ -?\d{1,9}+ (%s)(?: noreply)?\r\n"
+_usual_store = re.compile(_USUAL_STORE % rb"\d{1,9}").match
 """A storage command as clients write it; what is rarer is taken apart word by word."""
+
+_Find = Callable[[bytes, int], re.Match[bytes] | None]
+_runs: dict[bytes, _Find] = {}
+"""By length: a run of storage commands with values of that length, which is what a pipeline that fills a cache often is."""
+
+_MOST_RUNS = 64  # lengths that are worth a pattern; it takes longer to make one than to follow a hundred commands without
 
 _question_begun = re.compile(rb" *(?:c|co|con|conf|confi|config(?: [^\n]*)?)?\Z").match
 _number = re.compile(rb"[ \t\n\v\f\r]*([+-]?\d+)(?:[ \t\n\v\f\r].*)?\Z", re.DOTALL).match
@@ -38,14 +45,19 @@ class Commands:
         self._value = 0  # bytes still to come of a value, with its line end
         self._begun = b""  # an unfinished line of which all was passed on
         self._held = b""  # an unfinished line that may become a question, of which nothing was passed on
+        self._length = b""  # of the value before
+        self._between = True  # nothing is unfinished: what comes next begins a command
         self.quiet = True
         """Whether nothing was passed on yet: the engine then owes no answer."""
 
     def take(self, data: bytes) -> bytes:
         """What is to be sent to the engine for what the client sent."""
-        passed = self._take(data)
-        if passed:
+        if self._between and _is_whole(data):  # nearly always: one command, or some that carry no value
             self.quiet = False
+            return data
+        passed = self._take(data)
+        self._between = not (self._value or self._begun or self._held)
+        self.quiet = self.quiet and not passed
         return passed
 
     def _take(self, data: bytes) -> bytes:
@@ -67,7 +79,7 @@ class Commands:
             if plain := _plain_lines(data, at):
                 at = plain.end()
             elif store := _usual_store(data, at):
-                at = store.end() + int(store[1]) + 2
+                at = self._after(store, data)
             elif (end := data.find(b"\n", at)) < 0:
                 return self._put_off(data, at, sent, done)
             else:
@@ -80,6 +92,14 @@ class Commands:
                     at += _value_after(line)
         self._value = at - len(data)
         return b"".join((*done, data[sent:])) if sent else data
+
+    def _after(self, store: re.Match[bytes], data: bytes) -> int:
+        """Where the command after a storage command begins, or after a run of those that are as long as it and the one before."""
+        end, length = store.end() + int(store[1]) + 2, store[1]
+        if length == self._length and end < len(data) and (run := _run_of(length)) and (found := run(data, store.start())):
+            return found.end()
+        self._length = length
+        return end
 
     def _put_off(self, data: bytes, at: int, sent: int, done: list[bytes]) -> bytes:
         """The line that begins at ``at`` is unfinished: held back while it may become a question, else passed on and remembered."""
@@ -98,6 +118,22 @@ class Commands:
             return len(data)
         line, self._begun = self._begun + data[:end], b""
         return end + _value_after(line)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether it is one storage command with its value, or lines without any, and no question."""
+    if _only_plain_lines(data):
+        return True
+    store = _usual_store(data)
+    return store is not None and store.end() + int(store[1]) + 2 == len(data)
+
+
+def _run_of(length: bytes) -> _Find | None:
+    """What finds a run of values of that length, if that is one of the lengths that were worth it."""
+    if length not in _runs and len(_runs) < _MOST_RUNS and int(length) <= _LONGEST_LINE:
+        store = _USUAL_STORE.replace(b"(%s)", b"%s") % length
+        _runs[length] = re.compile(rb"(?:" + store + rb".{%d}\r\n)++" % int(length), re.DOTALL).match
+    return _runs.get(length)
 
 
 def _words(line: bytes) -> list[bytes]:
