@@ -87,7 +87,8 @@ def _resources(engine: str, version: str, type_name: str) -> Resources:
     reserved = int(parameters.get("reserved-memory-percent", "0"))
     if "maxclients" in parameters:
         parameters["maxclients"] = str(size.maxclients)
-    return Resources(memory_for(size, engine, reserved), size.threads, parameters)
+    overhead = parameters.get("memcached_connections_overhead")
+    return Resources(memory_for(size, engine, reserved, int(overhead) if overhead else None), size.threads, parameters)
 
 
 def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources) -> NodeSpec:
