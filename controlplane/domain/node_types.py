@@ -82,8 +82,9 @@ def memory_for(node: NodeType, engine: str, reserved_percent: int, overhead: int
     """Bytes an engine may fill with data on such a node.
 
     For redis and valkey that is maxmemory less the reserved percentage, and at least 1: an engine would read 0 as no limit.
-    For memcached it is the node's memory less what connections take (``overhead`` in MiB, where it is not the usual), and at least
-    1 MiB; nothing can be reserved there, so the percentage is not looked at. Raises InvalidParameterCombination when the engine is not offered on this type.
+    For memcached it is the node's memory less what connections take (``overhead`` in MiB, where it is not the usual), and at
+    least 1 MiB; nothing can be reserved there, so the percentage is not looked at. Raises InvalidParameterCombination when
+    the engine is not offered on this type.
     """
     if not node.memory(engine):
         raise InvalidParameterCombination(f"{node.name} is not supported for {engine}.")
