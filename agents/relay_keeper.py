@@ -89,6 +89,11 @@ class RelayKeeper:
             self._wanted = self._wanted or front is not None
             return True
 
+    def still_fronts(self, key: str) -> bool:
+        """Whether the relay was last seen to listen for the node of that key: its address is not free before."""
+        with self._lock:
+            return key in self._reported
+
     def front_report(self, key: str) -> RouteReport | None:
         """What the relay was last seen to do for the node of that key."""
         with self._lock:

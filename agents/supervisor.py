@@ -182,6 +182,8 @@ class Supervisor:
             return self._visit_gone(key)
         if node.dropped:
             self._set_front(key, None)
+            if self._relay.still_fronts(key):
+                return self._pace.eager  # nothing of it may be left when it is said to be gone
             gone = node.remove()
             with self._lock:
                 self._gone[key] = gone
