@@ -46,7 +46,7 @@ def run(settings: Settings) -> None:
     set_up()
 
     from agents.api import OrderDoor, Server
-    from agents.engines.catalogue import ENGINES, find_binaries
+    from agents.engines.catalogue import engines_in, find_binaries
     from agents.reporter import Reporter
     from agents.runtimes.process import ProcessRuntime
     from agents.supervisor import Host, Supervisor
@@ -56,7 +56,7 @@ def run(settings: Settings) -> None:
     host = Host(agent=name, zone=settings.zone, network=network, folder=folder.path, host=settings.host,
                 binaries=binaries, url=url)  # fmt: skip
     reporter = Reporter(settings.join, token)
-    supervisor = Supervisor(host, ProcessRuntime(folder.path), ENGINES, reporter.report)
+    supervisor = Supervisor(host, ProcessRuntime(folder.path), engines_in(folder.path), reporter.report)
     supervisor.start()
 
     def ready() -> None:

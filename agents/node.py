@@ -30,7 +30,8 @@ class Pace:
     desired, all but one only ``glances`` at what changes by itself; ``patience`` is how long one proof of
     replication waits; ``relink_after`` how long a replica without data may be without a link before it is told anew;
     ``start_within`` how long an engine may take to answer (loading its data included); an engine that has run but does not
-    answer for ``hung_after`` is killed, for it still holds its addresses; ``grace`` is how long a stop may take.
+    answer for ``hung_after`` is killed, for it still holds its addresses; ``grace`` is how long a stop may take. A node whose
+    front could not listen for ``shut_out_after`` needs another address.
     """
 
     eager: float = 0.003
@@ -41,15 +42,27 @@ class Pace:
     start_within: float = 60.0
     hung_after: float = 5.0
     replaced_within: float = 1.0
+    shut_out_after: float = 1.5
     grace: timedelta = timedelta(seconds=20)
+
+
+@dataclass(frozen=True)
+class FrontSeen:
+    """What a node's front was seen to do: whether it listens, with which version of the list of nodes, and why it cannot."""
+
+    listening: bool = False
+    discovery: int = 0
+    problem: str | None = None
 
 
 class LocalNode:
     """A node's spec, its process and its session. Visited by one thread at a time; orders may come from another."""
 
     def __init__(self, entry: Entry, folder: Path, runtime: Runtime, engines: dict[str, Engine], journal: Journal, pace: Pace,
-                 ended: Callable[[str], None]) -> None:  # fmt: skip
+                 ended: Callable[[str], None], front: Callable[[str], FrontSeen] = lambda key: FrontSeen()) -> None:  # fmt: skip
         self._entry = _knowing_what_it_runs_with(entry)
+        self._front = front
+        self._front_refused_since: float | None = None
         self._folder = folder
         self._runtime = runtime
         self._engine = engines[entry.spec.binary.engine]
@@ -109,6 +122,8 @@ class LocalNode:
         self._watch(self._entry.handle)
         if self._ready_by is not None and not self._came_up(spec):
             return self._report(spec, Phase.STARTING), self._pace.eager / 3
+        if self._is_shut_out(spec):
+            return self._expelled(spec), self._pace.steady
         try:
             return self._converge(spec)
         except EngineUnreachableError as failed:
@@ -156,10 +171,9 @@ class LocalNode:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._entry.suspended:
             self._engine.wipe(self._folder)
-        if _is_taken(spec):
+        if not spec.front and _is_taken(spec):  # a front of ours may listen there: it tells whether it cannot
             self._write(handle=None, boot_done=spec.boot, suspended=False)
-            problem = f"another process already listens on {spec.address}:{spec.port}"
-            return self._report(spec, Phase.FAILED, problem=problem, address_taken=True)
+            return self._expelled(spec)
         self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
         try:
             handle = self._runtime.start(self._launch(spec))
@@ -171,6 +185,18 @@ class LocalNode:
         self._ready_by = time.monotonic() + self._pace.start_within
         log.info("node started  node=%s boot=%d pid=%d program=%s", spec.key, spec.boot, handle.pid, spec.binary.path)
         return None
+
+    def _is_shut_out(self, spec: NodeSpec) -> bool:
+        """Whether the node's front could not listen for some time, because somebody else does at its address."""
+        if not spec.front or self._front(spec.key).problem is None:
+            self._front_refused_since = None
+            return False
+        self._front_refused_since = self._front_refused_since or time.monotonic()
+        return time.monotonic() - self._front_refused_since > self._pace.shut_out_after
+
+    def _expelled(self, spec: NodeSpec) -> NodeReport:
+        problem = f"another process already listens on {spec.address}:{spec.port}"
+        return self._report(spec, Phase.FAILED, problem=problem, address_taken=True)
 
     def _launch(self, spec: NodeSpec) -> Launch:
         return self._engine.launch(spec, self._folder)
@@ -297,7 +323,9 @@ class LocalNode:
             return False
         if spec.role is Role.PRIMARY:
             return {peer.key for peer in spec.replicas} == set(self._proven)
-        return spec.role is Role.NONE or seen.link_up
+        if spec.role is Role.NONE:
+            return not spec.front or self._front(spec.key).listening
+        return seen.link_up
 
     def _dead(self, spec: NodeSpec) -> NodeReport:
         self._close_session()
@@ -327,6 +355,7 @@ class LocalNode:
     def _report(self, spec: NodeSpec, phase: Phase, seen: Observation | None = None, problem: str | None = None,
                 address_taken: bool = False) -> NodeReport:  # fmt: skip
         handle = self._entry.handle
+        front = self._front(spec.key) if spec.front and phase is Phase.RUNNING else FrontSeen()
         self._last = NodeReport(
             key=spec.key,
             generation=spec.generation,
@@ -346,6 +375,8 @@ class LocalNode:
             holds=sorted(seen.holds) if seen else [],
             agrees=self._agrees if phase is Phase.RUNNING else None,
             parameters=self._entry.runs_with.digest if self._entry.runs_with else "",
+            fronted=front.listening,
+            discovery=min(seen.discovery, front.discovery) if seen and spec.front else seen.discovery if seen else 0,
         )
         return self._last
 

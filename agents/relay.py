@@ -1,4 +1,6 @@
-"""The relay of one agent: spreads each new connection to a reader endpoint over the replicas behind it.
+"""The relay of one agent: spreads each new connection to an endpoint over the nodes behind it.
+
+It stands before every Memcached node as well, and answers in its place what stock Memcached does not know: ``config get cluster``.
 
 It is a process of its own (``python -m agents.relay --folder DIR``), because connections have to outlive the agent. The agent
 tells it the whole set of routes as one line of JSON on a Unix socket in that folder; the relay answers with one line that says
@@ -24,13 +26,15 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from agents.relay_front import Front
 from agents.relay_link import Backend, Link
-from agents.relay_route import Route, control_path, family_of, read_level
+from agents.relay_route import Route, control_path, family_of, keep_lively, read_level
 
 log = logging.getLogger("relay")
 
 BIND_AGAIN_AFTER = 0.5  # seconds between attempts to listen on an address that was refused
 BACKLOG = 1024
+LONGEST_READ = 256 * 1024  # bytes
 LONGEST_LINE = 16 * 1024 * 1024  # bytes; some 80 000 routes
 
 
@@ -45,6 +49,7 @@ class Endpoint:
         # Any start will do, as long as the relays of several agents do not all begin with the same replica.
         self._turn = itertools.count(os.getpid())
         self._serving: set[asyncio.Task[None]] = set()
+        self._undecided: set[socket.socket] = set()  # clients that have asked for nothing yet but the list of nodes
 
     def spread_over(self, route: Route) -> None:
         """Take over the backends of ``route``. Connections to those that leave are closed, the others are not touched."""
@@ -78,6 +83,9 @@ class Endpoint:
             backend.leave()
         self.backends = {}
         self.problem = None
+        for client in self._undecided:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)  # who waits for its first word hears the end
         if self.listener:
             asyncio.get_running_loop().remove_reader(self.listener)
             self.listener.close()
@@ -91,6 +99,7 @@ class Endpoint:
             "listening": self.listener is not None,
             "backends": list(self.backends),
             "problem": self.problem,
+            "discovery": self.route.discovery.version if self.route.discovery else 0,
         }
 
     def _cannot_listen(self, problem: str) -> None:
@@ -112,7 +121,8 @@ class Endpoint:
             loop.remove_reader(listener)
             loop.call_later(BIND_AGAIN_AFTER, self._accept_again, listener)
             return
-        serving = asyncio.get_running_loop().create_task(self._serve(client))
+        front = Front(self._listed) if self.route.discovery else None
+        serving = asyncio.get_running_loop().create_task(self._serve_behind(front, client) if front else self._serve(client))
         self._serving.add(serving)  # the loop itself holds tasks only weakly
         serving.add_done_callback(self._serving.discard)
 
@@ -120,13 +130,42 @@ class Endpoint:
         if listener is self.listener:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
-    async def _serve(self, client: socket.socket) -> None:
+    async def _serve_behind(self, front: Front, client: socket.socket) -> None:
+        """Answer a client that only wants the list of nodes, whether or not there is a node that lives; serve any other."""
+        self._undecided.add(client)
+        try:
+            keep_lively(client)
+            onward = await self._first_onward(front, client)
+        except OSError:
+            onward = b""
+        finally:
+            self._undecided.discard(client)
+        if onward:
+            await self._serve(client, front, onward)
+        else:
+            client.close()
+
+    async def _first_onward(self, front: Front, client: socket.socket) -> bytes:
+        """The first that is for a node; nothing when the client ends before."""
+        loop = asyncio.get_running_loop()
+        while True:
+            data = await loop.sock_recv(client, LONGEST_READ)
+            onward = front.to_engine(data)
+            await loop.sock_sendall(client, front.answered())
+            if onward or not data:
+                return onward
+
+    async def _serve(self, client: socket.socket, front: Front | None = None, sent: bytes = b"") -> None:
         """Join a client to the first backend that takes the connection; close it when none does."""
         for backend in self._in_order():
             if server := await backend.dial():
-                await Link(backend).join(client, server)
+                await Link(backend, front).join(client, server, sent)
                 return
         client.close()
+
+    def _listed(self) -> bytes | None:
+        """What clients that discover are told now, also those that connected when the list was another."""
+        return self.route.discovery.payload if self.route.discovery else None
 
     def _in_order(self) -> Sequence[Backend]:
         """Best first: took connections lately, then the fewest connections, then whose turn it is."""
@@ -239,6 +278,7 @@ async def relay_until_told(folder: Path) -> None:
     told = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, told.set)
+    os.chdir(folder)  # Unix sockets of nodes are named as seen from here, for a longer path may be too long
     relay = Relay(folder)
     relay.resume()
     async with controlled(relay, folder):

@@ -1,4 +1,4 @@
-"""Keeps this agent's relay process running while there are reader routes, and hands it the routes it shall serve."""
+"""Keeps this agent's relay process running while there is anything for it to serve, and hands it the routes it shall serve."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,8 +21,21 @@ log = logging.getLogger("cachewright.agent")
 _KEY = "relay"
 
 
+@dataclass(frozen=True)
+class Visit:
+    """What changed: reports on routes, keys of routes that are gone, and the nodes whose front was seen to be another."""
+
+    routes: list[RouteReport]
+    gone: list[str]
+    nodes: list[str]
+
+
 class RelayKeeper:
-    """The routes of one agent, and the process that serves them. The process outlives the agent, as engines do."""
+    """The routes of one agent, and the process that serves them. The process outlives the agent, as engines do.
+
+    Routes are ordered by the control plane, and written down. Fronts are the agent's own: one before each of its Memcached nodes
+    that runs and shall have one, under the node's key.
+    """
 
     def __init__(self, folder: Path, runtime: Runtime, journal: Journal) -> None:
         self._folder = folder
@@ -31,6 +44,7 @@ class RelayKeeper:
         self._control = RelayControl(folder)
         self._lock = threading.Lock()
         self._routes = journal.routes()
+        self._fronts: dict[str, RouteSpec] = {}
         self._gone: list[str] = []
         self._reported: dict[str, RouteReport] = {}
         self._wanted = bool(self._routes)
@@ -63,38 +77,60 @@ class RelayKeeper:
                 self._gone.append(key)
             self._wanted = self._wanted or bool(self._routes)
 
+    def front(self, key: str, front: RouteSpec | None) -> bool:
+        """Have this front, or none, before the node of that key from the next visit on; answers whether that is news."""
+        with self._lock:
+            if self._fronts.get(key) == front:
+                return False
+            if front is None:
+                del self._fronts[key]
+            else:
+                self._fronts[key] = front
+            self._wanted = self._wanted or front is not None
+            return True
+
+    def still_fronts(self, key: str) -> bool:
+        """Whether the relay was last seen to listen for the node of that key: its address is not free before."""
+        with self._lock:
+            return key in self._reported
+
+    def front_report(self, key: str) -> RouteReport | None:
+        """What the relay was last seen to do for the node of that key."""
+        with self._lock:
+            return self._reported.get(key) if key in self._fronts else None
+
     def report_again(self, gone: list[str] | None = None) -> None:
         """Tell everything anew at the next visit, and again that these routes are gone."""
         with self._lock:
             self._reported.clear()
             self._gone.extend(gone or [])
 
-    def visit(self, ended: Callable[[], None]) -> tuple[list[RouteReport], list[str]]:
-        """See that the relay runs and serves the routes; answers the reports that changed and the routes that are gone."""
-        if self._wanted:
-            self._see_that_it_runs(ended)
+    def visit(self, ended: Callable[[], None]) -> Visit:
+        """See that the relay runs and serves routes and fronts; answers what changed."""
+        fronts_lost = self._see_that_it_runs(ended) if self._wanted else []
         with self._lock:
-            routes, gone = dict(self._routes), list(self._gone)
+            routes, fronts, gone = dict(self._routes), dict(self._fronts), list(self._gone)
         try:
-            reports = self._control.push(list(routes.values())) if self._wanted else []
+            reports = self._control.push([*routes.values(), *fronts.values()]) if self._wanted else []
         except (RelayUnreachableError, RelayRefusedError) as failed:
             log.debug("relay does not answer yet  because=%s", failed)
-            return [], []
+            return Visit([], [], fronts_lost)
         with self._lock:
             changed = [report for report in reports if self._reported.get(report.key) != report]
             self._reported = {report.key: report for report in reports}
             self._gone = [key for key in self._gone if key not in gone]
-        return changed, gone
+        return Visit([report for report in changed if report.key in routes], gone,
+                     [*fronts_lost, *(report.key for report in changed if report.key in fronts)])  # fmt: skip
 
     def reports(self) -> list[RouteReport]:
         """The newest report of every route."""
         with self._lock:
-            return list(self._reported.values())
+            return [report for report in self._reported.values() if report.key in self._routes]
 
     def settled(self) -> bool:
-        """Whether the relay serves every route as ordered."""
+        """Whether the relay serves every route and every front as it shall."""
         with self._lock:
-            return all(self._serves(route) for route in self._routes.values())
+            return all(self._serves(route) for route in (*self._routes.values(), *self._fronts.values()))
 
     def stop(self) -> None:
         """End the relay; the routes stay written down."""
@@ -103,11 +139,16 @@ class RelayKeeper:
 
     def _serves(self, route: RouteSpec) -> bool:
         report = self._reported.get(route.key)
-        return report is not None and report.listening and report.generation >= route.generation
+        listed = route.discovery.version if route.discovery else 0
+        served = report is not None and report.listening and report.generation >= route.generation
+        return served and report is not None and report.discovery == listed
 
-    def _see_that_it_runs(self, ended: Callable[[], None]) -> None:
-        handle = self._handle
+    def _see_that_it_runs(self, ended: Callable[[], None]) -> list[str]:
+        """Start the relay if it does not run; answers the nodes that have been without their front since."""
+        handle, lost = self._handle, []
         if handle is None or not self._runtime.alive(handle):
+            with self._lock:
+                lost = [key for key in self._fronts if self._reported.pop(key, None) is not None]
             boot = (handle.boot if handle else 0) + 1
             launch = Launch(_KEY, boot, self._control.launch_argv(), self._folder, self._folder / "relay.log")
             handle = self._runtime.start(launch)
@@ -115,6 +156,7 @@ class RelayKeeper:
         if self._watched != handle:
             self._watched = handle
             self._runtime.watch(handle, lambda _: ended())
+        return lost
 
     def _read_handle(self) -> Handle | None:
         path = self._folder / "relay-process.json"

@@ -8,7 +8,8 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from agents.relay_route import family_of, keep_lively, split_address
+from agents.relay_front import Front
+from agents.relay_route import family_of, keep_lively, where_is
 
 log = logging.getLogger("relay")
 
@@ -17,11 +18,11 @@ AVOID_AFTER_FAILURE = 1.0  # seconds for which a backend that took none is asked
 
 
 class Backend:
-    """A replica behind one endpoint, and the connections that lead to it."""
+    """A node behind one endpoint, and the connections that lead to it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.address = split_address(name)
+        self.address = where_is(name)
         self.links: set[Link] = set()
         self.dialing = 0
         self.avoided_until = 0.0
@@ -35,7 +36,8 @@ class Backend:
         """A connection to it, or None if it takes none within the deadline or has left."""
         if self.left:
             return None
-        connection = socket.socket(family_of(self.address[0]), socket.SOCK_STREAM)
+        family = socket.AF_UNIX if isinstance(self.address, str) else family_of(self.address[0])
+        connection = socket.socket(family, socket.SOCK_STREAM)
         self.dialing += 1
         try:
             connection.setblocking(False)
@@ -68,20 +70,21 @@ class Backend:
 
 
 class Link:
-    """A client's connection and the one to its backend, joined for life."""
+    """A client's connection and the one to its backend, joined for life. A front sees, and may change, all that passes."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, front: Front | None = None) -> None:
         self.backend = backend
-        self.client = Side(self)
-        self.server = Side(self)
+        self.client = Side(self, front.to_engine if front else None)
+        self.server = Side(self, front.to_client if front else None)
         self.early: list[bytes] = []  # what the client sent before there was a server side to write to
         self.client_ended = False
         self.aborted = False
         self.open_sides = 0
 
-    async def join(self, client: socket.socket, server: socket.socket) -> None:
-        """Take over both sockets and pass bytes both ways from now on."""
+    async def join(self, client: socket.socket, server: socket.socket, sent: bytes = b"") -> None:
+        """Take over both sockets and pass bytes both ways from now on, beginning with what the client has sent already."""
         self.backend.links.add(self)
+        self.early = [sent] if sent else []
         try:
             await self.client.take(client)
             await self.server.take(server)
@@ -121,8 +124,9 @@ class Link:
 class Side(asyncio.Protocol):
     """One side of a link: what it reads is written to the other, and it reads no faster than the other takes."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, through: Callable[[bytes], bytes] | None) -> None:
         self.link = link
+        self._through = through
         self.transport: asyncio.Transport | None = None
         self._write: Callable[[bytes], None] | None = None
 
@@ -139,6 +143,8 @@ class Side(asyncio.Protocol):
             self.link.server_made(made)
 
     def data_received(self, data: bytes) -> None:
+        if self._through is not None and not (data := self._through(data)):
+            return
         if self._write is None:
             other = self.link.other(self)
             if other is None:

@@ -11,13 +11,16 @@ from importlib import import_module
 from pathlib import Path
 
 from agents.engines.engine import Engine
+from agents.engines.memcached_arguments import SOCKET
 from agents.journal import Entry, Journal
-from agents.node import LocalNode, Pace
+from agents.node import FrontSeen, LocalNode, Pace
 from agents.relay_keeper import RelayKeeper
 from agents.rounds import Rounds
 from agents.runtimes.runtime import Runtime
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders
+from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Phase
+from api_schemas.agent.route import RouteSpec
 
 log = logging.getLogger("cachewright.agent")
 
@@ -41,7 +44,7 @@ class Host:
 
 
 class Supervisor:
-    """Runs the nodes and reader routes of one host. Safe to order from any thread."""
+    """Runs the nodes and routes of one host. Safe to order from any thread."""
 
     def __init__(self, host: Host, runtime: Runtime, engines: dict[str, Engine], report: Report,
                  pace: Pace | None = None) -> None:  # fmt: skip
@@ -74,6 +77,8 @@ class Supervisor:
             self._runtime.kill(stray)
         for key, entry in entries.items():
             self._nodes[key] = self._node_of(entry)
+            if entry.handle is not None:
+                self._relay.front(key, _front(entry.spec))  # it goes on serving; should the node be dead, its visit takes it away
             if entry.suspended:
                 self._offer(self._nodes[key].resuming())
             self._rounds.wake(key)
@@ -159,7 +164,15 @@ class Supervisor:
 
     def _node_of(self, entry: Entry) -> LocalNode:
         folder = self.host.folder / "nodes" / entry.spec.key
-        return LocalNode(entry, folder, self._runtime, self._engines, self._journal, self._pace, self._rounds.wake)
+        return LocalNode(entry, folder, self._runtime, self._engines, self._journal, self._pace, self._rounds.wake, self._front_seen)
+
+    def _front_seen(self, key: str) -> FrontSeen:
+        report = self._relay.front_report(key)
+        return FrontSeen(report.listening, report.discovery, report.problem) if report else FrontSeen()
+
+    def _set_front(self, key: str, front: RouteSpec | None) -> None:
+        if self._relay.front(key, front):
+            self._rounds.wake(_RELAY)
 
     def _visit(self, key: str) -> float | None:
         if key == _RELAY:
@@ -168,6 +181,9 @@ class Supervisor:
         if node is None:
             return self._visit_gone(key)
         if node.dropped:
+            self._set_front(key, None)
+            if self._relay.still_fronts(key):
+                return self._pace.eager  # nothing of it may be left when it is said to be gone
             gone = node.remove()
             with self._lock:
                 self._gone[key] = gone
@@ -175,6 +191,7 @@ class Supervisor:
                     known.pop(key, None)
             return self._visit_gone(key)
         report, again = node.visit()
+        self._set_front(key, _front(node.spec) if report.phase is Phase.RUNNING or report.address_taken else None)
         with self._lock:
             self._newest[key] = report
         return again if self._offer(report) else min(again, self._pace.steady)
@@ -192,11 +209,13 @@ class Supervisor:
         return None
 
     def _visit_relay(self) -> float | None:
-        routes, gone = self._relay.visit(lambda: self._rounds.wake(_RELAY))
-        if routes or gone:
-            taken = self._report(AgentReport(agent=self.host.agent, routes=routes, gone_routes=gone))
+        seen = self._relay.visit(lambda: self._rounds.wake(_RELAY))
+        for key in seen.nodes:
+            self._rounds.wake(key)
+        if seen.routes or seen.gone:
+            taken = self._report(AgentReport(agent=self.host.agent, routes=seen.routes, gone_routes=seen.gone))
             if not taken:
-                self._relay.report_again(gone)
+                self._relay.report_again(seen.gone)
                 return self._pace.steady
         if not self._relay.is_wanted():
             return None
@@ -214,3 +233,11 @@ class Supervisor:
         with self._lock:
             self._reported[report.key] = report
         return True
+
+
+def _front(spec: NodeSpec) -> RouteSpec | None:
+    """The front that stands before a Memcached node that runs, if it shall have one."""
+    if not spec.front:
+        return None
+    return RouteSpec(key=spec.key, generation=0, address=spec.address, port=spec.port, backends=[f"unix:nodes/{spec.key}/{SOCKET}"],
+                     discovery=spec.discovery or DiscoveryList(version=0, nodes=""))  # fmt: skip

@@ -138,6 +138,7 @@ class PendingModifiedValues(Shape):
     """Changes that wait for the maintenance window."""
 
     num_cache_nodes: int | None = None
+    cache_node_ids_to_remove: list[str] | None = None
 
 
 class CacheCluster(Shape):
@@ -200,7 +201,7 @@ DESCRIBE_CACHE_CLUSTERS = Operation(
 )  # fmt: skip
 MODIFY_CACHE_CLUSTER = Operation(
     "ModifyCacheCluster", "PATCH /cache-clusters/{cache_cluster_id}", ModifyCacheCluster, CacheClusterResult,
-    "Change a cache cluster's windows and flags.",
+    "Change a cache cluster's windows and flags, or add and remove Memcached nodes.",
     Subject(CACHE_CLUSTER, "cache_cluster_id"),
 )  # fmt: skip
 DELETE_CACHE_CLUSTER = Operation(

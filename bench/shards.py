@@ -27,7 +27,7 @@ from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, NodeSpec, Rol
 from bench import measure as m
 from cachewright import local_server
 
-ROUNDS = 5
+ROUNDS = 8
 BOUND = 400
 ENGINES = (("valkey", "9.1", "Valkey 9.1"), ("valkey", "8.1", "Valkey 8.1"), ("redis", "7.1", "Redis 7.0 (asked for as 7.1)"))
 SHARDS, NODES = 3, 2

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.engines.catalogue import ENGINES, find_binaries
+from agents.engines.catalogue import engines_in, find_binaries
 from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
@@ -133,7 +133,7 @@ def _agent(data_dir: Path, region: str, number: int, block: int, binaries: list[
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     network = f"127.{101 + number}.{block}.0/24"
     host = Host(agent=f"agent-{letter}", zone=f"{region}{letter}", network=network, folder=folder.resolve(), binaries=binaries)
-    return Supervisor(host, ProcessRuntime(folder.resolve()), ENGINES, report)
+    return Supervisor(host, ProcessRuntime(host.folder), engines_in(host.folder), report)
 
 
 __all__ = ["Embedded", "EmbeddedFleet", "MixedFleet", "start_embedded"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from controlplane.domain.topology import MemcachedDiscovery
 from controlplane.planner.situation import Policy
 
 
@@ -31,6 +32,11 @@ class Settings(BaseSettings):
     longest_wait: float = Field(600.0, ge=0, description="Most seconds that ``Prefer: wait`` is honoured.")
     largest_body: int = Field(1_048_576, ge=1024, description="Bytes of the largest request body that is read.")
     join_token_file: Path | None = Field(None, description="File with the token that agents of other processes join with.")
+    memcached_discovery: MemcachedDiscovery = Field(
+        MemcachedDiscovery.EVERY_NODE,
+        description="Where new Memcached clusters answer `config get cluster`: `every-node`, as in the service, or "
+        "`configuration-endpoint`, which leaves the nodes' own ports to Memcached itself, at its full throughput.",
+    )
     election_settle: float = Field(1.0, ge=0, description="Seconds an election waits for living replicas to tell their offsets.")
 
     def policy(self) -> Policy:

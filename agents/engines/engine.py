@@ -22,7 +22,10 @@ class AddressHeldError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it; ``bus`` is for cluster mode."""
+    """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it; ``bus`` is for cluster mode.
+
+    ``discovery`` is the version of the list of nodes that it keeps for its clients, 0 for none.
+    """
 
     role: Role
     run_id: str = ""
@@ -32,6 +35,7 @@ class Observation:
     online: frozenset[str] = frozenset()
     holds: frozenset[str] = frozenset()
     bus: BusView | None = None
+    discovery: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,47 +1,36 @@
-"""Memcached: no roles, no replication, nothing to save. How it is started, and whether it answers."""
+"""Memcached: no roles, no replication, nothing to save. How it is started, whether it answers, which list of nodes it keeps."""
 
 from __future__ import annotations
 
-import os
-import resource
+import logging
+import re
 import socket
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agents.engines.engine import Configured, EngineUnreachableError, Observation, Session
+from agents.engines.memcached_arguments import SOCKET, arguments
 from agents.launch import Launch
+from agents.socket_path import socket_path
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Role
 
-_MEBIBYTE = 1024 * 1024
-_OTHER_FILES = 64
+log = logging.getLogger("cachewright.agent")
 
-# A parameter of the service as the program's flag. Those that are switches are given when their value is 1.
-_FLAGS = {
-    "backlog_queue_limit": "-b",
-    "binding_protocol": "-B",
-    "chunk_size": "-n",
-    "chunk_size_growth_factor": "-f",
-    "max_simultaneous_connections": "-c",
-    "requests_per_event": "-R",
-}
-_SWITCHES = {"cas_disabled": "-C", "disable_flush_all": "-F", "error_on_memory_exhausted": "-M", "large_memory_pages": "-L"}
-_OPTIONS = {
-    "hash_algorithm": "hash_algorithm",
-    "hashpower_init": "hashpower",
-    "idle_timeout": "idle_timeout",
-    "slab_automove": "slab_automove",
-    "slab_chunk_max": "slab_chunk_max",
-    "watcher_logbuf_size": "watcher_logbuf_size",
-    "worker_logbuf_size": "worker_logbuf_size",
-}
-_SWITCHED_ON = ("lru_crawler", "lru_maintainer", "maxconns_fast", "slab_reassign", "track_sizes")
+ITEM = b"AmazonElastiCache:cluster"
+"""The key under which clients of the older kind look for the list of nodes."""
+
+_PATIENCE = 0.5  # seconds for an answer
+_seen = re.compile(rb"(?:VALUE \S+ \d+ \d+\r\n(.*)\r\n)?END\r\nVERSION \S+\r\n\Z", re.DOTALL)
+_line = re.compile(rb".*\r\n\Z")
 
 
 class MemcachedEngine:
-    """Serves ``memcached``."""
+    """Serves ``memcached``. ``folder`` is the agent's, whose nodes have theirs in it."""
 
     keeps_data = False
+
+    def __init__(self, folder: Path) -> None:
+        self._nodes = folder / "nodes"
 
     def launch(self, spec: NodeSpec, folder: Path) -> Launch:
         """The server with the node type's memory and threads and the parameter group's values as flags."""
@@ -52,12 +41,16 @@ class MemcachedEngine:
         return spec.configuration
 
     def is_ready(self, spec: NodeSpec) -> bool:
-        """Whether it answers ``version``."""
-        return version_at(spec.address, spec.port) is not None
+        """Whether it answers."""
+        try:
+            self.open(spec).observe()
+        except EngineUnreachableError:
+            return False
+        return True
 
     def open(self, spec: NodeSpec) -> Session:
         """A session; each question opens a connection of its own, for they are rare."""
-        return MemcachedSession(spec)
+        return MemcachedSession(spec, self._nodes / spec.key)
 
     def why_it_ended(self, folder: Path) -> str:
         """The last lines it printed."""
@@ -66,75 +59,38 @@ class MemcachedEngine:
         return " / ".join(lines[-2:])[-300:] or "it left no log"
 
     def wipe(self, folder: Path) -> None:
-        """It keeps nothing on disk but what it printed."""
-        (folder / "launch.log").unlink(missing_ok=True)
-
-
-def arguments(spec: NodeSpec) -> tuple[str, ...]:
-    """The program's arguments."""
-    return tuple(_arguments(spec))
-
-
-def _arguments(spec: NodeSpec) -> Iterator[str]:
-    parameters = spec.parameters
-    yield from ("-l", spec.address, "-p", str(spec.port), "-U", "0")
-    yield from ("-m", str(max(1, spec.memory // _MEBIBYTE)), "-t", str(spec.threads))
-    if os.geteuid() == 0:
-        yield from ("-u", "root")  # it refuses to run as root unless told to
-    if size := parameters.get("max_item_size"):
-        yield from ("-I", str(size))
-    for name, flag in _FLAGS.items():
-        if value := parameters.get(name):
-            yield from (flag, _possible(value) if flag == "-c" else value)
-    for name, flag in _SWITCHES.items():
-        if parameters.get(name) == "1":
-            yield flag
-    yield from _options(parameters)
-
-
-def _options(parameters: Mapping[str, str]) -> Iterator[str]:
-    if parameters.get("no_modern") == "1" or parameters.get("modern") == "0":
-        yield from ("-o", "no_modern")  # before what it switches off is switched on one by one
-    for name in _SWITCHED_ON:
-        if parameters.get(name) == "1":
-            yield from ("-o", name)
-    for name, option in _OPTIONS.items():
-        if (value := parameters.get(name)) not in (None, "0"):
-            yield from ("-o", f"{option}={value}")
-
-
-def _possible(connections: str) -> str:
-    """As many connections as asked, or as this host lets a process open: with more the server refuses to start."""
-    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return connections if files == resource.RLIM_INFINITY else str(min(int(connections), files - _OTHER_FILES))
-
-
-def version_at(address: str, port: int, within: float = 0.5) -> str | None:
-    """The version that the server at that address prints, or None when none answers."""
-    try:
-        with socket.create_connection((address, port), timeout=within) as connection:
-            connection.sendall(b"version\r\n")
-            answer = connection.recv(64)
-    except OSError:
-        return None
-    return answer.split()[1].decode(errors="replace") if answer.startswith(b"VERSION ") else None
+        """It keeps nothing on disk but what it printed, and the socket of a former life."""
+        for name in ("launch.log", SOCKET):
+            (folder / name).unlink(missing_ok=True)
 
 
 class MemcachedSession:
-    """Questions to one server."""
+    """Questions to one server: at its port, or at the Unix socket in its folder when a front stands before it."""
 
-    def __init__(self, spec: NodeSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: NodeSpec, folder: Path) -> None:
+        self._socket = folder / SOCKET if spec.front else None
+        self._address = (spec.address, spec.port)
+        self._item: bytes | None = None
+        self._refused: bytes | None = None
 
     def observe(self) -> Observation:
-        """That it answers is all there is to see."""
-        if version_at(self._spec.address, self._spec.port) is None:
-            raise EngineUnreachableError("it does not answer")
-        return Observation(Role.NONE)
+        """That it answers, and the version of the list that it keeps for clients that look for one among its items."""
+        found = self._ask(b"get %s\r\nversion\r\n" % ITEM, _seen)
+        self._item = found[1]
+        version = (self._refused or found[1] or b"").partition(b"\n")[0]
+        return Observation(Role.NONE, discovery=int(version) if version.isdigit() else 0)
 
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
-        """It has no role to assume."""
-        return True
+        """It has no role to assume. The list is put back when it is another, or was flushed or evicted."""
+        wanted = spec.discovery.payload.encode() if spec.discovery else None
+        if wanted is None or wanted in (self._item, self._refused):
+            return True
+        said = self._ask(b"set %s 0 0 %d\r\n%s\r\n" % (ITEM, len(wanted), wanted), _line)[0]
+        self._refused = None
+        if said != b"STORED\r\n":  # no room for it, or larger than its items may be: clients that ask for it by command still learn it
+            log.warning("list of nodes not stored  node=%s because=%r", spec.key, said)
+            self._refused = wanted
+        return False
 
     def hold(self, spec: NodeSpec, seen: Observation) -> None:
         """It holds no endpoint but its own address."""
@@ -148,7 +104,7 @@ class MemcachedSession:
         return None
 
     def glance(self, former: Observation) -> Observation:
-        """Whether it answers."""
+        """All that can be seen is quickly seen."""
         return self.observe()
 
     def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
@@ -166,3 +122,31 @@ class MemcachedSession:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _ask(self, question: bytes, wanted: re.Pattern[bytes]) -> re.Match[bytes]:
+        """The answer, once it is whole. Raises EngineUnreachableError, also for an answer that was not wanted."""
+        try:
+            with self._connect() as connection:
+                connection.sendall(question)
+                answer = b""
+                while (found := wanted.match(answer)) is None:
+                    more = connection.recv(65536)
+                    if not more:
+                        raise EngineUnreachableError("it closed the connection before it had answered")
+                    answer += more
+                return found
+        except OSError as silent:
+            raise EngineUnreachableError(f"it does not answer: {silent}") from silent
+
+    def _connect(self) -> socket.socket:
+        if self._socket is None:
+            return socket.create_connection(self._address, timeout=_PATIENCE)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(_PATIENCE)
+            with socket_path(self._socket) as path:
+                connection.connect(path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection

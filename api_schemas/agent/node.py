@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from api_schemas.agent.configuration import Configuration
+from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.shape import Shape
 
 
@@ -80,6 +81,8 @@ class NodeSpec(Shape):
     repeats it was made after the call.
     ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
     in bytes; ``parameters`` are the parameter group's values under the service's names. ``mesh`` is set in cluster mode.
+    ``discovery`` is what clients of a Memcached cluster are told of its nodes; with ``front``, the agent's relay listens at the node's
+    address in the engine's stead, answers ``config get cluster`` with it and passes everything else on.
     """
 
     key: str
@@ -100,6 +103,8 @@ class NodeSpec(Shape):
     threads: int = 1
     parameters: dict[str, str] = Field(default_factory=dict)
     mesh: Mesh | None = None
+    front: bool = False
+    discovery: DiscoveryList | None = None
 
     @property
     def configuration(self) -> Configuration:
@@ -115,6 +120,8 @@ class NodeReport(Shape):
     ``address_taken`` says that a foreign process listens where the engine should: it needs another address. ``agrees`` is the digest
     of the mesh that this node, in cluster mode, sees on the bus just as it shall be, with its state ok; None while it sees another.
     ``parameters`` is the digest of the configuration that the engine runs with; of what it refused, ``problem`` speaks.
+    ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients are told, 0
+    for none.
     """
 
     key: str
@@ -135,3 +142,5 @@ class NodeReport(Shape):
     holds: list[str] = Field(default_factory=list)
     agrees: str | None = None
     parameters: str = ""
+    fronted: bool = False
+    discovery: int = 0

@@ -57,6 +57,10 @@ def serve(
     join_token_file: Annotated[
         Path | None, typer.Option(help="File with the token that agents of other processes join with; written if there is none.")
     ] = None,
+    memcached_discovery: Annotated[
+        str | None,
+        typer.Option(help="Where new Memcached clusters answer: every-node or configuration-endpoint.", show_default="every-node"),
+    ] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
 ) -> None:
     """Serve the control plane, with an agent for each zone, until SIGINT or SIGTERM. Engines then save and stop."""
@@ -72,7 +76,8 @@ def serve(
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every request to an agent
-    options = {"host": host, "port": port, "region": region, "account_id": account_id}
+    options = {"host": host, "port": port, "region": region, "account_id": account_id,
+               "memcached_discovery": memcached_discovery}  # fmt: skip
     folders = {"data_dir": data_dir, "join_token_file": join_token_file}
     given: dict[str, Any] = {name: value for name, value in {**options, **folders}.items() if value is not None}
     try:

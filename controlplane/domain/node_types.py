@@ -8,6 +8,8 @@ from api_schemas.faults import InvalidParameterCombination, InvalidParameterValu
 from controlplane.domain.engine_versions import EngineVersion, version_numbers
 
 MIB = 1024 * 1024
+USUAL_OVERHEAD = 100
+"""MiB, the default of ``memcached_connections_overhead``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +78,25 @@ def allowed_modifications(current: str, engine: str) -> tuple[list[str], list[st
     return up, down
 
 
-def memory_for(node: NodeType, engine: str, reserved_percent: int) -> int:
+def memory_for(node: NodeType, engine: str, reserved_percent: int, overhead: int | None = None) -> int:
     """Bytes an engine may fill with data on such a node.
 
     For redis and valkey that is maxmemory less the reserved percentage, and at least 1: an engine would read 0 as no limit.
-    For memcached it is the node's memory less what connections take; nothing can be reserved there, so the percentage is
-    not looked at. Raises InvalidParameterCombination when the engine is not offered on this type.
+    For memcached it is the node's memory less what connections take (``overhead`` in MiB, where it is not the usual), and at
+    least 1 MiB; nothing can be reserved there, so the percentage is not looked at. Raises InvalidParameterCombination when
+    the engine is not offered on this type.
     """
     if not node.memory(engine):
         raise InvalidParameterCombination(f"{node.name} is not supported for {engine}.")
     if engine == "memcached":
-        return node.memory(engine) - _connections_overhead(node) * MIB
+        taken = _connections_overhead(node) if overhead in (None, USUAL_OVERHEAD) else overhead
+        return max(MIB, node.memory(engine) - (taken or 0) * MIB)
     return max(1, node.maxmemory * (100 - reserved_percent) // 100)
 
 
 def _connections_overhead(node: NodeType) -> int:
-    # MiB, the default of memcached_connections_overhead. 100 would be half of the smallest type.
-    return 13 if node.name == "cache.t1.micro" else 100
+    # 100 would be half of the smallest type.
+    return 13 if node.name == "cache.t1.micro" else USUAL_OVERHEAD
 
 
 def _nearest_on_offer(name: str) -> str:

@@ -30,6 +30,7 @@ _NOT_BUILT: Mapping[str, str] = {
     "close-on-replica-write": _PROXY,
     "close-on-slave-write": _PROXY,
     "rename-commands": "renaming commands is not built yet",
+    "worker_logbuf_size": "memcached takes its value for a list of chunk sizes as well, and would waste its memory",
     "search-default-timeout-ms": _SEARCH,
     "search-enable-partial-results": _SEARCH,
     "search-fanout-target-mode": _SEARCH,

@@ -30,16 +30,19 @@ class SeenNode:
     pid: int | None = None
     run_id: str | None = None
     parameters: str = ""
+    fronted: bool = False
+    discovery: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRoute:
-    """The newest report on a reader route: whether the relay listens, and over which backends it spreads."""
+    """The newest report on a route: whether the relay listens, over which backends it spreads, which discovery list it serves."""
 
     listening: bool
     backends: tuple[str, ...] = ()
     gone: bool = False
     problem: str | None = None
+    discovery: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +84,16 @@ def is_given_up(node: Node, seen: SeenNode | None, most_boots: int) -> bool:
 
 
 def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
-    """Whether a node does all that is desired of it: runs, has its role at this epoch and, as a replica, has proven to replicate.
+    """Whether a node does all that is desired of it.
 
-    In cluster mode its view of the cluster bus must be the desired one as well.
+    It runs, has its role at this epoch and, as a replica, has proven to replicate; in cluster mode its view of the cluster bus is the
+    desired one as well; of Memcached, it serves, by its front if it shall have one.
     """
     seen = reported.of(node)
     if seen is None or not is_up(node, seen):
         return False
     if topology.is_memcached:
-        return True
+        return seen.fronted or not topology.settings.fronted
     if seen.epoch != group.epoch or not sees_the_mesh(topology, seen):
         return False
     if node.id == group.primary:
@@ -130,3 +134,12 @@ def holds_configuration(topology: Topology, reported: Reported) -> bool:
     """Whether the configuration endpoint of a group in cluster mode is bound by the node that it was published to."""
     seen = reported.nodes.get(topology.configuration_holder or "")
     return seen is not None and topology.configuration_address in seen.holds
+
+
+def serves_discovery(topology: Topology, reported: Reported) -> bool:
+    """Whether every listed node, and the configuration endpoint, tells clients of the present list."""
+    discovery, route = topology.discovery, reported.route
+    if discovery is None or route is None or not route.listening or route.discovery != discovery.version:
+        return False
+    seen = (reported.nodes.get(node_id) for node_id in discovery.nodes)
+    return all(node is not None and node.discovery == discovery.version for node in seen)

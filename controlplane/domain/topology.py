@@ -30,6 +30,13 @@ class ClusterMode(StrEnum):
     ENABLED = "enabled"
 
 
+class MemcachedDiscovery(StrEnum):
+    """Who answers ``config get cluster`` for a Memcached cluster, besides the item that every node keeps for older clients."""
+
+    EVERY_NODE = "every-node"
+    CONFIGURATION_ENDPOINT = "configuration-endpoint"
+
+
 class Restart(StrEnum):
     """Why a node that had joined is being started again."""
 
@@ -69,7 +76,7 @@ class Node:
     """One engine. For Redis and Valkey its id is that of its cache cluster; for Memcached ``0001`` and on.
 
     ``boot`` counts the starts that are desired. ``joined_at`` is when it first did its full duty; ``leaving`` nodes are on their
-    way out.
+    way out. A leaving node of a Memcached cluster runs on until ``stopping``: clients are led away from it first.
     """
 
     id: str
@@ -79,6 +86,7 @@ class Node:
     restart: Restart | None = None
     joined_at: datetime | None = None
     leaving: bool = False
+    stopping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +135,33 @@ class NodeGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Discovery:
+    """The nodes that a Memcached cluster names to clients that ask. ``version`` rises by one with every change of the list."""
+
+    version: int
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """Nodes to be added to a Memcached cluster, each with its zone, and nodes to be removed from it, by their ids."""
+
+    added: tuple[tuple[str, str], ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+def resizing_messages(change: Resizing) -> list[str]:
+    """What the service's events say when that begins."""
+    words = (("Increasing", change.added), ("Decreasing", change.removed))
+    return [f"{word} number of requested nodes" for word, nodes in words if nodes]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """What callers set that no engine needs to hear of. Windows are lower case and UTC, as the service stores them."""
+    """What callers set that no engine needs to hear of. Windows are lower case and UTC, as the service stores them.
+
+    ``fronted``: every node of this Memcached cluster answers ``config get cluster``, for which a front stands before its engine.
+    """
 
     description: str = ""
     maintenance_window: str = "sun:05:00-sun:06:00"
@@ -138,6 +171,7 @@ class Settings:
     automatic_failover: bool = False
     multi_az: bool = False
     cross_az: bool = False
+    fronted: bool = False
     security_group_ids: tuple[str, ...] = ()
     notification_topic: str | None = None
     notification_active: bool = True
@@ -150,8 +184,11 @@ class Topology:
     ``uid`` tells it from an earlier one of the same name. ``version`` is the stored version this value was read at.
     ``announced_at`` is when everything first worked (it is then no longer ``creating``); ``modifying`` is set by a change
     and cleared once the engines were seen to match. ``retained`` is the node that outlives the group's deletion.
-    ``configuration_holder`` is the node which the configuration endpoint was published to.
+    ``configuration_holder`` is the node of a group in cluster mode which the configuration endpoint was published to.
     ``parameters`` are the values of its parameter group that differ from the family's defaults, by name.
+    ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
+    had before those that are being added. ``reader_agent`` is the agent whose relay serves the reader endpoint, or the configuration
+    endpoint of Memcached.
     """
 
     uid: str
@@ -174,6 +211,9 @@ class Topology:
     reader_backends: tuple[str, ...] = ()
     configuration_address: str | None = None
     configuration_holder: str | None = None
+    discovery: Discovery | None = None
+    pending: Resizing | None = None
+    grown_from: int | None = None
     announced_at: datetime | None = None
     modifying: bool = False
     deleting: bool = False
@@ -204,7 +244,12 @@ class Topology:
     @property
     def has_configuration_endpoint(self) -> bool:
         """Whether it has an endpoint that any of its nodes may answer at."""
-        return self.has_bus
+        return self.has_bus or self.is_memcached
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether one of its endpoints is spread over nodes by an agent's relay."""
+        return self.has_endpoints or self.is_memcached
 
     @property
     def is_addressed(self) -> bool:
@@ -218,8 +263,13 @@ class Topology:
 
     @property
     def route_key(self) -> str:
-        """The reader route's key towards agents."""
-        return f"{self.uid}.reader"
+        """The key towards agents of the route that a relay serves: the reader endpoint's, or a Memcached cluster's configuration."""
+        return f"{self.uid}.configuration" if self.is_memcached else f"{self.uid}.reader"
+
+    @property
+    def route_address(self) -> str | None:
+        """Where that route listens, once it has an address."""
+        return self.configuration_address if self.is_memcached else self.reader_address
 
     def node(self, node_id: str) -> Node | None:
         """The node of that id, if it is one of ours."""
@@ -255,6 +305,15 @@ class Topology:
             if node.id in node_ids:
                 changed = changed.with_node(replace(node, leaving=True))
         return changed
+
+    def resized(self, change: Resizing) -> Self:
+        """A Memcached cluster to which nodes are being added, and which others are leaving. Nothing is pending any more."""
+        changed = self.with_departure_of(change.removed)
+        (group,) = changed.node_groups
+        added = tuple(Node(node_id, zone) for node_id, zone in change.added)
+        grown_from = len(self.node_groups[0].staying) if added else self.grown_from
+        changed = changed.with_group(replace(group, nodes=(*group.nodes, *added)))
+        return replace(changed, pending=None, grown_from=grown_from, modifying=True)
 
     def with_deletion(self, retained: str | None = None) -> Self:
         """All nodes are on their way out, but the one that is retained."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from api_schemas.faults import InvalidParameterValue
 
@@ -61,6 +62,17 @@ def _overlap(maintenance: str, snapshot: str) -> bool:
     weekly, daily = (last - first) % _WEEK, (ends - begins) % _DAY
     starts = [day * _DAY + begins for day in range(7)]
     return any((start - first) % _WEEK < weekly or (first - start) % _WEEK < daily for start in starts)
+
+
+def next_opening(maintenance: str, now: datetime) -> datetime:
+    """When the maintenance window opens next: ``now`` itself while it is open."""
+    start, end = _maintenance_minutes(maintenance, maintenance)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    opened = today - timedelta(days=now.weekday()) + timedelta(minutes=start)
+    if opened > now:
+        opened -= timedelta(minutes=_WEEK)
+    is_open = now < opened + timedelta(minutes=(end - start) % _WEEK)
+    return now if is_open else opened + timedelta(minutes=_WEEK)
 
 
 def _maintenance_minutes(text: str, asked: str) -> tuple[int, int]:

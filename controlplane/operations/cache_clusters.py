@@ -32,8 +32,8 @@ from controlplane.domain import status as s
 from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
 from controlplane.domain.naming import arn, cache_cluster_id
 from controlplane.domain.node_types import must_support, node_type
-from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Topology
-from controlplane.operations import describe, layout
+from controlplane.domain.topology import ClusterMode, Kind, MemcachedDiscovery, Node, NodeGroup, Topology, resizing_messages
+from controlplane.operations import describe, layout, memcached
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
@@ -48,7 +48,6 @@ from controlplane.operations.settings import (
 )
 from controlplane.operations.tagging import checked_tags, copy_to_members, tag_new
 
-MOST_MEMCACHED_NODES = 40
 _VALKEY = "This API doesn't support Valkey engine. Please use CreateReplicationGroup API for Valkey cluster creation."
 
 
@@ -56,6 +55,8 @@ _VALKEY = "This API doesn't support Valkey engine. Please use CreateReplicationG
 def create_cache_cluster(ctx: Context, asked: CreateCacheCluster) -> CacheClusterResult:
     """One Redis node, a Memcached cluster, or one more replica of a replication group."""
     name = cache_cluster_id(asked.cache_cluster_id)
+    if (asked.engine or "").lower() == "memcached" and not asked.replication_group_id:
+        memcached.refuse_what_memcached_lacks(asked)
     refuse_what_is_not_built(asked)
     if ctx.unit.topologies.owner_of(ctx.world, name):
         raise CacheClusterAlreadyExists(name)
@@ -86,7 +87,7 @@ def describe_cache_clusters(ctx: Context, asked: DescribeCacheClusters) -> Cache
 
 @performs(MODIFY_CACHE_CLUSTER)
 def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheClusterResult:
-    """Windows, flags and parameter group of a stand-alone cache cluster; a member of a group takes them from its group."""
+    """Windows, flags, parameter group of a stand-alone cache cluster, and the number of Memcached nodes; a member has its group's."""
     topology, member = ctx.cache_cluster(asked.cache_cluster_id)
     if member is not None:
         raise InvalidParameterCombination(
@@ -96,11 +97,21 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
     status = ctx.status(topology)
     if status != s.AVAILABLE:
         raise InvalidCacheClusterState(f"Cache cluster {topology.name} must be available to be modified; it is {status}.")
-    settings = changed_settings(topology.settings, asked)
+    settings = changed_settings(topology.settings, asked, snapshots=not topology.is_memcached)
+    change = None
+    if topology.is_memcached:
+        settings = replace(settings, cross_az=memcached.cross_az(topology, asked))
+        change = memcached.resizing(ctx, topology, asked, across=settings.cross_az)
+    at_once = change is not None and bool(asked.apply_immediately)
     wanted = replace(switched(ctx, topology, asked.cache_parameter_group_name), settings=settings)
-    if wanted == topology:
+    if wanted == topology and change == topology.pending and not at_once:
         raise InvalidParameterCombination("No modifications were requested")
-    changed = ctx.unit.topologies.save(replace(wanted, modifying=True))
+    changed = replace(wanted, pending=change, modifying=topology.modifying or wanted != topology)
+    if change is not None and at_once:
+        changed = changed.resized(change)
+        for message in resizing_messages(change):
+            ctx.say(Kind.CACHE_CLUSTER.value, topology.name, message)
+    changed = ctx.unit.topologies.save(changed)
     if changed.parameter_group != topology.parameter_group:
         say_parameter_group(ctx, [topology.name], changed.parameter_group)
     return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, changed, None, with_nodes=False))
@@ -110,6 +121,8 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
 def delete_cache_cluster(ctx: Context, asked: DeleteCacheCluster) -> CacheClusterResult:
     """A stand-alone cache cluster with its nodes, or one replica of a replication group."""
     topology, member = ctx.cache_cluster(asked.cache_cluster_id)
+    if topology.is_memcached:
+        memcached.refuse_what_memcached_lacks(asked)
     refuse_what_is_not_built(asked)
     shown = describe.cache_cluster(ctx, topology, member, with_nodes=False)
     if shown.cache_cluster_status not in (s.AVAILABLE, s.CREATE_FAILED):
@@ -146,17 +159,18 @@ def reboot_cache_cluster(ctx: Context, asked: RebootCacheCluster) -> CacheCluste
 
 def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology:
     version = _version(asked)
-    memcached = version.engine == "memcached"
-    number = _number_of_nodes(asked, memcached)
+    is_memcached = version.engine == "memcached"
+    number = _number_of_nodes(asked, is_memcached)
     zones = _zones(ctx, asked, number)
     size = node_type(asked.cache_node_type or "cache.t4g.small")
     must_support(size, version)
     layout.must_be_servable(ctx, version, zones)
     layout.must_have_room(ctx, number)
-    _must_fit_memcached(asked, memcached)
     parameters = without_cluster_mode(parameter_group_for(ctx, asked.cache_parameter_group_name, version))
-    settings = replace(new_settings(ctx, asked), cross_az=asked.az_mode == "cross-az")
-    ids = [f"{place + 1:04d}" for place in range(number)] if memcached else [name]
+    fronted = is_memcached and ctx.memcached_discovery is MemcachedDiscovery.EVERY_NODE
+    settings = new_settings(ctx, asked, snapshots=not is_memcached)
+    settings = replace(settings, cross_az=asked.az_mode == "cross-az", fronted=fronted)
+    ids = [f"{place + 1:04d}" for place in range(number)] if is_memcached else [name]
     nodes = tuple(Node(node, zone) for node, zone in zip(ids, zones, strict=True))
     return ctx.unit.topologies.save(
         Topology(
@@ -167,11 +181,11 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
             engine=version.engine,
             engine_version=version.version,
             node_type=size.name,
-            port=layout.checked_port(asked.port, 11211 if memcached else 6379),
+            port=layout.checked_port(asked.port, 11211 if is_memcached else 6379),
             parameter_group=parameters.name,
             parameters=parameters.values,
             subnet_group=subnet_group(ctx, asked.cache_subnet_group_name),
-            node_groups=(NodeGroup("0001", nodes, primary=None if memcached else name),),
+            node_groups=(NodeGroup("0001", nodes, primary=None if is_memcached else name),),
             requested_at=ctx.now,
             settings=settings,
         )
@@ -241,12 +255,12 @@ def _version(asked: CreateCacheCluster) -> EngineVersion:
     return engine_version(engine, asked.engine_version)
 
 
-def _number_of_nodes(asked: CreateCacheCluster, memcached: bool) -> int:
+def _number_of_nodes(asked: CreateCacheCluster, is_memcached: bool) -> int:
     number = 1 if asked.num_cache_nodes is None else asked.num_cache_nodes
-    if not memcached and number != 1:
+    if not is_memcached and number != 1:
         raise InvalidParameterValue(f"Invalid value {number} for NumCacheNodes: a stand-alone redis cache cluster has exactly 1 node.")
-    if not 1 <= number <= MOST_MEMCACHED_NODES:
-        raise InvalidParameterValue(f"Invalid value {number} for NumCacheNodes. Must be between 1 and {MOST_MEMCACHED_NODES}")
+    if not 1 <= number <= memcached.MOST_NODES:
+        raise InvalidParameterValue(f"Invalid value {number} for NumCacheNodes. Must be between 1 and {memcached.MOST_NODES}")
     return number
 
 
@@ -271,11 +285,6 @@ def _zones(ctx: Context, asked: CreateCacheCluster, number: int) -> list[str]:
 def _must_say_zones_once(asked: CreateCacheCluster) -> None:
     if asked.preferred_availability_zone and asked.preferred_availability_zones:
         raise InvalidParameterCombination("Give PreferredAvailabilityZone or PreferredAvailabilityZones, not both.")
-
-
-def _must_fit_memcached(asked: CreateCacheCluster, memcached: bool) -> None:
-    if memcached and (asked.snapshot_retention_limit or asked.snapshot_window):
-        raise InvalidParameterCombination("Memcached takes no snapshots: leave out SnapshotRetentionLimit and SnapshotWindow.")
 
 
 def _all(ctx: Context, *, members_too: bool) -> list[tuple[Topology, Node | None]]:
@@ -320,19 +329,16 @@ def _nodes_named(topology: Topology, member: Node | None, asked: list[str]) -> l
 
 
 def _refuse_what_modify_cannot_do(topology: Topology, asked: ModifyCacheCluster) -> None:
+    if topology.is_memcached:
+        memcached.refuse_what_memcached_lacks(asked)
     refuse_what_is_not_built(asked, {"notification_topic_status": "notifications are not built yet"})
-    present = len(list(topology.nodes))
+    if not topology.is_memcached:
+        memcached.must_not_resize(asked)
     wanted = {
-        "NumCacheNodes": (asked.num_cache_nodes, present),
         "CacheNodeType": (asked.cache_node_type, topology.node_type),
         "Engine": (asked.engine and asked.engine.lower(), topology.engine),
         "EngineVersion": (asked.engine_version, topology.engine_version),
-        "AZMode": (asked.az_mode, "cross-az" if topology.settings.cross_az else "single-az"),
     }
     for name, (value, now) in wanted.items():
         if value is not None and value != "" and value != now:
             raise InvalidParameterValue(f"Changing {name} from {now} to {str(value)[:60]} is not built yet. Nothing was changed.")
-    listed = {"CacheNodeIdsToRemove": asked.cache_node_ids_to_remove, "NewAvailabilityZones": asked.new_availability_zones}
-    for name, values in listed.items():
-        if values:
-            raise InvalidParameterValue(f"{name} cannot be given: changing the number of nodes is not built yet. Nothing was changed.")

@@ -10,19 +10,20 @@ from controlplane.clock import Clock
 from controlplane.domain.events import Event
 from controlplane.domain.reported import Reported
 from controlplane.domain.status import topology_status
-from controlplane.domain.topology import Kind, Node, Topology, World
+from controlplane.domain.topology import Kind, MemcachedDiscovery, Node, Topology, World
 from controlplane.planner.situation import Policy
 from controlplane.store.store import Unit
 
 
 @dataclass(frozen=True)
 class Context:
-    """One call of one operation."""
+    """One call of one operation. ``memcached_discovery`` is for clusters that it creates."""
 
     world: World
     unit: Unit
     clock: Clock
     policy: Policy
+    memcached_discovery: MemcachedDiscovery = MemcachedDiscovery.EVERY_NODE
 
     @property
     def now(self) -> datetime:

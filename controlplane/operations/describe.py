@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from api_schemas.cache_cluster import CacheCluster, CacheNode, CacheParameterGroupStatus
+from api_schemas.cache_cluster import CacheCluster, CacheNode, CacheParameterGroupStatus, PendingModifiedValues
 from api_schemas.parts import Endpoint, NotificationConfiguration, SecurityGroupMembership
 from api_schemas.replication_group import NodeGroup, NodeGroupMember, ReplicationGroup
 from controlplane.domain import status as s
@@ -71,7 +71,7 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
     known = status not in (*_UNSHOWN, s.DELETING)
     return CacheCluster(
         cache_cluster_id=name,
-        configuration_endpoint=_first_endpoint(topology) if topology.is_memcached and known else None,
+        configuration_endpoint=_configuration_endpoint(topology) if topology.is_memcached and known else None,
         client_download_landing_page=_LANDING_PAGE,
         cache_node_type=topology.node_type,
         engine=topology.engine,
@@ -81,6 +81,7 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
         preferred_availability_zone=_zone_of(nodes) if known else None,
         cache_cluster_create_time=_created(topology, member) if known else None,
         preferred_maintenance_window=settings.maintenance_window,
+        pending_modified_values=_pending(topology),
         notification_configuration=_notification(topology),
         cache_parameter_group=_parameter_group(topology, nodes, reported),
         cache_subnet_group_name=topology.subnet_group,
@@ -165,9 +166,13 @@ def _configuration_endpoint(topology: Topology) -> Endpoint | None:
     return Endpoint(address=address, port=topology.port) if address else None
 
 
-def _first_endpoint(topology: Topology) -> Endpoint | None:
-    """Until discovery is built, a Memcached cluster's configuration endpoint is its first node."""
-    return next((_endpoint(topology, node) for node in topology.nodes if node.placement), None)
+def _pending(topology: Topology) -> PendingModifiedValues:
+    """What waits for the maintenance window: the number of nodes then, and which of them go."""
+    change = topology.pending
+    if change is None:
+        return PendingModifiedValues()
+    number = sum(not node.leaving for node in topology.nodes) + len(change.added) - len(change.removed)
+    return PendingModifiedValues(num_cache_nodes=number, cache_node_ids_to_remove=list(change.removed) or None)
 
 
 def _zone_of(nodes: list[Node]) -> str:

@@ -120,8 +120,10 @@ def _seen_node(report: NodeReport) -> SeenNode:
         pid=report.pid,
         run_id=report.run_id,
         parameters=report.parameters,
+        fronted=report.fronted,
+        discovery=report.discovery,
     )
 
 
 def _seen_route(report: RouteReport) -> SeenRoute:
-    return SeenRoute(report.listening, tuple(report.backends), problem=report.problem)
+    return SeenRoute(report.listening, tuple(report.backends), problem=report.problem, discovery=report.discovery)

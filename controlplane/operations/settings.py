@@ -35,15 +35,18 @@ class AskedSettings(Protocol):
     def security_group_ids(self) -> list[str] | None: ...
 
 
-def new_settings(ctx: Context, asked: AskedSettings) -> Settings:
+def new_settings(ctx: Context, asked: AskedSettings, *, snapshots: bool = True) -> Settings:
     """The settings of something new: what was asked, and windows picked at random where none were. Raises InvalidParameterValue."""
     maintenance, snapshot = chosen_windows(ctx.clock.pick(56), asked.preferred_maintenance_window, asked.snapshot_window)
     picked = Settings(maintenance_window=maintenance, snapshot_window=snapshot)
-    return changed_settings(picked, asked)
+    return changed_settings(picked, asked, snapshots=snapshots)
 
 
-def changed_settings(settings: Settings, asked: AskedSettings) -> Settings:
-    """The settings with what was asked. Raises InvalidParameterValue, and InvalidParameterCombination for what is not built."""
+def changed_settings(settings: Settings, asked: AskedSettings, *, snapshots: bool = True) -> Settings:
+    """The settings with what was asked. Raises InvalidParameterValue, and InvalidParameterCombination for what is not built.
+
+    Without ``snapshots`` there is no snapshot window that the maintenance window could overlap.
+    """
     if asked.snapshot_retention_limit:
         raise InvalidParameterValue("SnapshotRetentionLimit can only be 0: automatic snapshots are not built yet. Nothing was changed.")
     if asked.notification_topic_arn:
@@ -57,7 +60,8 @@ def changed_settings(settings: Settings, asked: AskedSettings) -> Settings:
         changed = replace(changed, auto_minor_version_upgrade=asked.auto_minor_version_upgrade)
     if asked.security_group_ids is not None:
         changed = replace(changed, security_group_ids=_checked_security_groups(asked.security_group_ids))
-    must_not_overlap(changed.maintenance_window, changed.snapshot_window)
+    if snapshots:
+        must_not_overlap(changed.maintenance_window, changed.snapshot_window)
     return changed
 
 

@@ -20,7 +20,7 @@ class PlaceNode:
 
 @dataclass(frozen=True, slots=True)
 class GiveEndpoints:
-    """Give the topology the stable addresses it lacks, and the agent that spreads readers, if it has a reader endpoint."""
+    """Give the topology the stable addresses it lacks, and the agent whose relay serves the one that is spread, if any is."""
 
     reader_agent: str | None
     because: str
@@ -80,6 +80,29 @@ class SpreadReaders:
     """Spread the reader endpoint over these backends, ``address:port`` each."""
 
     backends: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishDiscovery:
+    """Name these nodes to clients that discover, from now on."""
+
+    nodes: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopNode:
+    """End a leaving node that no client is led to any more."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyPending:
+    """Do now what a caller put off to the maintenance window."""
+
     because: str
 
 
@@ -153,6 +176,9 @@ Decision = (
     | PublishPrimary
     | PublishConfiguration
     | SpreadReaders
+    | PublishDiscovery
+    | StopNode
+    | ApplyPending
     | WelcomeNode
     | CloseRestart
     | Announce

@@ -12,13 +12,13 @@ from controlplane.planner.situation import Situation
 
 
 def give_endpoints(now: Situation) -> Iterator[Decision]:
-    """A topology has every stable address it needs, and where it has readers to spread, an agent that does it."""
+    """A topology has every stable address it needs, and where one of them is spread over nodes, an agent that does it."""
     topology = now.topology
     if topology.is_addressed or topology.deleting:
         return
     spreads = min((agent.id for agent in now.agents if agent.heard), default=None)
-    if not topology.has_endpoints:
-        yield GiveEndpoints(None, because="it has a configuration endpoint only")
+    if not topology.is_spread:
+        yield GiveEndpoints(None, because="its one endpoint is bound by its nodes")
     elif spreads is not None:
         yield GiveEndpoints(spreads, because=f"agent {spreads} is the first by name")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controlplane.domain.reported import holds_configuration, holds_endpoint
+from controlplane.domain.reported import holds_configuration, holds_endpoint, serves_discovery
 from controlplane.planner.decisions import Announce, Bury, CloseModification, Decision, Release
+from controlplane.planner.discovery import publish_discovery
 from controlplane.planner.nodes import all_up
 from controlplane.planner.situation import Situation
 
@@ -22,13 +23,17 @@ def announce(now: Situation) -> Iterator[Decision]:
 def close_modification(now: Situation) -> Iterator[Decision]:
     """A change that a caller made is over once the engines were seen to match it."""
     topology = now.topology
+    if topology.is_memcached and any(node.leaving or node.joined_at is None for node in topology.nodes):
+        return
     if topology.modifying and not topology.deleting and topology.announced_at and all_up(now) and endpoints_lead(now):
         yield CloseModification(because="the engines match")
 
 
 def endpoints_lead(now: Situation) -> bool:
-    """Whether each endpoint is bound by the node it was published to, and the relay spreads readers as desired."""
+    """Whether each endpoint is bound by the node it was published to, and the relay spreads readers as desired, or discovery is served."""
     topology = now.topology
+    if topology.is_memcached:
+        return serves_discovery(topology, now.reported) and not list(publish_discovery(now))
     if topology.has_bus and not holds_configuration(topology, now.reported):
         return False
     if not topology.has_endpoints:
@@ -42,7 +47,7 @@ def bury(now: Situation) -> Iterator[Decision]:
     """A deleted topology is forgotten once none of it runs, or released to its retained node."""
     topology = now.topology
     left = [node for node in topology.nodes if node.id != topology.retained]
-    route_gone = topology.reader_address is None or now.reported.route is None or now.reported.route.gone
+    route_gone = topology.route_address is None or now.reported.route is None or now.reported.route.gone
     if not topology.deleting or left or not route_gone:
         return
     if topology.retained is None:

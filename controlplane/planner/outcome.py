@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from controlplane.domain.topology import Kind, Node, Placement, Restart, Settings, Topology
+from controlplane.domain.topology import Discovery, Kind, Node, Placement, Restart, Settings, Topology
 from controlplane.planner import decisions as d
 
 
@@ -43,6 +43,12 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return replace(topology, configuration_holder=decision.node)
         case d.SpreadReaders():
             return replace(topology, reader_backends=decision.backends)
+        case d.PublishDiscovery():
+            return replace(topology, discovery=_listing(topology.discovery, decision.nodes))
+        case d.StopNode():
+            return topology.with_node(replace(_node(topology, decision.node), stopping=True))
+        case d.ApplyPending():
+            return topology.resized(topology.pending) if topology.pending else topology
         case d.WelcomeNode():
             return topology.with_node(replace(_node(topology, decision.node), joined_at=now))
         case d.CloseRestart():
@@ -50,7 +56,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.Announce():
             return replace(topology, announced_at=now, modifying=False)
         case d.CloseModification():
-            return replace(topology, modifying=False)
+            return replace(topology, modifying=False, grown_from=None)
         case d.RemoveNode():
             group = topology.group_of(decision.node)
             return topology.with_group(replace(group, nodes=tuple(node for node in group.nodes if node.id != decision.node)))
@@ -64,6 +70,12 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             assert_never(decision)
 
 
+def _listing(former: Discovery | None, nodes: tuple[str, ...]) -> Discovery:
+    if former is not None and former.nodes == nodes:
+        return former
+    return Discovery((former.version if former else 0) + 1, nodes)
+
+
 def _node(topology: Topology, node_id: str) -> Node:
     return next(node for node in topology.nodes if node.id == node_id)
 
@@ -75,8 +87,10 @@ def _placed(topology: Topology, decision: d.PlaceNode, address: str) -> Topology
 
 
 def _addressed(topology: Topology, decision: d.GiveEndpoints, drawn: Addresses) -> Topology:
+    if topology.reader_agent is None and topology.is_spread:
+        topology = replace(topology, reader_agent=decision.reader_agent)
     if topology.has_endpoints and topology.primary_address is None:
-        topology = replace(topology, primary_address=drawn.primary, reader_address=drawn.reader, reader_agent=decision.reader_agent)
+        topology = replace(topology, primary_address=drawn.primary, reader_address=drawn.reader)
     if topology.has_configuration_endpoint and topology.configuration_address is None:
         topology = replace(topology, configuration_address=drawn.configuration)
     return topology

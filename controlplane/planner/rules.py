@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from controlplane.planner.decisions import Decision
+from controlplane.planner.discovery import apply_pending, publish_discovery, stop_leaving_nodes
 from controlplane.planner.endpoints import give_endpoints, publish_configuration, publish_primary, spread_readers
 from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.nodes import close_restarts, place_missing_nodes, retire_leaving_nodes, start_dead_nodes, welcome_nodes
@@ -14,6 +15,7 @@ from controlplane.planner.situation import Situation
 Rule = Callable[[Situation], Iterator[Decision]]
 
 RULES: tuple[Rule, ...] = (
+    apply_pending,          # what was put off to the maintenance window is done when it opens
     place_missing_nodes,    # every desired node has an agent in its zone
     give_endpoints,         # every topology has its stable addresses
     call_roll,              # whoever may replace a lost primary has told how far it came
@@ -25,6 +27,8 @@ RULES: tuple[Rule, ...] = (
     welcome_nodes,          # a node that does its duty has joined
     close_restarts,         # a restarted node that does its duty is back
     spread_readers,         # the reader endpoint is spread over what is in sync
+    publish_discovery,      # clients are told of every node that has joined and stays
+    stop_leaving_nodes,     # a node that clients are no longer told of ends
     announce,               # a topology that works is available
     close_modification,     # a change that was seen in the engines is over
     retire_leaving_nodes,   # a leaving node that left nothing behind is forgotten

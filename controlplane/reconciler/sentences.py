@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controlplane.domain.binaries import stands_in
-from controlplane.domain.topology import Kind, Restart, Topology
+from controlplane.domain.topology import Kind, Restart, Topology, resizing_messages
 from controlplane.planner import decisions as d
 
 Sentence = tuple[str, str, str]
@@ -23,6 +23,15 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
         case d.Announce():
             if topology.kind is Kind.REPLICATION_GROUP:
                 yield topology.kind.value, topology.name, f"Replication group {topology.name} created"
+        case d.ApplyPending():
+            if topology.pending is not None:
+                for message in resizing_messages(topology.pending):
+                    yield topology.kind.value, topology.name, message
+        case d.CloseModification():
+            if topology.grown_from is not None:
+                number = len(list(topology.nodes))
+                message = f"Finished modifying number of nodes from {topology.grown_from} to {number}"
+                yield topology.kind.value, topology.name, message
         case d.BootNode(node=node):
             found = topology.node(node)
             if found is not None and found.joined_at is not None and found.restart is not Restart.ASKED:

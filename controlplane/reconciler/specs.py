@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
 from controlplane.domain import mesh as bus
@@ -13,28 +14,53 @@ from controlplane.domain.topology import Node, NodeGroup, Topology
 
 
 def node_specs(topology: Topology) -> Iterator[tuple[str, NodeSpec]]:
-    """Agent and spec of every node that has a place and stays. The generation is the topology's version."""
+    """Agent and spec of every node that has a place and shall run. The generation is the topology's version."""
     resources = resources_of(topology)
     for group in topology.node_groups:
-        for node in group.staying:
-            if node.placement is not None:
+        for node in group.nodes:
+            if node.placement is not None and not _shall_end(topology, node):
                 yield node.placement.agent, _spec(topology, group, node, resources)
 
 
 def dropped_nodes(topology: Topology) -> Iterator[tuple[str, str]]:
     """Agent and key of every node that shall be no more."""
     for node in topology.nodes:
-        if node.leaving and node.placement is not None:
+        if node.placement is not None and _shall_end(topology, node):
             yield node.placement.agent, topology.key(node.id)
 
 
+def _shall_end(topology: Topology, node: Node) -> bool:
+    """A leaving node ends at once, but in a Memcached cluster that lives on only when clients have been led away from it."""
+    return node.leaving and (not topology.is_memcached or topology.deleting or node.stopping)
+
+
 def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
-    """The reader endpoint's agent and route, while the topology lives."""
-    if topology.reader_agent is None or topology.reader_address is None or topology.deleting:
+    """Agent and route of the reader endpoint, or of a Memcached cluster's configuration endpoint, while the topology lives."""
+    if topology.reader_agent is None or topology.route_address is None or topology.deleting:
         return None
-    route = RouteSpec(key=topology.route_key, generation=topology.version, address=topology.reader_address,
-                      port=topology.port, backends=list(topology.reader_backends))  # fmt: skip
+    route = RouteSpec(key=topology.route_key, generation=topology.version, address=topology.route_address, port=topology.port,
+                      backends=_backends(topology), discovery=discovery_list(topology))  # fmt: skip
     return topology.reader_agent, route
+
+
+def discovery_list(topology: Topology) -> DiscoveryList | None:
+    """What clients of a Memcached cluster are told of its nodes: sorted by address, which here is the host name as well."""
+    if topology.discovery is None:
+        return None
+    addresses = sorted(node.placement.address for node in _listed(topology) if node.placement is not None)
+    nodes = " ".join(f"{address}|{address}|{topology.port}" for address in addresses)
+    return DiscoveryList(version=topology.discovery.version, nodes=nodes)
+
+
+def _backends(topology: Topology) -> list[str]:
+    if not topology.is_memcached:
+        return list(topology.reader_backends)
+    return [f"{node.placement.address}:{topology.port}" for node in _listed(topology) if node.placement is not None]
+
+
+def _listed(topology: Topology) -> list[Node]:
+    listed = topology.discovery.nodes if topology.discovery else ()
+    return [node for node in topology.nodes if node.id in listed]
 
 
 def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources) -> NodeSpec:
@@ -62,6 +88,8 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         threads=resources.threads,
         parameters=resources.parameters,
         mesh=_mesh(topology, node),
+        front=topology.settings.fronted and topology.is_memcached,
+        discovery=discovery_list(topology),
     )
 
 

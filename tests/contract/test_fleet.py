@@ -31,7 +31,7 @@ from starlette.types import ASGIApp
 from waiting import wait_until
 
 from agents.address_block import block_of, give_back
-from agents.engines.catalogue import ENGINES, find_binaries
+from agents.engines.catalogue import engines_in, find_binaries
 from agents.folder import network_of
 from agents.journal import Journal
 from agents.node import Pace
@@ -142,7 +142,7 @@ class EmbeddedGround:
     def begin(self) -> None:
         network = network_of(ZONE, block_of(self.folder))
         host = Host(self.name, ZONE, network, self.folder, binaries=find_binaries())
-        self._supervisor = Supervisor(host, ProcessRuntime(self.folder), ENGINES, self.desk.take, Pace(steady=0.2))
+        self._supervisor = Supervisor(host, ProcessRuntime(self.folder), engines_in(self.folder), self.desk.take, Pace(steady=0.2))
         self.desk.welcome(self._supervisor.hello())
         self._supervisor.start()
         self.fleet.add(self._supervisor)

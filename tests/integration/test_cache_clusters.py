@@ -169,8 +169,8 @@ def test_settings_of_a_cluster_can_be_changed(elasticache: Any, create: Create) 
     assert shown["AutoMinorVersionUpgrade"] is False
     same = {"CacheClusterId": name, "NumCacheNodes": 1, "EngineVersion": "7.1", "ApplyImmediately": True, **change}
     refused(lambda: elasticache.modify_cache_cluster(**same), COMBINATION, "No modifications were requested")
+    refused(lambda: elasticache.modify_cache_cluster(CacheClusterId=name, NumCacheNodes=2), VALUE, "NumCacheNodes", "exactly 1 node")
     for field, value in {
-        "NumCacheNodes": 2,
         "CacheNodeType": "cache.r7g.large",
         "EngineVersion": "7.0",
         "Engine": "valkey",

@@ -191,6 +191,7 @@ EVERYWHERE: dict[Rule, dict[str, str]] = {
         "controlplane/api/rest.py": "request ids",
         "controlplane/api/reports.py": "request ids",
         "controlplane/api/join_token.py": "compares secrets in constant time",
+        "agents/relay_front.py": "asks an engine for a key that nobody can have",
         "agents/folder.py": "makes up the name of an agent at its first start",
         "cachewright/pytest_plugin.py": "gives each test an account of its own",
     },

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.engines.memcached import MemcachedEngine, arguments, version_at
+from agents.engines.memcached import MemcachedEngine
+from agents.engines.memcached_arguments import arguments
 from api_schemas.agent.node import EngineBinary, NodeSpec, Role
 from controlplane.domain.parameters import values_of
 
@@ -58,6 +59,23 @@ def test_memory_is_whole_mebibytes_and_at_least_one(memory: int, megabytes: str)
     ("parameter", "value", "flags"),
     [
         ("max_item_size", "2097152", ["-I 2097152"]),
+        ("max_item_size", "2000000", ["-I 2097152"]),  # whole chunks
+        ("max_item_size", "1024", ["-I 1024", "-o slab_chunk_max=1024"]),
+        ("max_item_size", "134217728", ["-I 33554432"]),  # no more than half of the memory
+        ("lock_down_paged_memory", "1", ["-k"]),
+        ("maximize_core_file_limit", "1", ["-r"]),
+        ("no_modern", "1", ["-o no_modern"]),
+        ("no_modern", "0", []),
+        ("modern", "0", ["-o no_modern"]),
+        ("modern", "1", []),
+        ("lru_crawler", "1", ["-o lru_crawler"]),
+        ("lru_maintainer", "1", ["-o lru_maintainer"]),
+        ("maxconns_fast", "1", ["-o maxconns_fast"]),
+        ("slab_reassign", "1", ["-o slab_reassign"]),
+        ("slab_automove", "2", ["-o slab_automove=2"]),
+        ("track_sizes", "1", ["-o track_sizes"]),
+        ("watcher_logbuf_size", "512", ["-o watcher_logbuf_size=512"]),
+        ("worker_logbuf_size", "64", []),
         ("backlog_queue_limit", "1024", ["-b 1024"]),
         ("binding_protocol", "ascii", ["-B ascii"]),
         ("chunk_size", "48", ["-n 48"]),
@@ -85,9 +103,8 @@ def test_memory_is_whole_mebibytes_and_at_least_one(memory: int, megabytes: str)
         ("slab_reassign", "1", ["-o slab_reassign"]),
         ("track_sizes", "1", ["-o track_sizes"]),
         ("slab_automove", "2", ["-o slab_automove=2"]),
-        ("slab_chunk_max", "65536", ["-o slab_chunk_max=65536"]),
         ("watcher_logbuf_size", "512", ["-o watcher_logbuf_size=512"]),
-        ("worker_logbuf_size", "128", ["-o worker_logbuf_size=128"]),
+        ("worker_logbuf_size", "128", []),  # the program would take it for a list of chunk sizes as well
         ("memcached_connections_overhead", "100", []),
         ("config_max", "16", []),
     ],
@@ -110,7 +127,7 @@ def test_no_flag_of_a_default_group_is_given_twice(family: str) -> None:
 
 
 def test_the_program_is_the_one_of_the_spec_and_what_it_prints_is_kept(tmp_path: Path) -> None:
-    launch = MemcachedEngine().launch(a_spec(), tmp_path)
+    launch = MemcachedEngine(tmp_path).launch(a_spec(), tmp_path)
     assert launch.argv == ("/usr/bin/memcached", *arguments(a_spec()))
     assert (launch.key, launch.boot, launch.folder, launch.log) == ("uid.0001", 1, tmp_path, tmp_path / "launch.log")
 
@@ -128,20 +145,23 @@ def test_the_program_is_the_one_of_the_spec_and_what_it_prints_is_kept(tmp_path:
 def test_its_last_words(tmp_path: Path, printed: str | None, said: str) -> None:
     if printed is not None:
         (tmp_path / "launch.log").write_text(printed)
-    assert MemcachedEngine().why_it_ended(tmp_path) == said
+    assert MemcachedEngine(tmp_path).why_it_ended(tmp_path) == said
 
 
 def test_a_new_boot_does_not_repeat_the_last_words_of_the_old(tmp_path: Path) -> None:
     (tmp_path / "launch.log").write_text("failed to listen")
     for _ in range(2):
-        MemcachedEngine().wipe(tmp_path)
-        assert MemcachedEngine().why_it_ended(tmp_path) == "it left no log"
+        MemcachedEngine(tmp_path).wipe(tmp_path)
+        assert MemcachedEngine(tmp_path).why_it_ended(tmp_path) == "it left no log"
 
 
-def test_nobody_answers_where_nobody_listens() -> None:
-    assert version_at("127.99.255.254", 11299) is None
-    assert not MemcachedEngine().is_ready(a_spec().model_copy(update={"address": "127.99.255.254", "port": 11299}))
+@pytest.mark.parametrize("front", [False, True])
+def test_nobody_answers_where_nobody_listens(tmp_path: Path, front: bool) -> None:
+    nowhere = a_spec().model_copy(update={"address": "127.99.255.254", "port": 11299, "front": front})
+    assert not MemcachedEngine(tmp_path).is_ready(nowhere)
 
 
-def test_nothing_of_it_can_be_saved() -> None:
-    assert MemcachedEngine.keeps_data is False
+def test_behind_a_front_it_listens_on_a_socket_in_its_folder_and_nowhere_else() -> None:
+    words = arguments(a_spec().model_copy(update={"front": True}))
+    assert words[:2] == ("-s", "engine.sock")
+    assert not {"-l", "-p", "-U"} & set(words)

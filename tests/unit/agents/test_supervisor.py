@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from agents.engines.catalogue import ENGINES
+from agents.engines.catalogue import engines_in
 from agents.runtimes.fake import FakeRuntime
 from agents.supervisor import Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
@@ -42,7 +42,7 @@ def runtime(tmp_path: Path) -> FakeRuntime:
 @pytest.fixture
 def supervisor(tmp_path: Path, plane: Plane, runtime: FakeRuntime) -> Iterator[Supervisor]:
     host = Host(agent="agent-a", zone="us-east-1a", network="127.98.0.0/24", folder=tmp_path)
-    made = Supervisor(host, runtime, ENGINES, plane.take)
+    made = Supervisor(host, runtime, engines_in(tmp_path), plane.take)
     made.start()
     yield made
     made.leave()

@@ -108,6 +108,12 @@ def test_an_engine_may_fill(name: str, engine: str, reserved_percent: int, bytes
 def test_connections_take_less_of_the_smallest_type() -> None:
     smallest = next(each for each in NODE_TYPES if each.name == "cache.t1.micro")
     assert memory_for(smallest, "memcached", 0) == 200 * 1024**2
+    assert memory_for(smallest, "memcached", 0, 100) == 200 * 1024**2
+
+
+@pytest.mark.parametrize(("overhead", "megabytes"), [(None, 412), (100, 412), (0, 512), (200, 312), (512, 1), (9999, 1)])
+def test_connections_take_what_the_parameter_group_says(overhead: int | None, megabytes: int) -> None:
+    assert memory_for(node_type("cache.t3.micro"), "memcached", 0, overhead) == megabytes * 1024**2
 
 
 def test_reserving_everything_does_not_mean_no_limit() -> None:

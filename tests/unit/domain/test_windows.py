@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api_schemas.faults import InvalidParameterValue
-from controlplane.domain.windows import chosen_windows, maintenance_window, must_not_overlap, snapshot_window
+from controlplane.domain.windows import chosen_windows, maintenance_window, must_not_overlap, next_opening, snapshot_window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY, WEEK = 1440, 7 * 1440
@@ -152,3 +154,17 @@ def test_both_windows_that_are_given_stay() -> None:
 def test_chosen_windows_are_spread() -> None:
     assert len({chosen_windows(number) for number in range(56)}) == 56
     assert {chosen_windows(number)[0][:3] for number in range(7)} == set(DAYS)
+
+
+MONDAY = datetime(2026, 7, 6, tzinfo=UTC)
+
+
+@given(st.integers(0, WEEK - 1), st.integers(60, DAY), st.integers(0, 2 * WEEK))
+def test_when_a_window_opens(start: int, length: int, minute: int) -> None:
+    now = MONDAY + timedelta(minutes=minute)
+    opens = next_opening(weekly(start, length), now)
+    if (minute - start) % WEEK < length:
+        assert opens == now
+    else:
+        assert now < opens <= now + timedelta(minutes=WEEK)
+        assert (opens - MONDAY) % timedelta(minutes=WEEK) == timedelta(minutes=start)

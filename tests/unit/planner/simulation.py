@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 
 from factories import NOW
 
+from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import NodeSpec, Role
+from api_schemas.agent.route import RouteSpec
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, SeenAgent, SeenNode, SeenRoute
 from controlplane.domain.topology import Binary, Topology
 from controlplane.planner.decisions import Decision, ElectPrimary, LookAgain
@@ -42,6 +44,8 @@ class Engine:
     proven: dict[str, int] = field(default_factory=dict)
     fails: int = 0
     stalled: int = 0
+    fronted: bool = False
+    listing: DiscoveryList | None = None
 
     @property
     def alive(self) -> bool:
@@ -62,7 +66,9 @@ class Fleet:
         self.reported: dict[str, SeenNode] = {}
         self.seen_at: dict[str, datetime] = {}
         self.route: SeenRoute | None = None
-        self.route_wanted: tuple[str, ...] | None = None
+        self.route_wanted: RouteSpec | None = None
+        self.route_served: RouteSpec | None = None
+        self.versions: list[int] = []
         self.now = NOW
         self.writes = 0
         self.safe = 0
@@ -89,6 +95,8 @@ class Fleet:
         if changed is not None and changed != before:
             changed = replace(changed, version=before.version + 1)
         self.topology = changed
+        if changed is not None and changed.discovery is not None:
+            self.versions.append(changed.discovery.version)
         self._push()
         return decisions
 
@@ -98,9 +106,9 @@ class Fleet:
         return Situation(topology, Reported(by_id, self.route), self.agents, self.now, Policy(), times)
 
     def _draw(self) -> Addresses:
-        self.next_address += 3
-        a, b, c = (f"127.1.{n // 250}.{n % 250}" for n in range(self.next_address, self.next_address + 3))
-        return Addresses(node=a, primary=b, reader=c)
+        self.next_address += 4
+        a, b, c, d = (f"127.1.{n // 250}.{n % 250}" for n in range(self.next_address, self.next_address + 4))
+        return Addresses(node=a, primary=b, reader=c, configuration=d)
 
     def _push(self) -> None:
         if self.topology is None:
@@ -114,12 +122,22 @@ class Fleet:
         for _, key in dropped_nodes(self.topology):
             self._forget(key)
         route = reader_route(self.topology)
-        self.route_wanted = tuple(route[1].backends) if route else None
+        self.route_wanted = route[1] if route else None
 
     def _forget(self, key: str) -> None:
-        self.engines.pop(key, None)
+        ended = self.engines.pop(key, None)
+        if ended is not None and self.topology is not None and self.topology.is_memcached and not self.topology.deleting:
+            self._nobody_may_name(ended)
         self.reported[key] = SeenNode(GONE, 0)
         self._recount()
+
+    def _nobody_may_name(self, ended: Engine) -> None:
+        """Whoever stays has told clients to go without a node before that node ends."""
+        assert self.topology is not None
+        staying = [self.engines.get(self.topology.key(node.id)) for node in self.topology.nodes if not node.leaving]
+        served = [engine.listing for engine in staying if engine is not None and engine.phase == RUNNING]
+        for listing in (*served, self.route_served.discovery if self.route_served else None):
+            assert listing is None or ended.spec.address not in listing.nodes, f"{ended.spec.key} ended while clients were led to it"
 
     # ---- the agents' side
 
@@ -130,6 +148,8 @@ class Fleet:
             self.move(key)
             if self.random.random() < 0.4:
                 self.report(key)
+        if self.topology is None or not self.topology.is_memcached or self.random.random() < 0.3:
+            self.route_served = self.route_wanted
         if self.random.random() < 0.3:
             self.report_route()
 
@@ -140,6 +160,7 @@ class Fleet:
                 self.move(key)
         for key in sorted(self.engines):
             self.report(key)
+        self.route_served = self.route_wanted
         self.report_route()
 
     def move(self, key: str) -> None:
@@ -157,6 +178,7 @@ class Fleet:
         engine.boot = engine.spec.boot
         engine.data, engine.synced, engine.epoch, engine.follows = 0, False, 0, None
         engine.holds, engine.proven, engine.has_synced = set(), {}, False
+        engine.fronted, engine.listing = False, None
         if engine.fails:
             engine.fails -= 1
             engine.phase = FAILED
@@ -173,6 +195,7 @@ class Fleet:
                 self._sync(engine)
         elif spec.role is Role.PRIMARY:
             engine.role, engine.follows = Role.PRIMARY, None
+        engine.fronted, engine.listing = spec.front, spec.discovery
         engine.epoch = max(engine.epoch, spec.epoch)
         self._hold(engine)
         self._prove(engine)
@@ -223,6 +246,8 @@ class Fleet:
             offset=engine.data + 1 if engine.has_synced or engine.role is Role.PRIMARY else 0,
             proven=frozenset(engine.proven),
             holds=frozenset(engine.holds) if engine.phase == RUNNING else frozenset(),
+            fronted=engine.fronted and engine.phase == RUNNING,
+            discovery=engine.listing.version if engine.listing and engine.phase == RUNNING else 0,
         )
         former = self.reported.get(key)
         if former is None or replace(former, offset=seen.offset) != seen:
@@ -233,8 +258,8 @@ class Fleet:
         """What the relay does reaches the control plane."""
         if self.route_wanted is None:
             self.route = SeenRoute(False, gone=True) if self.topology and self.topology.deleting else None
-        else:
-            self.route = SeenRoute(True, self.route_wanted)
+        elif (served := self.route_served) is not None:
+            self.route = SeenRoute(True, tuple(served.backends), discovery=served.discovery.version if served.discovery else 0)
 
     # ---- the world
 

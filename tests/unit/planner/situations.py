@@ -10,7 +10,7 @@ from typing import Any
 from factories import NOW, a_cache_cluster, a_group
 
 from controlplane.domain.reported import RUNNING, Reported, SeenAgent, SeenNode, SeenRoute
-from controlplane.domain.topology import Binary, Placement, Topology
+from controlplane.domain.topology import Binary, Discovery, Placement, Settings, Topology
 from controlplane.planner.decisions import Decision
 from controlplane.planner.rules import Rule
 from controlplane.planner.situation import Situation
@@ -18,7 +18,7 @@ from controlplane.planner.situation import Situation
 VALKEY = Binary("valkey", "9.1.2", "/opt/valkey-server")
 MEMCACHED = Binary("memcached", "1.6.18", "/usr/bin/memcached")
 AGENTS = tuple(SeenAgent(f"agent-{zone}", zone, (VALKEY, MEMCACHED)) for zone in "abc")
-PRIMARY_ADDRESS, READER_ADDRESS = "127.100.0.1", "127.100.0.2"
+PRIMARY_ADDRESS, READER_ADDRESS, CONFIGURATION_ADDRESS = "127.100.0.1", "127.100.0.2", "127.100.0.3"
 FIRST, SECOND, THIRD = "orders-001", "orders-002", "orders-003"
 
 
@@ -36,9 +36,13 @@ def at_work(nodes: int = 3, **fields: Any) -> Situation:
 
 
 def memcached_at_work(nodes: int = 2, **fields: Any) -> Situation:
-    """The Memcached cluster ``sessions`` does all that is desired of it."""
-    topology = _placed(a_cache_cluster(nodes=nodes, **fields))
-    return Situation(topology, Reported({node.id: SeenNode(RUNNING, 1, "none") for node in topology.nodes}), AGENTS, NOW)
+    """The Memcached cluster ``sessions`` does all that is desired of it; the third list of its nodes is served."""
+    topology = _placed(a_cache_cluster(nodes=nodes, **{"settings": Settings(fronted=True), **fields}))
+    listed = Discovery(3, tuple(node.id for node in topology.nodes))
+    topology = replace(topology, configuration_address=CONFIGURATION_ADDRESS, reader_agent="agent-a", discovery=listed)
+    backends = tuple(f"{address_of(topology, node.id)}:11211" for node in topology.nodes)
+    seen = {node.id: SeenNode(RUNNING, 1, "none", fronted=True, discovery=3) for node in topology.nodes}
+    return Situation(topology, Reported(seen, SeenRoute(True, backends, discovery=3)), AGENTS, NOW)
 
 
 def unplaced(topology: Topology, *agents: SeenAgent) -> Situation:

@@ -43,7 +43,12 @@ def test_readers_are_spread_by_the_first_agent_that_is_heard() -> None:
     assert decided(give_endpoints, unplaced(a_group(), deaf_a)) == []
 
 
-@pytest.mark.parametrize("topology", [a_cache_cluster(), a_cache_cluster(engine="valkey"), a_group(deleting=True)])
+def test_a_memcached_cluster_is_given_its_configuration_endpoint_once() -> None:
+    assert decided(give_endpoints, unplaced(a_cache_cluster(created=False))) == [GiveEndpoints("agent-a", "")]
+    assert decided(give_endpoints, memcached_at_work()) == []
+
+
+@pytest.mark.parametrize("topology", [a_cache_cluster(deleting=True), a_cache_cluster(engine="valkey"), a_group(deleting=True)])
 def test_who_gets_no_endpoints(topology) -> None:  # type: ignore[no-untyped-def]
     assert decided(give_endpoints, unplaced(topology)) == []
 

@@ -18,6 +18,7 @@ from situations import (
 )
 
 from controlplane.domain.reported import DEAD, GONE, STARTING, SeenNode, SeenRoute
+from controlplane.domain.topology import Discovery
 from controlplane.planner.decisions import Announce, Bury, CloseModification, Decision, Release
 from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.rules import RULES, plan
@@ -69,10 +70,16 @@ def test_a_topology_is_announced_once_and_not_on_its_way_out() -> None:
     assert decided(announce, desiring(READY, deleting=True)) == []
 
 
-def test_memcached_needs_no_endpoint() -> None:
+def test_memcached_is_announced_once_everybody_tells_of_its_nodes() -> None:
     ready = desiring(memcached_at_work(), announced_at=None)
     assert decided(announce, ready) == [Announce("")]
     assert decided(announce, seeing(ready, "0002", phase=STARTING)) == []
+    assert decided(announce, seeing(ready, "0002", discovery=2)) == []
+    assert decided(announce, desiring(ready, discovery=None)) == []
+    assert decided(announce, desiring(ready, discovery=Discovery(3, ("0001",)))) == []  # another list is about to be published
+    assert decided(announce, routed(ready, None)) == []
+    assert decided(announce, routed(ready, SeenRoute(False, discovery=3))) == []
+    assert decided(announce, routed(ready, SeenRoute(True, discovery=2))) == []
 
 
 # ---- a change is over

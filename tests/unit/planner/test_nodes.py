@@ -276,4 +276,4 @@ def test_a_leaving_node_is_forgotten_once_nothing_of_it_is_left() -> None:
 
 def test_the_first_pass_over_a_new_topology_only_gives_places() -> None:
     assert {type(decision).__name__ for decision in plan(unplaced(NEW))} == {"PlaceNode", "GiveEndpoints"}
-    assert {type(decision).__name__ for decision in plan(unplaced(a_cache_cluster(created=False)))} == {"PlaceNode"}
+    assert {type(decision).__name__ for decision in plan(unplaced(a_cache_cluster(created=False)))} == {"PlaceNode", "GiveEndpoints"}

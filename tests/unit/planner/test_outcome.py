@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import pytest
 from factories import NOW
-from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work
+from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work, memcached_at_work
 
-from controlplane.domain.topology import ClusterMode, Kind, Placement, Restart, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Discovery, Kind, Node, Placement, Resizing, Restart, Settings, Topology
 from controlplane.planner import decisions as d
 from controlplane.planner.outcome import Addresses, after
 
@@ -40,6 +40,11 @@ def noded(node_id: str, before: Topology = BEFORE, **changes: Any) -> Topology:
     return before.with_node(replace(node, **changes))
 
 
+SESSIONS = memcached_at_work(2).topology
+UNADDRESSED = replace(SESSIONS, configuration_address=None, reader_agent=None)
+LEAVING = noded("0002", SESSIONS, leaving=True)
+GROWN = replace(SESSIONS.with_group(replace(SESSIONS.node_groups[0], nodes=(*SESSIONS.nodes, Node("0003", "us-east-1c")))),
+                modifying=True, grown_from=2)  # fmt: skip
 NEW_PLACE = Placement("agent-c", "127.102.0.77", VALKEY)
 
 OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
@@ -66,6 +71,13 @@ OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
     (d.ElectPrimary("0001", FIRST, 3, None, "back"), grouped(primary=SECOND, home=FIRST), grouped(epoch=3, holder=None)),
     (d.PublishPrimary("0001", FIRST, "reports it"), grouped(holder=None), BEFORE),
     (d.SpreadReaders(("127.101.0.9:6379",), "in sync"), BEFORE, replace(BEFORE, reader_backends=("127.101.0.9:6379",))),
+    (d.GiveEndpoints("agent-b", "first"), UNADDRESSED, replace(UNADDRESSED, configuration_address="127.100.0.79", reader_agent="agent-b")),
+    (d.PublishDiscovery(("0001",), "left"), SESSIONS, replace(SESSIONS, discovery=Discovery(4, ("0001",)))),
+    (d.PublishDiscovery(("0001",), "first"), replace(SESSIONS, discovery=None), replace(SESSIONS, discovery=Discovery(1, ("0001",)))),
+    (d.StopNode("0002", "unlisted"), LEAVING, noded("0002", LEAVING, stopping=True)),
+    (d.ApplyPending("open"), replace(SESSIONS, pending=Resizing(removed=("0002",))), replace(LEAVING, modifying=True)),
+    (d.ApplyPending("open"), replace(SESSIONS, pending=Resizing(added=(("0003", "us-east-1c"),))), GROWN),
+    (d.CloseModification("match"), replace(SESSIONS, modifying=True, grown_from=1), SESSIONS),
     (d.WelcomeNode(SECOND, "up"), noded(SECOND, joined_at=None), noded(SECOND, joined_at=THEN)),
     (d.CloseRestart(SECOND, "back"), noded(SECOND, restart=Restart.ASKED), BEFORE),
     (d.Announce("works"), replace(BEFORE, announced_at=None, modifying=True), replace(BEFORE, announced_at=THEN)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from factories import a_cache_cluster, a_group
@@ -11,7 +12,8 @@ from simulation import Fleet, is_quiet
 from api_schemas.agent.node import Role
 from controlplane.domain.reported import Reported, does_duty, holds_endpoint
 from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
-from controlplane.domain.topology import Node, Topology
+from controlplane.domain.topology import Node, Resizing, Settings, Topology
+from controlplane.domain.windows import next_opening
 
 STORMS = 2000
 PER_TEST = 250
@@ -31,7 +33,7 @@ def test_every_storm_passes_and_all_is_as_desired(first: int) -> None:
 
 def _some_topology(seed: int) -> Topology:
     if seed % 5 == 0:
-        return a_cache_cluster(nodes=1 + seed % 7, created=False)
+        return a_cache_cluster(nodes=1 + seed % 7, created=False, settings=Settings(fronted=seed % 2 == 0))
     settings = {"automatic_failover": seed % 3 != 0}
     group = a_group(nodes=1 + seed % 4, created=False)
     return replace(group, settings=replace(group.settings, **settings))
@@ -39,7 +41,8 @@ def _some_topology(seed: int) -> Topology:
 
 def _storm(fleet: Fleet) -> None:
     for _ in range(fleet.random.randint(20, 90)):
-        happening = fleet.random.choices(HAPPENINGS, WEIGHTS)[0]
+        more = MEMCACHED_HAPPENINGS if fleet.topology is not None and fleet.topology.is_memcached else {}
+        happening = fleet.random.choices([*HAPPENINGS, *more], [*WEIGHTS, *more.values()])[0]
         happening(fleet)
         _must_be_safe(fleet)
 
@@ -129,6 +132,36 @@ def _remove_replica(fleet: Fleet) -> None:
         fleet.topology = replace(leaving, version=topology.version + 1)
 
 
+def _resize(fleet: Fleet) -> None:
+    """A caller changes the number of Memcached nodes, at once or when the maintenance window opens."""
+    topology = fleet.topology
+    if topology is None or not topology.is_memcached or topology.announced_at is None or topology.deleting or topology.modifying:
+        return
+    present = [node.id for node in topology.nodes]
+    if any(node.leaving or node.joined_at is None or node.restart for node in topology.nodes):
+        return
+    more = fleet.random.randint(1, 3)
+    change = Resizing(tuple((f"{int(present[-1]) + step:04d}", f"us-east-1{fleet.random.choice('abc')}") for step in range(1, more + 1)))
+    if len(present) > 1 and fleet.random.random() < 0.5:
+        change = Resizing(removed=tuple(sorted(fleet.random.sample(present, fleet.random.randint(1, len(present) - 1)))))
+    changed = replace(topology, pending=change) if fleet.random.random() < 0.3 else topology.resized(change)
+    fleet.topology = replace(changed, version=topology.version + 1)
+
+
+def _window_opens(fleet: Fleet) -> None:
+    if fleet.topology is not None and fleet.topology.pending is not None:
+        fleet.now = next_opening(fleet.topology.settings.maintenance_window, fleet.now)
+
+
+def _relay_ends(fleet: Fleet) -> None:
+    """The fronts of an agent are away for a moment, or a client flushes what a node holds."""
+    for engine in fleet.engines.values():
+        if fleet.random.random() < 0.5:
+            engine.fronted = False
+        if fleet.random.random() < 0.2:
+            engine.listing = None
+
+
 def _delete(fleet: Fleet) -> None:
     topology = fleet.topology
     if topology is None or topology.announced_at is None or topology.deleting:
@@ -144,6 +177,7 @@ HAPPENINGS = [
     _start_fails, _reboot, _add_replica, _remove_replica, _delete,
 ]  # fmt: skip
 WEIGHTS = [20, 45, 15, 4, 2, 4, 4, 1, 1, 1, 1, 0.3]
+MEMCACHED_HAPPENINGS = {_resize: 3, _window_opens: 1, _relay_ends: 1}
 
 
 # ---- what must hold
@@ -160,6 +194,8 @@ def _must_be_safe(fleet: Fleet) -> None:
         assert served <= {None, "orders-001"}, "a replica took over although failover is off"
     leaders = [engine.epoch for engine in fleet.engines.values() if engine.alive and engine.role is Role.PRIMARY and engine.holds]
     assert len(leaders) <= 1, "two primaries serve"
+    steps = {after - before for before, after in pairwise(fleet.versions)}
+    assert steps <= {0, 1}, "a version of the list was left out, or one went back"
 
 
 def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
@@ -173,6 +209,8 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
     assert set(fleet.engines) == {topology.key(node.id) for node in topology.nodes}, f"storm {seed}"
     if status == CREATE_FAILED:
         return
+    if topology.is_memcached:
+        _must_be_discovered(fleet, topology, seed)
     for group in topology.node_groups:
         for node in group.nodes:
             assert does_duty(topology, group, node, reported), f"storm {seed}: {node} {reported.nodes[node.id]}"
@@ -181,3 +219,15 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
             primary = fleet.engines[topology.key(group.primary or "")]
             assert primary.data >= fleet.safe, f"storm {seed}: {fleet.safe} writes were safe, {primary.data} are left"
     assert is_quiet(fleet.converge_once()), f"storm {seed}: still deciding"
+
+
+def _must_be_discovered(fleet: Fleet, topology: Topology, seed: int) -> None:
+    """Everybody names every node and no other."""
+    assert topology.discovery is not None, f"storm {seed}: nothing is listed"
+    assert topology.discovery.nodes == tuple(node.id for node in topology.nodes), f"storm {seed}: {topology.discovery}"
+    addresses = sorted(node.placement.address for node in topology.nodes if node.placement)
+    for listing in (*(engine.listing for engine in fleet.engines.values()), fleet.route_served and fleet.route_served.discovery):
+        assert listing is not None, f"storm {seed}: somebody names nobody"
+        assert (listing.version, listing.nodes) == (topology.discovery.version, " ".join(f"{a}|{a}|11211" for a in addresses))
+    opens = next_opening(topology.settings.maintenance_window, fleet.now)
+    assert topology.pending is None or opens > fleet.now, f"storm {seed}: what is pending was not done"
