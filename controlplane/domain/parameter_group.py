@@ -18,7 +18,7 @@ _RESERVED, _RESERVED_PERCENT = "reserved-memory", "reserved-memory-percent"
 
 # What memcached starts with at all: bytes of a chunk, KiB of a log buffer.
 _LEAST_CHUNK = 1024
-_LOG_BUFFERS = {"watcher_logbuf_size": (1, 2097151), "worker_logbuf_size": (48, 524288)}
+_LOG_BUFFERS = {"watcher_logbuf_size": (1, 2097151)}
 
 _PROXY = "the engine has no such option, and the proxy that would do it is not built yet"
 _SEARCH = "searching is not built yet"

@@ -227,7 +227,8 @@ def test_a_cluster_grows_in_the_words_of_the_service(elasticache: Any, create: C
     assert (zones, grown["PreferredAvailabilityZone"]) == ({"0001": "c", "0002": "b", "0003": "a"}, "Multiple")
     assert grown["ConfigurationEndpoint"] == cache_cluster["ConfigurationEndpoint"]
     assert set(listed(configuration(grown))[1]) == set(places(grown).values())
-    told = messages(elasticache, name)
+    group, *told = messages(elasticache, name)
+    assert group == "Updated to use a CacheParameterGroup default.memcached1.6"
     assert told[:2] == ["Cache cluster created", "Added cache node 0001 in availability zone us-east-1c"]
     assert told[2] == "Increasing number of requested nodes"
     assert set(told[3:5]) == {f"Added cache node 000{n} in availability zone us-east-1{zone}" for n, zone in ((2, "b"), (3, "a"))}

@@ -320,7 +320,7 @@ def test_memcached_starts_with_everything_that_may_be_set(elasticache: Any) -> N
         "binding_protocol": "ascii", "cas_disabled": "1", "chunk_size": "96", "chunk_size_growth_factor": "1.5", "disable_flush_all": "1",
         "error_on_memory_exhausted": "1", "hash_algorithm": "murmur3", "idle_timeout": "600", "lru_crawler": "1", "lru_maintainer": "1",
         "max_item_size": "4194304", "maxconns_fast": "1", "memcached_connections_overhead": "200", "no_modern": "0", "slab_automove": "2",
-        "slab_chunk_max": "131072", "slab_reassign": "1", "track_sizes": "1", "watcher_logbuf_size": "512", "worker_logbuf_size": "128",
+        "slab_chunk_max": "131072", "slab_reassign": "1", "track_sizes": "1", "watcher_logbuf_size": "512",
     }  # fmt: skip
     set_items(elasticache, parameters, values)
     elasticache.create_cache_cluster(CacheClusterId=name, Engine="memcached", CacheParameterGroupName=parameters)
@@ -331,7 +331,7 @@ def test_memcached_starts_with_everything_that_may_be_set(elasticache: Any) -> N
         "binding_protocol": "ascii", "cas_enabled": "no", "chunk_size": "96", "growth_factor": "1.50", "flush_enabled": "no",
         "evictions": "off", "hash_algorithm": "murmur3", "idle_timeout": "600", "lru_crawler": "yes", "lru_maintainer_thread": "yes",
         "item_size_max": "4194304", "maxconns_fast": "yes", "slab_automove": "2", "slab_chunk_max": "131072", "slab_reassign": "yes",
-        "track_sizes": "yes", "watcher_logbuf_size": str(512 * 1024), "worker_logbuf_size": str(128 * 1024),
+        "track_sizes": "yes", "watcher_logbuf_size": str(512 * 1024),
     }  # fmt: skip
     assert {setting: found[setting] for setting in expected} == expected
 

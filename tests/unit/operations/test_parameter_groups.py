@@ -331,7 +331,7 @@ def test_names_are_taken_in_any_case_and_what_is_not_named_stays(ctx: Context) -
         ("memcached1.6", {"max_item_size": "1024"}, "would not start: max_item_size"),
         ("memcached1.6", {"slab_chunk_max": "1000"}, "would not start: slab_chunk_max"),
         ("memcached1.6", {"chunk_size_growth_factor": "1.0"}, "would not start: chunk_size_growth_factor"),
-        ("memcached1.6", {"worker_logbuf_size": "47"}, "would not start: worker_logbuf_size must be between 48 and"),
+        ("memcached1.6", {"worker_logbuf_size": "128"}, "worker_logbuf_size can only be 64"),
     ],
 )
 def test_what_cannot_be_set(ctx: Context, family: str, values: dict[str, str | None], words: str) -> None:
