@@ -163,6 +163,27 @@ def test_the_sdk_waits_for_a_cache_cluster(run: Run, engine: str, nodes: int) ->
     assert told["gone"][:3] == ["CacheClusterNotFoundFault", 404, True]
 
 
+def test_the_sdk_waits_for_memcached_nodes_that_come_and_go(run: Run) -> None:
+    told = run("""
+        const asked = { CacheClusterId: "js" };
+        const numbers = async (change) => {
+          const status = (await send("ModifyCacheCluster", { ...asked, ApplyImmediately: true, ...change })).CacheCluster.CacheClusterStatus;
+          await elasticache.waitUntilCacheClusterAvailable(within, asked);
+          const shown = (await send("DescribeCacheClusters", { ...asked, ShowCacheNodeInfo: true })).CacheClusters[0];
+          return [status, shown.NumCacheNodes, shown.CacheNodes.map((node) => node.CacheNodeId)];
+        };
+        await send("CreateCacheCluster", { ...asked, Engine: "memcached", NumCacheNodes: 1 });
+        await elasticache.waitUntilCacheClusterAvailable(within, asked);
+        told.more = await numbers({ NumCacheNodes: 3 });
+        told.unnamed = await refused("ModifyCacheCluster", { ...asked, ApplyImmediately: true, NumCacheNodes: 2 });
+        told.fewer = await numbers({ NumCacheNodes: 1, CacheNodeIdsToRemove: ["0003", "0002"] });
+    """)
+    assert told["more"] == ["modifying", 3, ["0001", "0002", "0003"]]
+    assert told["unnamed"][0] in ("InvalidParameterCombinationException", "InvalidParameterValueException")
+    assert told["unnamed"][1:3] == [400, True]
+    assert told["fewer"] == ["modifying", 1, ["0001"]]
+
+
 # ---- Parameter groups
 
 
