@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 def operations() -> str:
     """Which operations are built, and what each changes."""
     keepers.load()
-    built = {name: promise for name, promise in kept_promises().items() if not promise.ours}
+    built = {name: promise for name, promise in kept_promises().items() if not promise.ours and not promise.only_refuses}
     ours = [promise for promise in kept_promises().values() if promise.ours]
     missing = sorted(Wire.load().operations - built.keys())
     return "\n".join([*_built(built), "", *_ours(ours), "", *_missing(missing), "", *_fields(), ""])
@@ -53,6 +53,10 @@ def _missing(missing: list[str]) -> Iterator[str]:
     yield "These are recognised and answer `UnsupportedOperation` (400); nothing is changed."
     yield ""
     yield ", ".join(missing)
+    yield ""
+    for promise in kept_promises().values():
+        if promise.only_refuses:
+            yield f"{promise.name}: {promise.says}"
 
 
 def _fields() -> Iterator[str]:

@@ -7,6 +7,7 @@ from importlib import import_module
 MODULES = (
     "replication_groups",
     "cache_clusters",
+    "snapshots",
     "engine_versions",
     "parameter_groups",
     "subnet_groups",

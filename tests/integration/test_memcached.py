@@ -22,6 +22,7 @@ from typing import Any
 import elasticache_auto_discovery
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 from django_elastipymemcache.client import AWSElastiCacheClient
 from pymemcache.client.base import Client as Memcache
 from waiting import wait_until
@@ -611,3 +612,20 @@ def test_a_published_client_for_javascript_follows_the_nodes(elasticache: Any, c
         node.wait()
         node.stdout.close()
         script.unlink()
+
+
+def test_what_memcached_does_not_have_is_refused_in_the_services_code(elasticache: Any, create: Create) -> None:
+    name = create(1)["CacheClusterId"]
+    group = {"ReplicationGroupId": "never", "ReplicationGroupDescription": "d", "Engine": "memcached"}
+    calls = {
+        "SnapshotFeatureNotSupportedFault": lambda: elasticache.create_snapshot(CacheClusterId=name, SnapshotName="monday"),
+        "InvalidParameterValue": lambda: elasticache.create_replication_group(**group),
+        "InvalidParameterCombination": lambda: elasticache.create_cache_cluster(
+            CacheClusterId="never", Engine="memcached", SnapshotRetentionLimit=1
+        ),
+    }
+    for code, call in calls.items():
+        with pytest.raises(ClientError) as refused:
+            call()
+        assert refused.value.response["Error"]["Code"] == code, call
+    assert shown(elasticache, name)["CacheClusterStatus"] == "available"
