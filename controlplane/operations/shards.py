@@ -77,6 +77,8 @@ def _must_not_contradict(asked: CreateReplicationGroup, shards: int) -> None:
         )
     if asked.num_cache_clusters is not None and (asked.num_node_groups is not None or asked.node_group_configuration):
         raise InvalidParameterCombination("NumCacheClusters cannot be given together with NumNodeGroups or NodeGroupConfiguration.")
+    if asked.num_cache_clusters is not None and asked.replicas_per_node_group not in (None, asked.num_cache_clusters - 1):
+        raise InvalidParameterCombination("NumCacheClusters and ReplicasPerNodeGroup contradict each other; give one of them.")
     if asked.preferred_cache_cluster_azs and (shards > 1 or asked.node_group_configuration):
         raise InvalidParameterCombination("PreferredCacheClusterAZs is for one node group; give zones in NodeGroupConfiguration.")
     if shards > MOST_SHARDS:
@@ -126,4 +128,4 @@ def _replicas(part: NodeGroupConfiguration, asked: CreateReplicationGroup) -> in
         return len(part.replica_availability_zones)
     if asked.replicas_per_node_group is not None:
         return asked.replicas_per_node_group
-    return (asked.num_cache_clusters or 1) - 1
+    return 0 if asked.num_cache_clusters is None else asked.num_cache_clusters - 1
