@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from api_schemas.agent.agent import AgentHello
 from controlplane.domain.engine_versions import default_version
-from controlplane.domain.naming import member_id
+from controlplane.domain.naming import member_id, shard_member_id
 from controlplane.domain.parameters import default_group_for
-from controlplane.domain.topology import Kind, Node, NodeGroup, Topology, World
+from controlplane.domain.slots import Slots, even_slots
+from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Settings, Topology, World
 from controlplane.operations.context import Context
 from controlplane.planner.situation import Policy
 from controlplane.store.store import Store
@@ -51,6 +52,17 @@ def a_group(name: str = "orders", nodes: int = 3, *, engine: str = "valkey", cre
     return _a_topology(Kind.REPLICATION_GROUP, name, group, engine, created, fields)
 
 
+def a_sharded_group(name: str = "orders", shards: int = 2, replicas: int = 1, *, created: bool = True, **fields: Any) -> Topology:
+    """A Valkey group with cluster mode enabled, slots cut evenly, the first node of each shard primary."""
+    groups = tuple(
+        _a_shard(name, f"{number:04d}", slots, 1 + replicas, created) for number, slots in enumerate(even_slots(shards), start=1)
+    )
+    usual = {"cluster_mode": ClusterMode.ENABLED, "parameter_group": "default.valkey9.cluster.on"}
+    settings = Settings(automatic_failover=True)
+    topology = _a_topology(Kind.REPLICATION_GROUP, name, groups[0], "valkey", created, {"settings": settings, **usual, **fields})
+    return replace(topology, node_groups=groups)
+
+
 def a_cache_cluster(
     name: str = "sessions", nodes: int = 1, *, engine: str = "memcached", created: bool = True, **fields: Any
 ) -> Topology:
@@ -59,6 +71,11 @@ def a_cache_cluster(
     members = tuple(_a_node(name if alone else f"{number:04d}", number, created) for number in range(1, nodes + 1))
     group = NodeGroup("0001", members, primary=name if alone else None)
     return _a_topology(Kind.CACHE_CLUSTER, name, group, engine, created, fields)
+
+
+def _a_shard(name: str, shard: str, slots: Slots, nodes: int, created: bool) -> NodeGroup:
+    members = tuple(_a_node(shard_member_id(name, shard, number), number, created) for number in range(1, nodes + 1))
+    return NodeGroup(shard, members, primary=members[0].id, slots=slots)
 
 
 def _a_node(node_id: str, number: int, created: bool) -> Node:
