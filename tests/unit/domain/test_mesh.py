@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from factories import a_cache_cluster, a_group, a_sharded_group
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.domain.mesh import Mesh, MeshMember, bus_id, mesh_of
@@ -105,6 +105,7 @@ def test_the_epoch_of_a_mesh_rises_with_every_election_in_any_shard() -> None:
 # ---- names on the bus
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_a_bus_id_is_forty_hexadecimal_digits_always_the_same_and_nobody_elses(one: str, other: str) -> None:
     assert len(bus_id(one)) == 40

@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api_schemas.faults import InvalidParameterValue
@@ -104,11 +104,13 @@ def test_a_refusal_repeats_no_more_than_the_beginning_of_what_was_written() -> N
     assert len(str(refused.value)) < 300
 
 
+@settings(deadline=None)
 @given(some_slots)
 def test_what_is_shown_means_the_same_when_it_is_written(slots: Slots) -> None:
     assert parsed_slots(shown_slots(slots)) == slots
 
 
+@settings(deadline=None)
 @given(st.lists(some_range, max_size=12))
 def test_merging_keeps_every_slot_in_the_fewest_ranges(given_ranges: list[SlotRange]) -> None:
     found = merged(given_ranges)
@@ -117,6 +119,7 @@ def test_merging_keeps_every_slot_in_the_fewest_ranges(given_ranges: list[SlotRa
     assert number_of_slots(found) == len(all_of(found))
 
 
+@settings(deadline=None)
 @given(some_slots, st.integers(0, 60))
 def test_a_slot_named_twice_is_refused_wherever_it_stands(slots: Slots, place: int) -> None:
     parts = [str(part) for part in slots]
@@ -158,6 +161,7 @@ def test_an_even_cut(shards: int, cut: list[str]) -> None:
     assert [shown_slots(slots) for slots in even_slots(shards)] == cut
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500))
 def test_an_even_cut_gives_every_slot_to_one_shard_and_no_shard_more_than_one_more(shards: int) -> None:
     cut = even_slots(shards)
@@ -194,6 +198,7 @@ def test_no_shards_cover_nothing() -> None:
         must_cover_all([])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), slot)
 def test_the_first_slot_that_is_missing_is_named(shards: int, missing: int) -> None:
     cut = [without(slots, missing) for slots in even_slots(shards)]
@@ -201,6 +206,7 @@ def test_the_first_slot_that_is_missing_is_named(shards: int, missing: int) -> N
         must_cover_all(cut)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 20), slot, st.integers(0, 19))
 def test_a_slot_that_two_have_is_named(shards: int, twice: int, second: int) -> None:
     cut = even_slots(shards)
