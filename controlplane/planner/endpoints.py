@@ -60,7 +60,7 @@ def publish_configuration(now: Situation) -> Iterator[Decision]:
         yield PublishConfiguration(best[-1], because=f"{best[-1]} answers")
     elif holder is None and topology.announced_at is None:
         first = topology.node_groups[0].primary_node
-        if first is not None and first.placement is not None:
+        if first is not None and first.placement is not None and not _is_away(now, first):
             yield PublishConfiguration(first.id, because=f"{first.id} is the first primary of a new group")
 
 
