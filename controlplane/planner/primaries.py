@@ -78,22 +78,26 @@ def may_start_empty(now: Situation, group: NodeGroup, lost: Node) -> bool:
 
 
 def ranked(now: Situation, group: NodeGroup) -> list[Node]:
-    """Best first: who answered the roll, then proven replicas, then the most bytes replicated, then the lowest id.
+    """Best first: who answered the roll, then proven replicas, then the newest epoch, then the most bytes replicated, then the lowest id.
 
-    A replica that has replicated nothing has nothing to offer and is left out.
+    One that has replicated nothing has nothing to offer and is left out. One of an earlier epoch, which has not followed the lost
+    primary yet but followed its predecessor, or is that, may be the last that has the data.
     """
     seen_primary = now.reported.nodes.get(group.primary or "")
     proven = seen_primary.proven if seen_primary else frozenset()
 
-    def order(node: Node) -> tuple[bool, bool, int, str]:
+    def order(node: Node) -> tuple[bool, bool, int, int, str]:
         seen = now.reported.nodes[node.id]
-        return (seen.roll < group.roll, now.topology.key(node.id) not in proven, -seen.offset, node.id)
+        return (seen.roll < group.roll, now.topology.key(node.id) not in proven, -seen.epoch, -seen.offset, node.id)
 
-    return sorted((node for node in group.replicas if _has_data(now, group, node)), key=order)
+    return sorted((node for node in group.replicas if _has_data(now, node)), key=order)
 
 
 def absent(now: Situation, group: NodeGroup) -> list[Node]:
-    """The replicas that may have data and have not answered the roll. Those that are dead, or shall boot empty, have none."""
+    """The replicas that may have data and have not answered the roll. Those that are dead have none.
+
+    One that was last seen in an earlier boot may have started, and copied everything, unseen since then.
+    """
     return [node for node in group.replicas if _may_hold_data_unsaid(now, group, node)]
 
 
@@ -101,12 +105,13 @@ def _may_hold_data_unsaid(now: Situation, group: NodeGroup, node: Node) -> bool:
     seen = now.reported.of(node)
     if seen is None:
         return node.placement is not None
-    return seen.boot >= node.boot and not is_down(node, seen) and seen.roll < group.roll
+    return not is_down(node, seen) and seen.roll < group.roll
 
 
-def _has_data(now: Situation, group: NodeGroup, node: Node) -> bool:
+def _has_data(now: Situation, node: Node) -> bool:
+    """Whether it has replicated anything, or was primary itself; one that has only just started is neither replica nor of any epoch."""
     seen = now.reported.of(node)
-    return seen is not None and is_up(node, seen) and seen.offset > 0 and seen.role == "replica" and seen.epoch == group.epoch
+    return seen is not None and is_up(node, seen) and seen.offset > 0 and (seen.role == "replica" or seen.epoch > 0)
 
 
 def _home_after(now: Situation, group: NodeGroup, lost: Node, best: Node) -> str | None:

@@ -138,7 +138,9 @@ def test_another_policy_waits_as_it_says() -> None:
         ({"roll": 1}, False),
         ({"phase": DEAD}, False),
         ({"phase": FAILED}, False),
-        ({"boot": 0}, False),  # it shall boot empty anyway
+        ({"boot": 0}, True),  # it may have started, and copied everything, unseen since then
+        ({"boot": 0, "roll": 1}, False),  # it had not started when the primary was lost, and shall boot empty
+        ({"boot": 0, "phase": DEAD}, True),
         ({"phase": STARTING}, True),  # a resumed one may load its data
     ],
 )
@@ -159,7 +161,7 @@ def test_a_leaving_replica_is_neither_asked_nor_elected() -> None:
     assert decided(elect_primaries, now) == [ElectPrimary("0001", THIRD, 2, None, "")]
 
 
-# ---- the order of candidates: answered, proven, bytes, id
+# ---- the order of candidates: answered, proven, epoch, bytes, id
 
 
 @pytest.mark.parametrize(
@@ -170,8 +172,10 @@ def test_a_leaving_replica_is_neither_asked_nor_elected() -> None:
         ({"offset": 1000}, {"offset": 5000, "proven": False}, [SECOND, THIRD]),
         ({"offset": 1000, "proven": False}, {"offset": 5000, "proven": False}, [THIRD, SECOND]),
         ({"roll": 0, "offset": 5000}, {"roll": 1, "proven": False}, [THIRD, SECOND]),
+        ({"epoch": 0, "offset": 5000, "proven": False}, {"offset": 10, "proven": False}, [THIRD, SECOND]),
+        ({"epoch": 0, "offset": 5000}, {"offset": 10, "proven": False}, [SECOND, THIRD]),
     ],
-    ids=["id", "bytes", "proven before bytes", "nobody proven", "answered before proven"],
+    ids=["id", "bytes", "proven before bytes", "nobody proven", "answered before proven", "epoch before bytes", "proven before epoch"],
 )
 def test_the_order_of_candidates(second: dict[str, object], third: dict[str, object], order: list[str]) -> None:
     now = answered(called(), SECOND, THIRD)
@@ -191,14 +195,28 @@ def test_the_order_of_candidates(second: dict[str, object], third: dict[str, obj
         {"phase": DEAD},
         {"phase": STARTING},
         {"boot": 0},
-        {"role": "primary"},  # it has not been told to follow anybody yet
-        {"epoch": 0},  # what it has is of an earlier primary
+        {"role": "primary", "epoch": 0},  # it has not been told to follow anybody yet
+        {"role": None, "epoch": 0},
     ],
 )
 def test_who_is_no_candidate(changes: dict[str, object]) -> None:
     now = seeing(answered(called(2), SECOND), SECOND, **changes)
     assert ranked(now, now.topology.node_groups[0]) == []
     assert decided(elect_primaries, now) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epoch": 1, "follows": "127.101.0.9:6379", "link_up": False},  # it has not heard of the lost primary, only of its predecessor
+        {"epoch": 0},  # its agent has been started anew and cannot bring it to the lost primary
+        {"epoch": 1, "role": "primary", "follows": None},  # it is that predecessor, and the heir never answered it
+    ],
+)
+def test_who_has_data_of_an_earlier_epoch_is_elected_where_nobody_else_has_any(changes: dict[str, object]) -> None:
+    now = seeing(grouped(answered(called(2), SECOND), epoch=2), SECOND, **changes)
+    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 3, None, "")]
+    assert not may_start_empty(now, now.topology.node_groups[0], lost_primary(now, now.topology.node_groups[0]))  # type: ignore[arg-type]
 
 
 # ---- automatic failover off: the replica only stands in
