@@ -1,7 +1,7 @@
 """A simulated fleet for the planner: engines that boot, replicate, crash and report late, at no cost in time.
 
-Data is a number, the count of acknowledged writes a node holds. A write is acknowledged by whoever holds the primary endpoint, and
-reaches every replica that is linked at that moment.
+Data is a number, the count of acknowledged writes to its shard that a node holds. A write is acknowledged by whoever holds the primary
+endpoint, in cluster mode by whoever owns the shard's slots, and reaches every replica that is linked at that moment.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from factories import NOW
+from simulated_bus import Belief, Bus
 
 from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import NodeSpec, Role
 from api_schemas.agent.route import RouteSpec
+from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, SeenAgent, SeenNode, SeenRoute
-from controlplane.domain.topology import Binary, Topology
-from controlplane.planner.decisions import Decision, ElectPrimary, LookAgain
+from controlplane.domain.slots import shown_slots
+from controlplane.domain.topology import Binary, NodeGroup, Topology
+from controlplane.planner.decisions import CloseRestart, Decision, ElectPrimary, LookAgain, PublishConfiguration, WelcomeNode
 from controlplane.planner.outcome import Addresses, after
 from controlplane.planner.rules import plan
 from controlplane.planner.situation import Policy, Situation
@@ -46,6 +49,9 @@ class Engine:
     stalled: int = 0
     fronted: bool = False
     listing: DiscoveryList | None = None
+    belief: Belief | None = None
+    agrees: str | None = None
+    ever_agreed: set[str] = field(default_factory=set)
 
     @property
     def alive(self) -> bool:
@@ -70,11 +76,18 @@ class Fleet:
         self.route_served: RouteSpec | None = None
         self.versions: list[int] = []
         self.now = NOW
-        self.writes = 0
-        self.safe = 0
-        """Writes that must not be lost: held by at least one node that has lived ever since."""
+        self.writes = {group.id: 0 for group in topology.node_groups}
+        self.safe = dict(self.writes)
+        """By node group, writes that must not be lost: held by at least one node that has lived ever since."""
+        self.pushed: Topology | None = None
         self.next_address = 0
         self.elections: list[tuple[str, int]] = []
+        self.led: dict[tuple[str, int], set[str]] = {}
+        """Who was ever primary of a node group at an epoch."""
+        self.bus = Bus(self.engines, self.random)
+        self.rash: list[Decision] = []
+        """Decisions that what really happened up to then did not allow."""
+        self.first = topology.node_groups[0].primary
         self.agents = tuple(SeenAgent(f"agent-{zone}", zone, (BINARY, MEMCACHED)) for zone in "abc")
 
     # ---- the control plane's side
@@ -90,7 +103,10 @@ class Fleet:
             if changed is None:
                 break
             if isinstance(decision, ElectPrimary):
-                self.elections.append((decision.node, decision.epoch))
+                self.elections.append((decision.group, decision.epoch))
+                self._trust_proofs(before, decision)
+            if self._is_rash(before, decision):
+                self.rash.append(decision)
             changed = after(changed, decision, self.now, self._draw())
         if changed is not None and changed != before:
             changed = replace(changed, version=before.version + 1)
@@ -101,18 +117,40 @@ class Fleet:
         return decisions
 
     def _situation(self, topology: Topology) -> Situation:
-        by_id = {key.partition(".")[2]: seen for key, seen in self.reported.items()}
         times = {key.partition(".")[2]: at for key, at in self.seen_at.items()}
-        return Situation(topology, Reported(by_id, self.route), self.agents, self.now, Policy(), times)
+        return Situation(topology, self.all_reported(), self.agents, self.now, Policy(), times)
+
+    def all_reported(self) -> Reported:
+        """What the control plane knows."""
+        return Reported({key.partition(".")[2]: seen for key, seen in self.reported.items()}, self.route)
+
+    def _trust_proofs(self, topology: Topology, decision: ElectPrimary) -> None:
+        """A proven replica goes before one that nobody has proven yet: what only such a one has may be lost."""
+        group = topology.group_of(decision.node)
+        lost = self.reported.get(topology.key(group.primary or ""))
+        if lost is not None and topology.key(decision.node) in lost.proven:
+            held = (engine.data for engine in self._in(group) if engine.alive and engine.spec.key in lost.proven)
+            self.safe[group.id] = min(self.safe[group.id], max(held, default=0))
+
+    def _is_rash(self, topology: Topology, decision: Decision) -> bool:
+        """Whether a node is counted as at work that never saw the bus as it is desired, or the configuration endpoint led to the dead."""
+        mesh = mesh_of(topology)
+        if mesh is None or not isinstance(decision, WelcomeNode | CloseRestart | PublishConfiguration):
+            return False
+        if isinstance(decision, PublishConfiguration):
+            seen = self.reported.get(topology.key(decision.node))
+            return seen is not None and seen.phase in (DEAD, FAILED)
+        engine = self.engines.get(topology.key(decision.node))
+        return engine is None or mesh.digest not in engine.ever_agreed
 
     def _draw(self) -> Addresses:
         self.next_address += 4
-        a, b, c, d = (f"127.1.{n // 250}.{n % 250}" for n in range(self.next_address, self.next_address + 4))
-        return Addresses(node=a, primary=b, reader=c, configuration=d)
+        return Addresses(*(f"127.1.{n // 250}.{n % 250}" for n in range(self.next_address, self.next_address + 4)))
 
     def _push(self) -> None:
-        if self.topology is None:
+        if self.topology is None or self.topology is self.pushed:
             return
+        self.pushed = self.topology
         for _, spec in node_specs(self.topology):
             known = self.engines.get(spec.key)
             if known is None:
@@ -170,7 +208,7 @@ class Fleet:
             self._boot(engine)
         elif engine.phase == STARTING:
             engine.phase = RUNNING
-            engine.role = Role.NONE if engine.spec.role is Role.NONE else Role.PRIMARY
+            engine.role = engine.spec.role if engine.spec.role is Role.NONE else Role.REPLICA if engine.belief else Role.PRIMARY
         elif engine.phase == RUNNING:
             self._assume(engine)
 
@@ -179,6 +217,8 @@ class Fleet:
         engine.data, engine.synced, engine.epoch, engine.follows = 0, False, 0, None
         engine.holds, engine.proven, engine.has_synced = set(), {}, False
         engine.fronted, engine.listing = False, None
+        engine.belief = Belief.at_start(engine.spec.mesh) if engine.spec.mesh else None
+        engine.agrees, engine.ever_agreed = None, set()
         if engine.fails:
             engine.fails -= 1
             engine.phase = FAILED
@@ -186,17 +226,52 @@ class Fleet:
             engine.phase = STARTING
 
     def _assume(self, engine: Engine) -> None:
+        if engine.belief is not None:
+            self._assume_on_the_bus(engine, engine.belief)
+            return
         spec = engine.spec
         if spec.role is Role.REPLICA and spec.follows is not None:
             target = f"{spec.follows.address}:{spec.follows.port}"
-            if engine.role is not Role.REPLICA or engine.follows != target:
-                engine.role, engine.follows, engine.synced = Role.REPLICA, target, False
-            else:
+            if engine.role is Role.REPLICA and engine.follows == target:
                 self._sync(engine)
+            elif not self._answers(target):
+                return  # it is told once its primary answers; until then it is what it was
+            else:
+                engine.role, engine.follows, engine.synced = Role.REPLICA, target, False
         elif spec.role is Role.PRIMARY:
             engine.role, engine.follows = Role.PRIMARY, None
         engine.fronted, engine.listing = spec.front, spec.discovery
         engine.epoch = max(engine.epoch, spec.epoch)
+        self._serve(engine)
+
+    def _answers(self, place: str) -> bool:
+        leader = self._at(place)
+        return leader is not None and leader.phase == RUNNING
+
+    def _assume_on_the_bus(self, engine: Engine, belief: Belief) -> None:
+        has_role = self.bus.assume(engine)
+        for other in self.engines.values():  # a takeover changes what others are
+            if other.belief is not None and other.belief.obeyed != other.belief.follows[other.belief.me] and other.phase == RUNNING:
+                self._obey_the_bus(other, other.belief)
+        if engine.role is Role.REPLICA and has_role:
+            self._sync(engine)
+        if has_role:
+            engine.epoch = max(engine.epoch, engine.spec.epoch)
+            self._serve(engine)
+        engine.agrees = self.bus.agreement(engine)
+        engine.ever_agreed |= {engine.agrees} if engine.agrees else set()
+
+    def _obey_the_bus(self, engine: Engine, belief: Belief) -> None:
+        """An engine's role is what it says of itself on the bus."""
+        leader = belief.obeyed = belief.follows[belief.me]
+        members = engine.spec.mesh.members if engine.spec.mesh else []
+        engine.role = Role.PRIMARY if leader is None else Role.REPLICA
+        engine.follows = None if leader is None else next((f"{m.address}:{m.port}" for m in members if m.id == leader), "127.0.0.1:7")
+        engine.synced = False
+
+    def _serve(self, engine: Engine) -> None:
+        if engine.role is Role.PRIMARY:
+            self.led.setdefault((self._group_of(engine.spec.key).id, engine.epoch), set()).add(engine.spec.key)
         self._hold(engine)
         self._prove(engine)
 
@@ -207,6 +282,7 @@ class Fleet:
             engine.synced = False
         elif leader is not None and leader.role is Role.PRIMARY and leader.phase == RUNNING:
             engine.data, engine.synced, engine.has_synced = leader.data, True, True
+            self.bus.hear_leader(engine, leader)
         else:
             engine.synced = False
 
@@ -248,6 +324,7 @@ class Fleet:
             holds=frozenset(engine.holds) if engine.phase == RUNNING else frozenset(),
             fronted=engine.fronted and engine.phase == RUNNING,
             discovery=engine.listing.version if engine.listing and engine.phase == RUNNING else 0,
+            agrees=engine.agrees if engine.phase == RUNNING else None,
         )
         former = self.reported.get(key)
         if former is None or replace(former, offset=seen.offset) != seen:
@@ -264,18 +341,30 @@ class Fleet:
     # ---- the world
 
     def write(self) -> None:
-        """A client writes through the primary endpoint, if anybody serves it."""
-        if self.topology is None or self.topology.primary_address is None:
+        """A client writes to every shard that anybody serves."""
+        if self.topology is None:
             return
-        for engine in self.engines.values():
-            if self.topology.primary_address in engine.holds and engine.phase == RUNNING and engine.role is Role.PRIMARY:
-                self.writes += 1
-                engine.data = self.writes
-                for other in self.engines.values():
-                    if other.synced and other.follows == engine.place and other.phase == RUNNING:
-                        other.data = engine.data
-                if not self._is_condemned(engine):
-                    self.safe = self.writes
+        for group in self.topology.node_groups:
+            for engine in self.serving(group):
+                self._take(group, engine)
+
+    def serving(self, group: NodeGroup) -> list[Engine]:
+        """Who takes writes for a node group: the holder of its primary endpoint, in cluster mode the owner of its slots."""
+        if self.topology is None or self.topology.is_memcached:
+            return []
+        if self.topology.has_bus:
+            return self.bus.owners_of(shown_slots(group.slots))
+        address = self.topology.primary_address
+        return [e for e in self.engines.values() if address in e.holds and e.phase == RUNNING and e.role is Role.PRIMARY]
+
+    def _take(self, group: NodeGroup, engine: Engine) -> None:
+        self.writes[group.id] += 1
+        engine.data = self.writes[group.id]
+        for other in self.engines.values():
+            if other.synced and other.follows == engine.place and other.phase == RUNNING:
+                other.data = engine.data
+        if not self._is_condemned(engine):
+            self.safe[group.id] = engine.data
 
     def crash(self, key: str) -> None:
         """A process ends without being asked to."""
@@ -290,20 +379,29 @@ class Fleet:
 
     def lose_data_on_purpose(self, key: str, *, everything: bool) -> None:
         """A caller reboots a node: what it held alone may go, and with a primary what its replicas hold as well."""
-        others = [engine.data for name, engine in self.engines.items() if engine.alive and name != key]
-        self.safe = 0 if everything else min(self.safe, max(others, default=0))
+        group = self._group_of(key)
+        others = [engine.data for engine in self._in(group) if engine.alive and engine.spec.key != key]
+        self.safe[group.id] = 0 if everything else min(self.safe[group.id], max(others, default=0))
 
     def _recount(self) -> None:
         """Only the end of a process loses data; being told to copy from an emptier node must never happen to the last that has it."""
-        alive = (engine for engine in self.engines.values() if engine.alive and not self._is_condemned(engine))
-        self.safe = min(self.safe, max((engine.data for engine in alive), default=0))
+        for group in self.topology.node_groups if self.topology else ():
+            alive = (engine for engine in self._in(group) if engine.alive and not self._is_condemned(engine))
+            self.safe[group.id] = min(self.safe[group.id], max((engine.data for engine in alive), default=0))
+
+    def _in(self, group: NodeGroup) -> list[Engine]:
+        assert self.topology is not None
+        keys = (self.topology.key(node.id) for node in group.nodes)
+        return [self.engines[key] for key in keys if key in self.engines]
+
+    def _group_of(self, key: str) -> NodeGroup:
+        assert self.topology is not None
+        return self.topology.group_of(key.partition(".")[2])
 
     def _is_condemned(self, engine: Engine) -> bool:
         """Whether a caller has asked for its reboot, which will empty it."""
-        topology = self.topology
-        if topology is None:
-            return False
-        return any(topology.key(node.id) == engine.spec.key and node.boot > engine.boot for node in topology.nodes)
+        node = self.topology.node(engine.spec.key.partition(".")[2]) if self.topology else None
+        return node is not None and node.boot > engine.boot
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

@@ -6,29 +6,39 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from factories import a_cache_cluster, a_group
+from factories import a_cache_cluster, a_group, a_sharded_group
 from simulation import Fleet, is_quiet
 
 from api_schemas.agent.node import Role
-from controlplane.domain.reported import Reported, does_duty, holds_endpoint
+from controlplane.domain.mesh import mesh_of
+from controlplane.domain.reported import does_duty, holds_configuration, holds_endpoint
 from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
-from controlplane.domain.topology import Node, Resizing, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Kind, Node, Resizing, Settings, Topology
 from controlplane.domain.windows import next_opening
 
-STORMS = 2000
-PER_TEST = 250
+STORMS, STORMS_OVER_SHARDS = 1200, 400
+PER_TEST, PER_TEST_OVER_SHARDS = 200, 50
 MOST_ROUNDS = 40
 
 
 @pytest.mark.parametrize("first", range(0, STORMS, PER_TEST))
 def test_every_storm_passes_and_all_is_as_desired(first: int) -> None:
     for seed in range(first, first + PER_TEST):
-        fleet = Fleet(_some_topology(seed), seed)
-        if seed % 2:
-            _calm(fleet)  # half of the storms hit something that already works
-        _storm(fleet)
-        _calm(fleet)
-        _must_be_as_desired(fleet, seed)
+        _weather(Fleet(_some_topology(seed), seed), seed)
+
+
+@pytest.mark.parametrize("first", range(0, STORMS_OVER_SHARDS, PER_TEST_OVER_SHARDS))
+def test_every_storm_over_shards_passes_and_all_is_as_desired(first: int) -> None:
+    for seed in range(first, first + PER_TEST_OVER_SHARDS):
+        _weather(Fleet(_some_shards(seed), seed), seed)
+
+
+def _weather(fleet: Fleet, seed: int) -> None:
+    if seed % 2:
+        _calm(fleet)  # half of the storms hit something that already works
+    _storm(fleet)
+    _calm(fleet)
+    _must_be_as_desired(fleet, seed)
 
 
 def _some_topology(seed: int) -> Topology:
@@ -37,6 +47,15 @@ def _some_topology(seed: int) -> Topology:
     settings = {"automatic_failover": seed % 3 != 0}
     group = a_group(nodes=1 + seed % 4, created=False)
     return replace(group, settings=replace(group.settings, **settings))
+
+
+def _some_shards(seed: int) -> Topology:
+    """One to four shards of up to three replicas; each fourth is a compatible group, half of these without automatic failover."""
+    replicas = seed // 2 % 4
+    if seed % 4:
+        return a_sharded_group(shards=1 + seed // 8 % 4, replicas=replicas, created=False)
+    group = a_sharded_group(shards=1, replicas=replicas, created=False, cluster_mode=ClusterMode.COMPATIBLE)
+    return replace(group, settings=replace(group.settings, automatic_failover=seed % 8 == 0))
 
 
 def _storm(fleet: Fleet) -> None:
@@ -84,9 +103,10 @@ def _crash(fleet: Fleet) -> None:
 
 
 def _crash_of_the_primary(fleet: Fleet) -> None:
-    leaders = [key for key, engine in sorted(fleet.engines.items()) if engine.role is Role.PRIMARY and engine.holds]
-    if leaders:
-        fleet.crash(leaders[0])
+    if fleet.topology is not None:
+        leaders = [engine.spec.key for group in fleet.topology.node_groups for engine in fleet.serving(group)]
+        if leaders:
+            fleet.crash(fleet.random.choice(leaders))
 
 
 def _link_stalls(fleet: Fleet) -> None:
@@ -115,7 +135,7 @@ def _add_replica(fleet: Fleet) -> None:
     topology = fleet.topology
     if topology is None or topology.is_memcached or topology.announced_at is None or topology.deleting:
         return
-    group = topology.node_groups[0]
+    group = fleet.random.choice(topology.node_groups)
     if len(group.nodes) < 6:
         new = Node(f"new-{topology.version}", f"us-east-1{fleet.random.choice('abc')}")
         grown = topology.with_group(replace(group, nodes=(*group.nodes, new)))
@@ -126,8 +146,9 @@ def _remove_replica(fleet: Fleet) -> None:
     topology = fleet.topology
     if topology is None or topology.is_memcached or topology.announced_at is None or topology.deleting:
         return
-    replicas = topology.node_groups[0].replicas
-    if len(replicas) > 1 and topology.node_groups[0].home is None:
+    group = fleet.random.choice(topology.node_groups)
+    replicas = group.replicas
+    if len(replicas) > 1 and group.home is None:
         leaving = topology.with_departure_of([fleet.random.choice(replicas).id])
         fleet.topology = replace(leaving, version=topology.version + 1)
 
@@ -166,9 +187,9 @@ def _delete(fleet: Fleet) -> None:
     topology = fleet.topology
     if topology is None or topology.announced_at is None or topology.deleting:
         return
-    keeps = not topology.is_memcached and topology.has_endpoints and fleet.random.random() < 0.5
+    keeps = topology.has_endpoints and not topology.has_bus and fleet.random.random() < 0.5
     retained = topology.node_groups[0].primary if keeps else None
-    fleet.safe = 0
+    fleet.safe = dict.fromkeys(fleet.safe, 0)
     fleet.topology = replace(topology.with_deletion(retained), version=topology.version + 1)
 
 
@@ -186,16 +207,27 @@ MEMCACHED_HAPPENINGS = {_resize: 3, _window_opens: 1, _relay_ends: 1}
 def _must_be_safe(fleet: Fleet) -> None:
     holders = [address for engine in fleet.engines.values() if engine.alive for address in engine.holds]
     assert len(holders) == len(set(holders)), "two nodes serve one endpoint"
-    epochs = [epoch for _, epoch in fleet.elections]
-    assert epochs == sorted(set(epochs)), "two elections share an epoch, or one went back"
-    assert all(engine.role is Role.PRIMARY for engine in fleet.engines.values() if engine.holds), "a replica serves writers"
-    if fleet.topology is not None and fleet.topology.has_endpoints and not fleet.topology.settings.automatic_failover:
+    _elections_must_be_safe(fleet)
+    if fleet.topology is None:
+        return
+    writable = [e for e in fleet.engines.values() if e.alive and fleet.topology.primary_address in e.holds]
+    assert all(engine.role is Role.PRIMARY for engine in writable), "a replica serves writers"
+    for group in fleet.topology.node_groups:
+        assert len(fleet.serving(group)) <= 1, "two primaries serve"
+    if fleet.topology.has_endpoints and not fleet.topology.settings.automatic_failover:
         served = {group.holder for group in fleet.topology.node_groups}
-        assert served <= {None, "orders-001"}, "a replica took over although failover is off"
-    leaders = [engine.epoch for engine in fleet.engines.values() if engine.alive and engine.role is Role.PRIMARY and engine.holds]
-    assert len(leaders) <= 1, "two primaries serve"
+        assert served <= {None, fleet.first}, "a replica took over although failover is off"
     steps = {after - before for before, after in pairwise(fleet.versions)}
     assert steps <= {0, 1}, "a version of the list was left out, or one went back"
+
+
+def _elections_must_be_safe(fleet: Fleet) -> None:
+    for group in {group for group, _ in fleet.elections}:
+        epochs = [epoch for each, epoch in fleet.elections if each == group]
+        assert epochs == sorted(set(epochs)), "two elections share an epoch, or one went back"
+    assert all(len(nodes) == 1 for nodes in fleet.led.values()), f"two nodes led a shard at one epoch: {fleet.led}"
+    assert not fleet.bus.orphaned, "a former primary showed its slots to be nobody's before its heir led"
+    assert not fleet.rash, fleet.rash
 
 
 def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
@@ -203,7 +235,7 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
     if topology is None:
         assert not fleet.engines, f"storm {seed}: something runs that nobody desires"
         return
-    reported = Reported({key.partition(".")[2]: seen for key, seen in fleet.reported.items()}, fleet.route)
+    reported = fleet.all_reported()
     status = topology_status(topology, reported, 4)
     assert status in (AVAILABLE, CREATE_FAILED), f"storm {seed}: {status}"
     assert set(fleet.engines) == {topology.key(node.id) for node in topology.nodes}, f"storm {seed}"
@@ -216,8 +248,14 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
             assert does_duty(topology, group, node, reported), f"storm {seed}: {node} {reported.nodes[node.id]}"
         if topology.has_endpoints:
             assert holds_endpoint(topology, group, reported), f"storm {seed}: the endpoint leads nowhere"
-            primary = fleet.engines[topology.key(group.primary or "")]
-            assert primary.data >= fleet.safe, f"storm {seed}: {fleet.safe} writes were safe, {primary.data} are left"
+        if group.primary is not None and topology.kind is Kind.REPLICATION_GROUP:
+            primary, safe = fleet.engines[topology.key(group.primary)], fleet.safe[group.id]
+            assert fleet.serving(group) == [primary], f"storm {seed}: another node serves"
+            assert primary.data >= safe, f"storm {seed}: {safe} writes to {group.id} were safe, {primary.data} are left"
+    if topology.has_bus:
+        assert holds_configuration(topology, reported), f"storm {seed}: the configuration endpoint leads nowhere"
+        digests = {engine.agrees for engine in fleet.engines.values()}
+        assert digests == {mesh.digest for mesh in [mesh_of(topology)] if mesh}, f"storm {seed}: the engines do not agree"
     assert is_quiet(fleet.converge_once()), f"storm {seed}: still deciding"
 
 
