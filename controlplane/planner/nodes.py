@@ -61,8 +61,10 @@ def _start_again(now: Situation, group: NodeGroup, node: Node) -> Iterator[Decis
         if not _is_expelled(now, node):
             saved = "; no living replica has its data" if node.id == group.primary else ""
             yield BootNode(node.id, node.boot + 1, because=f"{_cause(now, node)}{saved}")
-    elif group.roll_at is not None and not ranked(now, group):
-        yield LookAgain(group.roll_at + now.policy.last_resort, because=f"a replica may have the data of {node.id}")
+    elif node.id == group.primary and group.roll_at is not None and not ranked(now, group):
+        until = group.roll_at + now.policy.last_resort
+        if until > now.now:  # else the roll is one for an earlier loss
+            yield LookAgain(until, because=f"a replica may have the data of {node.id}")
 
 
 def _may_start(now: Situation, group: NodeGroup, node: Node) -> bool:
