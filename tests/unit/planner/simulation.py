@@ -133,8 +133,11 @@ class Fleet:
             self.safe[group.id] = min(self.safe[group.id], max(held, default=0))
 
     def _is_rash(self, topology: Topology, decision: Decision) -> bool:
-        """Whether a node is counted as at work that never saw the bus as it is desired, or the configuration endpoint led to the dead."""
+        """Whether a node is counted as at work that never saw the bus as it is desired, the configuration endpoint led to the dead, or
+        a pass asked for at a time that has come already, which would be one after the other without end."""
         mesh = mesh_of(topology)
+        if isinstance(decision, LookAgain):
+            return decision.at <= self.now
         if mesh is None or not isinstance(decision, WelcomeNode | CloseRestart | PublishConfiguration):
             return False
         if isinstance(decision, PublishConfiguration):

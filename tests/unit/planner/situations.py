@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from factories import NOW, a_cache_cluster, a_group
+from factories import NOW, a_cache_cluster, a_group, a_sharded_group
 
+from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import RUNNING, Reported, SeenAgent, SeenNode, SeenRoute
 from controlplane.domain.topology import Binary, Discovery, Placement, Settings, Topology
 from controlplane.planner.decisions import Decision
@@ -35,6 +36,15 @@ def at_work(nodes: int = 3, **fields: Any) -> Situation:
     return Situation(replace(topology, reader_backends=backends), reported, AGENTS, NOW)
 
 
+def sharded_at_work(shards: int = 2, replicas: int = 1, **fields: Any) -> Situation:
+    """The group ``orders`` in cluster mode does all that is desired of it, and every node sees the bus just so."""
+    topology = _placed(a_sharded_group(shards=shards, replicas=replicas, **fields))
+    first = topology.node_groups[0].primary
+    topology = replace(topology, configuration_address=CONFIGURATION_ADDRESS, configuration_holder=first)
+    now = Situation(topology, Reported({node.id: _at_duty(topology, node.id) for node in topology.nodes}), AGENTS, NOW)
+    return seeing(now, first or "", holds=frozenset({CONFIGURATION_ADDRESS}))
+
+
 def memcached_at_work(nodes: int = 2, **fields: Any) -> Situation:
     """The Memcached cluster ``sessions`` does all that is desired of it; the third list of its nodes is served."""
     topology = _placed(a_cache_cluster(nodes=nodes, **{"settings": Settings(fronted=True), **fields}))
@@ -43,6 +53,14 @@ def memcached_at_work(nodes: int = 2, **fields: Any) -> Situation:
     backends = tuple(f"{address_of(topology, node.id)}:11211" for node in topology.nodes)
     seen = {node.id: SeenNode(RUNNING, 1, "none", fronted=True, discovery=3) for node in topology.nodes}
     return Situation(topology, Reported(seen, SeenRoute(True, backends, discovery=3)), AGENTS, NOW)
+
+
+def agreeing(now: Situation) -> Situation:
+    """The same, but every node sees the bus as it is desired now."""
+    mesh = mesh_of(now.topology)
+    for node in now.reported.nodes:
+        now = seeing(now, node, agrees=mesh.digest if mesh else None)
+    return now
 
 
 def unplaced(topology: Topology, *agents: SeenAgent) -> Situation:
@@ -72,9 +90,9 @@ def desiring(now: Situation, **changes: Any) -> Situation:
     return replace(now, topology=replace(now.topology, **changes))
 
 
-def grouped(now: Situation, **changes: Any) -> Situation:
-    """The same, but something else is desired of the node group."""
-    return replace(now, topology=now.topology.with_group(replace(now.topology.node_groups[0], **changes)))
+def grouped(now: Situation, place: int = 0, **changes: Any) -> Situation:
+    """The same, but something else is desired of the node group, the first unless another is meant."""
+    return replace(now, topology=now.topology.with_group(replace(now.topology.node_groups[place], **changes)))
 
 
 def noded(now: Situation, node_id: str, **changes: Any) -> Situation:
@@ -128,3 +146,14 @@ def _placed(topology: Topology) -> Topology:
 
 def _replica(topology: Topology) -> SeenNode:
     return SeenNode(RUNNING, 1, "replica", 1, follows=f"{address_of(topology, FIRST)}:6379", link_up=True, offset=1000)
+
+
+def _at_duty(topology: Topology, node_id: str) -> SeenNode:
+    """What is reported of a node in cluster mode that does its duty."""
+    mesh, group = mesh_of(topology), topology.group_of(node_id)
+    digest = mesh.digest if mesh else None
+    if node_id == group.primary:
+        proven = frozenset(topology.key(node.id) for node in group.replicas)
+        return SeenNode(RUNNING, 1, "primary", group.epoch, offset=1000, proven=proven, agrees=digest)
+    leader = f"{address_of(topology, group.primary or '')}:{topology.port}"
+    return SeenNode(RUNNING, 1, "replica", group.epoch, follows=leader, link_up=True, offset=1000, agrees=digest)
