@@ -19,7 +19,7 @@ from agents.launch import Launch
 from agents.node import LocalNode, Pace
 from agents.runtimes.fake import FakeRuntime
 from api_schemas.agent.configuration import Configuration
-from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Phase, Role
+from api_schemas.agent.node import EngineBinary, Mesh, NodeReport, NodeSpec, Peer, Phase, Role
 
 ADDRESS, PORT = "127.99.200.1", 16379
 ENDPOINT = "127.99.200.100"
@@ -49,6 +49,8 @@ class Toy:
     """What it says of a configuration that it does not take."""
     takes_nothing: bool = False
     """It takes its configuration only when it starts."""
+    disagrees: str | None = None
+    """In what it sees another cluster bus than it shall."""
     wiped: int = 0
     opened: int = 0
     closed: int = 0
@@ -109,6 +111,9 @@ class Toy:
     def relink(self, spec: NodeSpec) -> None:
         self.done.append("relink")
 
+    def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
+        return self.disagrees
+
     def save(self) -> None:
         if self.cannot_save:
             raise EngineUnreachableError("disk full")
@@ -164,6 +169,47 @@ def host(tmp_path: Path) -> Iterator[Host]:
     made = Host(tmp_path, FakeRuntime(tmp_path), Toy(), Journal(tmp_path))
     yield made
     made.runtime.close()
+
+
+# ---- cluster mode: whether the engine sees the bus as it shall
+
+
+MESH = Mesh(me="a" * 40, epoch=1, digest="digest-1")
+
+
+def test_the_digest_is_reported_once_the_engine_agrees(host: Host) -> None:
+    host.toy.disagrees = "127.99.200.2 is not known"
+    host.order(mesh=MESH)
+    report, again = host.node.visit()
+    assert (report.phase, report.agrees, again) == (Phase.RUNNING, None, QUICK.eager)
+    host.toy.disagrees = None
+    report, again = host.node.visit()
+    assert (report.agrees, again) == ("digest-1", QUICK.steady)
+    host.toy.disagrees = "127.99.200.2 is flagged fail"
+    assert host.visit().agrees is None
+
+
+def test_another_mesh_is_agreed_to_under_its_own_digest(host: Host) -> None:
+    host.order(mesh=MESH)
+    assert host.visit().agrees == "digest-1"
+    host.order(mesh=MESH.model_copy(update={"digest": "digest-2"}))
+    assert host.visit().agrees == "digest-2"
+
+
+def test_who_does_not_run_agrees_to_nothing(host: Host) -> None:
+    host.order(mesh=MESH)
+    assert host.visit().agrees == "digest-1"
+    host.crash()
+    assert (host.visit().phase, host.visit().agrees) == (Phase.DEAD, None)
+    host.order(boot=2)
+    host.toy.ready = False
+    assert (host.visit().phase, host.visit().agrees) == (Phase.STARTING, None)
+
+
+def test_outside_of_cluster_mode_nothing_is_agreed_to(host: Host) -> None:
+    host.toy.disagrees = "nobody asks"
+    report, again = host.node.visit()
+    assert (report.agrees, again) == (None, QUICK.steady)
 
 
 # ---- each desired boot is started once

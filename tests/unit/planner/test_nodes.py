@@ -203,6 +203,12 @@ def test_a_lost_primary_waits_for_its_replicas() -> None:
     assert reason(start_dead_nodes, empty) == "its process ended; no living replica has its data"
 
 
+def test_the_roll_of_an_earlier_loss_is_nothing_to_wait_for() -> None:
+    now = grouped(seeing(at_work(2), FIRST, phase=DEAD), roll=1, roll_for=f"{FIRST}/0", roll_at=NOW)
+    now = seeing(now, SECOND, offset=0)
+    assert decided(start_dead_nodes, later(now, days=1)) == []  # a pass at a time that has come would be followed by another at once
+
+
 def test_a_primary_alone_is_started_again_at_once() -> None:
     assert decided(start_dead_nodes, seeing(at_work(1), FIRST, phase=DEAD)) == boots((FIRST, 2))
 
