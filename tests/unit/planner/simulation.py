@@ -104,7 +104,7 @@ class Fleet:
                 break
             if isinstance(decision, ElectPrimary):
                 self.elections.append((decision.group, decision.epoch))
-                self._trust_proofs(before, decision)
+                self._give_up_what_is_not_promised(before, decision)
             if self._is_rash(before, decision):
                 self.rash.append(decision)
             changed = after(changed, decision, self.now, self._draw())
@@ -124,13 +124,19 @@ class Fleet:
         """What the control plane knows."""
         return Reported({key.partition(".")[2]: seen for key, seen in self.reported.items()}, self.route)
 
-    def _trust_proofs(self, topology: Topology, decision: ElectPrimary) -> None:
-        """A proven replica goes before one that nobody has proven yet: what only such a one has may be lost."""
+    def _give_up_what_is_not_promised(self, topology: Topology, decision: ElectPrimary) -> None:
+        """An election after a loss goes by what it was told in time, and trusts proofs: what others have may be lost.
+
+        Others: who has not answered the roll within ``settle``, and beside a proven replica who has not been proven yet.
+        """
         group = topology.group_of(decision.node)
         lost = self.reported.get(topology.key(group.primary or ""))
-        if lost is not None and topology.key(decision.node) in lost.proven:
-            held = (engine.data for engine in self._in(group) if engine.alive and engine.spec.key in lost.proven)
-            self.safe[group.id] = min(self.safe[group.id], max(held, default=0))
+        if lost is None or lost.phase not in (DEAD, FAILED):
+            return
+        heard = {e.spec.key for e in self._in(group) if (seen := self.reported.get(e.spec.key)) and seen.roll >= group.roll}
+        counted = heard & lost.proven if topology.key(decision.node) in lost.proven else heard
+        held = (engine.data for engine in self._in(group) if engine.alive and engine.spec.key in counted)
+        self.safe[group.id] = min(self.safe[group.id], max(held, default=0))
 
     def _is_rash(self, topology: Topology, decision: Decision) -> bool:
         """Whether a node is counted as at work that never saw the bus as it is desired, the configuration endpoint led to the dead, or

@@ -16,7 +16,7 @@ from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
 from controlplane.domain.topology import ClusterMode, Kind, Node, Resizing, Settings, Topology
 from controlplane.domain.windows import next_opening
 
-STORMS, STORMS_OVER_SHARDS = 1200, 400
+STORMS, STORMS_OVER_SHARDS = 1000, 300
 PER_TEST, PER_TEST_OVER_SHARDS = 200, 50
 MOST_ROUNDS = 40
 
@@ -31,6 +31,16 @@ def test_every_storm_passes_and_all_is_as_desired(first: int) -> None:
 def test_every_storm_over_shards_passes_and_all_is_as_desired(first: int) -> None:
     for seed in range(first, first + PER_TEST_OVER_SHARDS):
         _weather(Fleet(_some_shards(seed), seed), seed)
+
+
+@pytest.mark.parametrize("seed", [1003, 1209])
+def test_storms_that_once_lost_data(seed: int) -> None:
+    _weather(Fleet(_some_topology(seed), seed), seed)
+
+
+@pytest.mark.parametrize("seed", [333, 563, 685])
+def test_storms_over_shards_that_once_lost_data(seed: int) -> None:
+    _weather(Fleet(_some_shards(seed), seed), seed)
 
 
 def _weather(fleet: Fleet, seed: int) -> None:
