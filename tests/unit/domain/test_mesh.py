@@ -150,6 +150,11 @@ def test_the_digest_changes_with(what: str) -> None:
     assert meshed(CHANGES[what](ORDERS)).digest != meshed(ORDERS).digest
 
 
+def test_the_digest_changes_with_an_election_in_a_shard_that_owns_no_slots() -> None:
+    empty = grouped(ORDERS, 0, slots=())
+    assert meshed(grouped(empty, 0, primary=FOLLOWER, epoch=2)).digest != meshed(empty).digest
+
+
 UNSEEN: dict[str, Callable[[Topology], Topology]] = {
     "a restart": lambda was: was.with_reboot_of([FOLLOWER]),
     "a node that is desired but has no place": lambda was: grouped(
