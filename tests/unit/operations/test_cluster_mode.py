@@ -45,6 +45,12 @@ def asking(**fields: Any) -> CreateReplicationGroup:
     return CreateReplicationGroup(replication_group_id="orders", replication_group_description="d", **fields)
 
 
+def decided_for(ctx: Context, asked: CreateReplicationGroup, version: EngineVersion = VALKEY_8) -> tuple[ClusterMode, str]:
+    """The mode and the name of the parameter group."""
+    mode, group = mode_asked(ctx, asked, version)
+    return mode, group.name
+
+
 # ---- the mode and its parameter group
 
 REFUSED = None
@@ -91,19 +97,19 @@ DECISIONS = [
 
 @pytest.mark.parametrize(("said", "parameters", "number", "decided"), DECISIONS)
 def test_mode_parameter_group_and_number_of_node_groups_decide_together(
-    said: str | None, parameters: str | None, number: dict[str, int], decided: tuple[ClusterMode, str] | None
+    ctx: Context, said: str | None, parameters: str | None, number: dict[str, int], decided: tuple[ClusterMode, str] | None
 ) -> None:
     asked = asking(cluster_mode=said, cache_parameter_group_name=parameters, **number)
     if decided is None:
         with pytest.raises(InvalidParameterCombination):
-            mode_asked(asked, VALKEY_8)
+            decided_for(ctx, asked)
     else:
-        assert mode_asked(asked, VALKEY_8) == decided
+        assert decided_for(ctx, asked) == decided
 
 
 @pytest.mark.parametrize(("configurations", "mode"), [([{}], DISABLED), ([{}, {}], ENABLED)])
-def test_node_groups_that_are_described_count_like_a_number(configurations: list[Any], mode: ClusterMode) -> None:
-    assert mode_asked(asking(node_group_configuration=configurations), VALKEY_8)[0] is mode
+def test_node_groups_that_are_described_count_like_a_number(ctx: Context, configurations: list[Any], mode: ClusterMode) -> None:
+    assert decided_for(ctx, asking(node_group_configuration=configurations))[0] is mode
 
 
 @pytest.mark.parametrize(
@@ -119,27 +125,27 @@ def test_node_groups_that_are_described_count_like_a_number(configurations: list
         ({"cache_parameter_group_name": "default.valkey9.cluster.on"}, "Expected a parameter group of family valkey8"),
     ],
 )
-def test_a_contradiction_is_told_in_the_callers_words(asked: dict[str, Any], says: str) -> None:
+def test_a_contradiction_is_told_in_the_callers_words(ctx: Context, asked: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidParameterCombination) as refused:
-        mode_asked(asking(**asked), VALKEY_8)
+        decided_for(ctx, asking(**asked))
     assert says in refused.value.message
 
 
 @pytest.mark.parametrize("said", ["ENABLED", "Enabled", "enabled"])
-def test_a_mode_may_be_written_in_any_case(said: str) -> None:
-    assert mode_asked(asking(cluster_mode=said), VALKEY_8)[0] is ENABLED
+def test_a_mode_may_be_written_in_any_case(ctx: Context, said: str) -> None:
+    assert decided_for(ctx, asking(cluster_mode=said))[0] is ENABLED
 
 
 @pytest.mark.parametrize("said", ["sharded", "yes", " enabled", "x" * 1000])
-def test_a_mode_that_does_not_exist(said: str) -> None:
+def test_a_mode_that_does_not_exist(ctx: Context, said: str) -> None:
     with pytest.raises(InvalidParameterValue, match=r"ClusterMode\. Must be one of: disabled, compatible, enabled") as refused:
-        mode_asked(asking(cluster_mode=said), VALKEY_8)
+        decided_for(ctx, asking(cluster_mode=said))
     assert len(refused.value.message) < 150
 
 
-def test_a_parameter_group_that_does_not_exist() -> None:
+def test_a_parameter_group_that_does_not_exist(ctx: Context) -> None:
     with pytest.raises(CacheParameterGroupNotFound):
-        mode_asked(asking(cache_parameter_group_name="mine"), VALKEY_8)
+        decided_for(ctx, asking(cache_parameter_group_name="mine"))
 
 
 REDIS_6, REDIS_7, VALKEY_7 = (engine_version(*named) for named in (("redis", "6.2"), ("redis", "7.0"), ("valkey", "7.2")))
@@ -155,12 +161,12 @@ REDIS_6, REDIS_7, VALKEY_7 = (engine_version(*named) for named in (("redis", "6.
         (engine_version("redis", "5.0.6"), "enabled", True),
     ],
 )
-def test_which_versions_may_be_compatible(version: EngineVersion, mode: str, possible: bool) -> None:
+def test_which_versions_may_be_compatible(ctx: Context, version: EngineVersion, mode: str, possible: bool) -> None:
     if possible:
-        assert mode_asked(asking(cluster_mode=mode), version) == (ClusterMode(mode), f"default.{version.family}.cluster.on")
+        assert decided_for(ctx, asking(cluster_mode=mode), version) == (ClusterMode(mode), f"default.{version.family}.cluster.on")
     else:
         with pytest.raises(InvalidParameterCombination, match=r"needs version 7.0 or later, not redis 6\.2"):
-            mode_asked(asking(cluster_mode=mode), version)
+            decided_for(ctx, asking(cluster_mode=mode), version)
 
 
 # ---- what follows for the group
