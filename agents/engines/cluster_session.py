@@ -44,7 +44,8 @@ class ClusterSession(ValkeySession):
         self._seen_online: tuple[str | None, ...] = ()
 
     def observe(self) -> Observation:
-        """As outside cluster mode, and the bus as this engine sees it."""
+        """As outside cluster mode, and the bus as this engine sees it. A node that came back within one summary is looked for as well."""
+        self._seen_online = ()
         seen = super().observe()
         with self._talk():
             nodes, info = self._all(_NODES, _INFO)
