@@ -30,8 +30,9 @@ class Pace:
     desired, all but one only ``glances`` at what changes by itself; ``patience`` is how long one proof of
     replication waits; ``relink_after`` how long a replica without data may be without a link before it is told anew;
     ``start_within`` how long an engine may take to answer (loading its data included); an engine that has run but does not
-    answer for ``hung_after`` is killed, for it still holds its addresses; ``grace`` is how long a stop may take. A node whose
-    front could not listen for ``shut_out_after`` needs another address.
+    answer for ``hung_after`` is killed, for it still holds its addresses; ``yield_within`` how long a primary takes no writes for the
+    sake of an heir; ``grace`` is how long a stop may take. A node whose front could not listen for ``shut_out_after`` needs another
+    address.
     """
 
     eager: float = 0.003
@@ -41,6 +42,7 @@ class Pace:
     relink_after: float = 0.05
     start_within: float = 60.0
     hung_after: float = 5.0
+    yield_within: float = 2.0
     replaced_within: float = 1.0
     shut_out_after: float = 1.5
     grace: timedelta = timedelta(seconds=20)
@@ -79,6 +81,8 @@ class LocalNode:
         self._epoch = 0
         self._agrees: str | None = None
         self._disagreement: str | None = None
+        self._yielding_since: float | None = None
+        self._yielded_to: str | None = None
         self._proven: frozenset[str] = frozenset()
         self._proven_boots: dict[str, int] = {}
         self._peer_boots: dict[str, int] = {}
@@ -175,6 +179,7 @@ class LocalNode:
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             return self._expelled(spec)
         self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
+        self._yielding_since, self._yielded_to = None, None
         try:
             handle = self._runtime.start(self._launch(spec))
         except StartRefusedError as refused:
@@ -216,6 +221,9 @@ class LocalNode:
         seen = self._seen = self._look(session)
         self._silent_since = None
         self._configure(session, spec)
+        if seen.holds - frozenset(spec.holds):
+            session.hold(spec, seen)  # let go before anything else: its heir waits for the address, its clients for a reason to go
+            seen = session.observe()
         settled = session.assume(spec, seen)
         if not settled:
             seen = session.observe()
@@ -223,6 +231,7 @@ class LocalNode:
         self._seen = seen
         if settled:
             self._epoch = max(self._epoch, spec.epoch)
+            self._yield(session, spec)
             if frozenset(spec.holds) != seen.holds:
                 session.hold(spec, seen)
                 seen = self._seen = session.observe()
@@ -308,6 +317,22 @@ class LocalNode:
             self._nudged |= fresh
             session.nudge(spec, frozenset(key for key, _ in fresh))
 
+    def _yield(self, session: Session, spec: NodeSpec) -> None:
+        """Make the heir ready while that is asked for, and take writes again when it no longer is, or was for too long: nobody may
+        be there any more to elect it.
+        """
+        now = time.monotonic()
+        if spec.yields_to is None:
+            self._yielding_since, given_up = None, self._yielding_since is not None
+        else:
+            self._yielding_since = self._yielding_since or now
+            given_up = now - self._yielding_since > self._pace.yield_within
+        if given_up:
+            self._yielded_to = None
+            session.go_on()
+        elif spec.yields_to is not None:
+            self._yielded_to = spec.yields_to.key if session.yield_to(spec.yields_to) else None
+
     def _digest_agreed_with(self, session: Session, spec: NodeSpec, seen: Observation) -> str | None:
         """The digest of the spec's mesh if that is what the engine sees on the cluster bus."""
         if spec.mesh is None:
@@ -319,6 +344,8 @@ class LocalNode:
         return spec.mesh.digest if because is None else None
 
     def _is_content(self, spec: NodeSpec, seen: Observation) -> bool:
+        if spec.yields_to is not None and self._yielded_to is None:
+            return False
         if spec.mesh is not None and self._agrees is None:
             return False
         if spec.role is Role.PRIMARY:
@@ -374,6 +401,7 @@ class LocalNode:
             proven=sorted(self._proven),
             holds=sorted(seen.holds) if seen else [],
             agrees=self._agrees if phase is Phase.RUNNING else None,
+            yielded_to=self._yielded_to if phase is Phase.RUNNING else None,
             parameters=self._entry.runs_with.digest if self._entry.runs_with else "",
             fronted=front.listening,
             discovery=min(seen.discovery, front.discovery) if seen and spec.front else seen.discovery if seen else 0,

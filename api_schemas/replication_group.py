@@ -116,6 +116,46 @@ class DescribeReplicationGroups(Paged):
     replication_group_id: str | None = None
 
 
+class FailoverTest(Shape):
+    """Which node group's primary shall fail over to a replica."""
+
+    replication_group_id: str
+    node_group_id: str
+
+
+class DescribeHistory(Shape):
+    """Which replication group's elections to tell."""
+
+    replication_group_id: str
+
+
+class Candidate(Shape):
+    """A replica at an election: whether it told its state after the loss, was proven, and how many bytes it had replicated."""
+
+    cache_cluster_id: str
+    answered: bool
+    proven: bool
+    offset: int
+
+
+class Election(Shape):
+    """A primary that was elected: when, where, at which epoch, instead of whom, why, and among whom, the best first."""
+
+    at: datetime
+    node_group_id: str
+    epoch: int
+    former: str | None = None
+    elected: str
+    because: str
+    candidates: list[Candidate] = Field(default_factory=list)
+
+
+class History(Shape):
+    """The newest elections of a replication group, the newest first."""
+
+    elections: list[Election]
+
+
 class NodeGroupMember(Shape):
     """One node of a node group."""
 
@@ -206,4 +246,13 @@ DELETE_REPLICATION_GROUP = Operation(
     "DeleteReplicationGroup", "DELETE /replication-groups/{replication_group_id}", DeleteReplicationGroup, ReplicationGroupResult,
     "Delete a replication group with its nodes, or keep its primary as a cache cluster of its own.",
     Subject(GROUP, "replication_group_id"),
+)  # fmt: skip
+TEST_FAILOVER = Operation(
+    "TestFailover", "POST /replication-groups/{replication_group_id}/failover", FailoverTest, ReplicationGroupResult,
+    "Have the primary of a node group fail over to a replica, to see what an application makes of it.",
+    Subject(GROUP, "replication_group_id"),
+)  # fmt: skip
+DESCRIBE_HISTORY = Operation(
+    "DescribeHistory", "GET /replication-groups/{replication_group_id}/history", DescribeHistory, History,
+    "Tell every election of a replication group: candidates, offsets, epoch and reason.", reads=True, ours=True,
 )  # fmt: skip

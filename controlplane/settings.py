@@ -38,10 +38,13 @@ class Settings(BaseSettings):
         "`configuration-endpoint`, which leaves the nodes' own ports to Memcached itself, at its full throughput.",
     )
     election_settle: float = Field(1.0, ge=0, description="Seconds an election waits for living replicas to tell their offsets.")
+    most_failover_tests: int = Field(
+        0, ge=0, description="Node groups whose failover an account may test in 24 hours (15 in the service); 0 is no limit."
+    )
 
     def policy(self) -> Policy:
         """The planner's intervals."""
-        return Policy(settle=timedelta(seconds=self.election_settle))
+        return Policy(settle=timedelta(seconds=self.election_settle), most_failover_tests=self.most_failover_tests)
 
     def url(self) -> str:
         """The database's URL."""

@@ -40,6 +40,7 @@ class ClusterSession(ValkeySession):
     def __init__(self, spec: NodeSpec) -> None:
         super().__init__(spec)
         self._is_timed = False
+        self._touch: list[tuple[str, ...]] = []
         self._asked_at = 0.0
         self._seen_online: tuple[str | None, ...] = ()
 
@@ -64,6 +65,7 @@ class ClusterSession(ValkeySession):
         mesh, view = spec.mesh, seen.bus
         if mesh is None or view is None:
             return False
+        self._touch = _touching(mesh)
         has_role = self._lead(mesh, seen) if spec.role is Role.PRIMARY else self._follow(spec, mesh, seen)
         for stranger in strangers(mesh, view):
             self._try("CLUSTER", "FORGET", stranger.id)  # refused while it is still our primary
@@ -108,11 +110,9 @@ class ClusterSession(ValkeySession):
         that is refused (the memory is full, slots are not served yet) the engine is made to ask for acknowledgements, which is sent
         down the stream as well but can take it a tenth of a second. Twice: a replica acknowledges what came before it was asked.
         """
-        me = mine(spec.mesh) if spec.mesh else None
-        key = f"__cachewright__:{{{_tag_in(parsed_ranges(me.slots))}}}" if me and me.slots else None
         wait = ("WAIT", str(streaming), str(int(patience * 1000)))
         ask = ("WAIT", str(streaming + 1), "1")
-        touched = key is not None and self._touches(key)
+        touched = self._touches()
         with self._talk():
             if touched:
                 sent, _, acknowledged = self._all(REPLICATION, wait, REPLICATION)
@@ -154,19 +154,10 @@ class ClusterSession(ValkeySession):
             self._try("CLUSTER", "REPLICATE", me.follows)  # refused until this engine has heard that it is a primary
         return False
 
-    def _touches(self, key: str) -> bool:
+    def _touches(self) -> bool:
         with self._talk():
-            self._connection.send_packed_command(
-                self._connection.pack_commands([("MULTI",), ("SET", key, "1"), ("DEL", key), ("EXEC",)])
-            )
-            answers = [self._answer() for _ in range(4)]
-        return not any(isinstance(answer, Exception) for answer in answers)
-
-    def _answer(self) -> object:
-        try:
-            return self._connection.read_response()
-        except redis.ResponseError as refused:
-            return refused
+            answers = self._each(self._touch)
+        return bool(answers) and not any(isinstance(answer, Exception) for answer in answers)
 
     def _try(self, *command: str) -> bool:
         """Say something that the engine may have reason to refuse for now; answers whether it did not."""
@@ -176,6 +167,15 @@ class ClusterSession(ValkeySession):
             except redis.ResponseError:
                 return False
         return True
+
+
+def _touching(mesh: Mesh) -> list[tuple[str, ...]]:
+    """Commands that set a key in a slot of this node's and delete it in one step: replicated, and nobody sees it."""
+    me = mine(mesh)
+    if me is None or not me.slots:
+        return []
+    key = f"__cachewright__:{{{_tag_in(parsed_ranges(me.slots))}}}"
+    return [("MULTI",), ("SET", key, "1"), ("DEL", key), ("EXEC",)]
 
 
 def _bounds(ranges: Ranges) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Protocol
 from agents.engines.cluster_bus import BusView
 from agents.launch import Launch
 from api_schemas.agent.configuration import Configuration
-from api_schemas.agent.node import NodeSpec, Role
+from api_schemas.agent.node import NodeSpec, Peer, Role
 
 
 class EngineUnreachableError(Exception):
@@ -69,6 +69,12 @@ class Session(Protocol):
 
     def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
         """In what the engine's view of the cluster bus differs from the spec's mesh; None when in nothing, or without cluster mode."""
+
+    def yield_to(self, heir: Peer) -> bool:
+        """Take no writes for a short while; answers whether the heir has every one that was taken. Call again until it has."""
+
+    def go_on(self) -> None:
+        """Take writes again."""
 
     def glance(self, former: Observation) -> Observation:
         """What of the former observation may change unasked, looked at anew; cheaper than to observe."""

@@ -12,7 +12,7 @@ from agents.engines.memcached_arguments import SOCKET, arguments
 from agents.launch import Launch
 from agents.socket_path import socket_path
 from api_schemas.agent.configuration import Configuration
-from api_schemas.agent.node import NodeSpec, Role
+from api_schemas.agent.node import NodeSpec, Peer, Role
 
 log = logging.getLogger("cachewright.agent")
 
@@ -102,6 +102,13 @@ class MemcachedSession:
     def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
         """It is on no bus."""
         return None
+
+    def yield_to(self, heir: Peer) -> bool:
+        """It has no heirs."""
+        return False
+
+    def go_on(self) -> None:
+        """It never stopped."""
 
     def glance(self, former: Observation) -> Observation:
         """All that can be seen is quickly seen."""

@@ -1,4 +1,4 @@
-"""Whether something at an address answers PING."""
+"""What can be asked of an engine that is not ours to talk to: whether it answers, and how far it has replicated."""
 
 from __future__ import annotations
 
@@ -13,3 +13,19 @@ def answers_ping(address: str, port: int, within: float = 0.5) -> bool:
             return connection.recv(16).startswith(b"+PONG")
     except OSError:
         return False
+
+
+def replicated_at(address: str, port: int, within: float = 0.5) -> int | None:
+    """The replication offset, in bytes, that a replica at that address has applied; None when none answers there."""
+    try:
+        with socket.create_connection((address, port), timeout=within) as connection:
+            connection.sendall(b"INFO replication\r\n")
+            told = b""
+            while b"slave_repl_offset:" not in told or not told.endswith(b"\r\n"):
+                more = connection.recv(4096)
+                if not more or told.startswith(b"-"):
+                    return None
+                told += more
+    except OSError:
+        return None
+    return int(told.partition(b"slave_repl_offset:")[2].split(b"\r\n", 1)[0])

@@ -14,12 +14,14 @@ from redis.connection import Connection
 from redis.retry import Retry
 
 from agents.engines.engine import AddressHeldError, Configured, EngineUnreachableError, Observation
-from agents.engines.ping import answers_ping
+from agents.engines.ping import answers_ping, replicated_at
 from agents.engines.valkey_config import changes, reached
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Peer, Role
 
 REPLICATION = ("INFO", "replication")
+_PAUSE = 2000  # milliseconds that writers are kept waiting at most, should nobody ever take over
+_CATCH_UP_WITHIN = 0.05  # seconds that an heir is asked for before others have their turn
 _BIND_WITHIN = 0.5  # seconds
 _SMALL = 1000  # keys
 # Not to introduce itself saves a round trip; newer releases of the library are asked for that in another way.
@@ -125,6 +127,25 @@ class ValkeySession:
             _, sent, _, acknowledged = self._all(("PUBLISH", _PROBE, spec.key), REPLICATION, wait, REPLICATION)
         reached = int(fields_of(sent)["master_repl_offset"])
         return keys_at(reached, spec.replicas, fields_of(acknowledged))
+
+    def yield_to(self, heir: Peer) -> bool:
+        """CLIENT PAUSE for writers, and whether the heir has come as far as the last write before that.
+
+        The heir itself is asked: an engine that pauses asks none of its replicas for acknowledgements.
+        """
+        with self._talk():
+            _, told = self._all(("CLIENT", "PAUSE", str(_PAUSE), "WRITE"), REPLICATION)
+        written = int(fields_of(told)["master_repl_offset"])
+        deadline = time.monotonic() + _CATCH_UP_WITHIN
+        while (reached := replicated_at(heir.address, heir.port)) is not None and reached < written:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.0005)
+        return reached is not None
+
+    def go_on(self) -> None:
+        """CLIENT UNPAUSE: writers then succeed, or hear who is primary now."""
+        self._say("CLIENT", "UNPAUSE")
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """Cut the links of these replicas, who then come back at once with a partial resynchronisation.

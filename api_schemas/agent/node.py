@@ -79,6 +79,8 @@ class NodeSpec(Shape):
     ``was_up`` says that this boot has done its duty before: an agent that knows nothing of it has lost its memory, and must say
     that the node is dead instead of starting it empty. ``roll`` is raised to have every node tell its state anew: a report that
     repeats it was made after the call.
+    ``yields_to`` is the replica that a primary shall make ready to take over from it: it stops taking writes until that one has
+    all of them, says so, and goes on if nothing comes of it.
     ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
     in bytes; ``parameters`` are the parameter group's values under the service's names. ``mesh`` is set in cluster mode.
     ``discovery`` is what clients of a Memcached cluster are told of its nodes; with ``front``, the agent's relay listens at the node's
@@ -98,6 +100,7 @@ class NodeSpec(Shape):
     roll: int = 0
     follows: Peer | None = None
     replicas: list[Peer] = Field(default_factory=list)
+    yields_to: Peer | None = None
     holds: list[str] = Field(default_factory=list)
     memory: int
     threads: int = 1
@@ -119,6 +122,7 @@ class NodeReport(Shape):
     have acknowledged a write of ours to this primary at this epoch; ``follows`` is the ``address:port`` a replica replicates from.
     ``address_taken`` says that a foreign process listens where the engine should: it needs another address. ``agrees`` is the digest
     of the mesh that this node, in cluster mode, sees on the bus just as it shall be, with its state ok; None while it sees another.
+    ``yielded_to`` is the key of the replica that has every write of this primary, which takes no more for now.
     ``parameters`` is the digest of the configuration that the engine runs with; of what it refused, ``problem`` speaks.
     ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients are told, 0
     for none.
@@ -141,6 +145,7 @@ class NodeReport(Shape):
     proven: list[str] = Field(default_factory=list)
     holds: list[str] = Field(default_factory=list)
     agrees: str | None = None
+    yielded_to: str | None = None
     parameters: str = ""
     fronted: bool = False
     discovery: int = 0

@@ -90,13 +90,50 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Handover:
+    """A caller wants another primary. ``leaver`` is the one that shall abdicate, ``heir`` who follows, None until one is chosen.
+
+    With ``rebuild`` the leaver is started again afterwards, emptied, as a failed node would be.
+    """
+
+    leaver: str
+    asked_at: datetime
+    heir: str | None = None
+    rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A replica at an election: whether it had answered the roll and was proven, and how many bytes it had replicated."""
+
+    node: str
+    answered: bool
+    proven: bool
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Election:
+    """A primary that was elected: where, when, at which epoch, instead of whom, why, and among whom, the best first."""
+
+    at: datetime
+    group: str
+    epoch: int
+    former: str | None
+    elected: str
+    because: str
+    candidates: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeGroup:
     """A primary with its replicas, or all nodes of a Memcached cluster (which has no primary).
 
     ``epoch`` rises with every election. ``holder`` is the node which the primary endpoint was published to, if any.
     ``home`` is set while a replica stands in for a primary that is rebuilt in place (automatic failover is off): the node
     that becomes primary again. ``roll`` is raised once for each loss of a primary (``roll_for``, at ``roll_at``), so that all
-    others tell how far they came after it. ``slots`` are those it owns in cluster mode.
+    others tell how far they came after it. ``slots`` are those it owns in cluster mode. ``handover`` is set while a caller wants
+    another primary; ``rebuild`` is the former primary that shall be started again once its heir leads.
     """
 
     id: str
@@ -109,6 +146,8 @@ class NodeGroup:
     roll: int = 0
     roll_for: str | None = None
     roll_at: datetime | None = None
+    handover: Handover | None = None
+    rebuild: str | None = None
 
     def node(self, node_id: str) -> Node | None:
         """The node of that id, if it is one of ours."""
@@ -184,7 +223,8 @@ class Topology:
     ``uid`` tells it from an earlier one of the same name. ``version`` is the stored version this value was read at.
     ``announced_at`` is when everything first worked (it is then no longer ``creating``); ``modifying`` is set by a change
     and cleared once the engines were seen to match. ``retained`` is the node that outlives the group's deletion.
-    ``configuration_holder`` is the node of a group in cluster mode which the configuration endpoint was published to.
+    ``configuration_holder`` is the node of a group in cluster mode which the configuration endpoint was published to. ``elections`` are
+    the newest, oldest first.
     ``parameters`` are the values of its parameter group that differ from the family's defaults, by name.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
     had before those that are being added. ``reader_agent`` is the agent whose relay serves the reader endpoint, or the configuration
@@ -214,6 +254,7 @@ class Topology:
     discovery: Discovery | None = None
     pending: Resizing | None = None
     grown_from: int | None = None
+    elections: tuple[Election, ...] = ()
     announced_at: datetime | None = None
     modifying: bool = False
     deleting: bool = False

@@ -117,6 +117,7 @@ def _seen_node(report: NodeReport) -> SeenNode:
         problem=report.problem,
         address_taken=report.address_taken,
         agrees=report.agrees,
+        yielded_to=report.yielded_to,
         pid=report.pid,
         run_id=report.run_id,
         parameters=report.parameters,

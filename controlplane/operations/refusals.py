@@ -30,7 +30,6 @@ NOT_BUILT: Mapping[str, str] = {
     "log_delivery_configurations": "log delivery is not built yet",
     "data_tiering_enabled": "data tiering is not built yet",
     "global_replication_group_id": "global datastores are not built yet",
-    "primary_cluster_id": "making an existing cache cluster the primary is not built yet",
     "outpost_mode": "there are no outposts here",
     "preferred_outpost_arn": "there are no outposts here",
     "preferred_outpost_arns": "there are no outposts here",

@@ -33,6 +33,7 @@ from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Set
 from controlplane.operations import describe, layout
 from controlplane.operations.cluster_mode import mode_asked
 from controlplane.operations.context import Context
+from controlplane.operations.failover import with_promotion_of
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.settings import (
@@ -54,7 +55,7 @@ _NOTHING = "No modifications were requested"
 def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> ReplicationGroupResult:
     """Node groups of a primary and its replicas, spread over zones, behind the endpoints that the cluster mode asks for."""
     name = replication_group_id(asked.replication_group_id)
-    refuse_what_is_not_built(asked)
+    refuse_what_is_not_built(asked, {"primary_cluster_id": "making an existing cache cluster the primary is not built yet"})
     if ctx.unit.topologies.named(ctx.world, Kind.REPLICATION_GROUP, name):
         raise ReplicationGroupAlreadyExists(name)
     version = _version(asked)
@@ -117,6 +118,8 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
         settings = replace(settings, multi_az=asked.multi_az_enabled)
     _must_be_possible(settings, group.cluster_mode, [[node.zone for node in part.nodes] for part in group.node_groups])
     wanted = replace(switched(ctx, group, asked.cache_parameter_group_name), settings=settings)
+    if asked.primary_cluster_id:
+        wanted = with_promotion_of(ctx, wanted, asked.primary_cluster_id)
     if wanted == group:
         raise InvalidParameterCombination(_NOTHING)
     changed = ctx.unit.topologies.save(replace(wanted, modifying=True))
@@ -204,7 +207,6 @@ def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup
     refuse_what_is_not_built(
         asked,
         {
-            "primary_cluster_id": "manual promotion is not built yet",
             "notification_topic_status": "notifications are not built yet",
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.domain.topology import Binary
+from controlplane.domain.topology import Binary, Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,44 @@ class CallRoll:
 
 @dataclass(frozen=True, slots=True)
 class ElectPrimary:
-    """Make another node the primary of its node group at a higher epoch; the endpoint is closed until it reports the role.
+    """Make another node the primary of its node group at a higher epoch. The endpoint follows it: the engine binds it in its role only.
 
     ``home`` names the node it only stands in for, if any: the endpoint then stays closed until that one is primary again.
+    ``candidates`` are those it was chosen from, the best first.
     """
 
     group: str
     node: str
     epoch: int
     home: str | None
+    because: str
+    candidates: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChooseHeir:
+    """Have the primary, whom a caller wants replaced, make this replica ready to take over."""
+
+    group: str
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropHandover:
+    """Leave the primary as it is, although a caller wanted another: it cannot be done."""
+
+    group: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildFormer:
+    """Start a former primary once more, emptied, for its failover was only tested."""
+
+    group: str
+    node: str
+    boot: int
     because: str
 
 
@@ -173,6 +202,9 @@ Decision = (
     | BootNode
     | CallRoll
     | ElectPrimary
+    | ChooseHeir
+    | DropHandover
+    | RebuildFormer
     | PublishPrimary
     | PublishConfiguration
     | SpreadReaders

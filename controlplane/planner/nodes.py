@@ -9,7 +9,7 @@ from controlplane.domain.binaries import best_binary
 from controlplane.domain.reported import GONE, does_duty, is_down, is_given_up
 from controlplane.domain.topology import Node, NodeGroup, Restart
 from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, PlaceNode, RemoveNode, WelcomeNode
-from controlplane.planner.primaries import leads, may_start_empty, ranked
+from controlplane.planner.primaries import may_start_empty, ranked, serves
 from controlplane.planner.situation import Situation
 
 
@@ -42,8 +42,9 @@ def _is_expelled(now: Situation, node: Node) -> bool:
 def start_dead_nodes(now: Situation) -> Iterator[Decision]:
     """Every node whose process ended is started again, emptied; a primary only where no living replica has its data.
 
-    In cluster mode a replica waits until its primary leads: what it says of itself on the bus would have others drop the slots of a
-    former primary before they have heard of the new one, and clients would see them served by nobody.
+    A replica waits until its primary serves, for a while at least: its first copy would get in the way of the endpoint that moves. In
+    cluster mode it waits however long that takes: what it says of itself on the bus would have others drop the slots of a former
+    primary before they have heard of the new one, and clients would see them served by nobody.
     """
     if now.topology.deleting and now.topology.retained is None:
         return
@@ -61,7 +62,10 @@ def _start_again(now: Situation, group: NodeGroup, node: Node) -> Iterator[Decis
         if not _is_expelled(now, node):
             saved = "; no living replica has its data" if node.id == group.primary else ""
             yield BootNode(node.id, node.boot + 1, because=f"{_cause(now, node)}{saved}")
-    elif node.id == group.primary and group.roll_at is not None and not ranked(now, group):
+    elif node.id != group.primary:
+        if not now.topology.has_bus:
+            yield LookAgain(_impatient_at(now, node), because=f"the primary of {node.id} does not serve yet")
+    elif group.roll_at is not None and not ranked(now, group):
         until = group.roll_at + now.policy.last_resort
         if until > now.now:  # else the roll is one for an earlier loss
             yield LookAgain(until, because=f"a replica may have the data of {node.id}")
@@ -72,7 +76,12 @@ def _may_start(now: Situation, group: NodeGroup, node: Node) -> bool:
         return False
     if node.id == group.primary:
         return may_start_empty(now, group, node)
-    return not now.topology.has_bus or leads(now, group)
+    return group.primary is None or serves(now, group) or (not now.topology.has_bus and _impatient_at(now, node) <= now.now)
+
+
+def _impatient_at(now: Situation, node: Node) -> datetime:
+    """When a dead replica no longer waits for its primary to serve."""
+    return now.seen_at.get(node.id, now.now) + now.policy.settle
 
 
 def _is_given_up(now: Situation, node: Node) -> bool:

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from controlplane.domain.topology import Discovery, Kind, Node, Placement, Restart, Settings, Topology
+from controlplane.domain.topology import Discovery, Election, Kind, Node, Placement, Restart, Settings, Topology
 from controlplane.planner import decisions as d
+
+MOST_ELECTIONS = 50
+"""How many elections of a topology are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,18 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             group = next(group for group in topology.node_groups if group.id == decision.group)
             return topology.with_group(replace(group, roll=group.roll + 1, roll_for=decision.loss, roll_at=now))
         case d.ElectPrimary():
+            return _elected(topology, decision, now)
+        case d.ChooseHeir():
             group = topology.group_of(decision.node)
-            return topology.with_group(replace(group, primary=decision.node, epoch=decision.epoch, holder=None, home=decision.home))
+            handover = replace(group.handover, heir=decision.node) if group.handover else None
+            return topology.with_group(replace(group, handover=handover))
+        case d.DropHandover():
+            group = next(group for group in topology.node_groups if group.id == decision.group)
+            return topology.with_group(replace(group, handover=None))
+        case d.RebuildFormer():
+            node = _node(topology, decision.node)
+            topology = topology.with_node(replace(node, boot=decision.boot, restart=node.restart or Restart.RECOVERY))
+            return topology.with_group(replace(topology.group_of(decision.node), rebuild=None))
         case d.PublishPrimary():
             return topology.with_group(replace(topology.group_of(decision.node), holder=decision.node))
         case d.PublishConfiguration():
@@ -74,6 +87,19 @@ def _listing(former: Discovery | None, nodes: tuple[str, ...]) -> Discovery:
     if former is not None and former.nodes == nodes:
         return former
     return Discovery((former.version if former else 0) + 1, nodes)
+
+
+def _elected(topology: Topology, decision: d.ElectPrimary, now: datetime) -> Topology:
+    group = topology.group_of(decision.node)
+    handover = group.handover
+    rebuild = handover.leaver if handover is not None and handover.rebuild and handover.leaver == group.primary else group.rebuild
+    holder = decision.node if decision.home is None and topology.primary_address is not None else None
+    led = replace(
+        group, primary=decision.node, epoch=decision.epoch, holder=holder, home=decision.home, handover=None,
+        rebuild=rebuild if rebuild != decision.node else None,
+    )  # fmt: skip
+    told = Election(now, group.id, decision.epoch, group.primary, decision.node, decision.because, decision.candidates)
+    return replace(topology.with_group(led), elections=(*topology.elections, told)[-MOST_ELECTIONS:])
 
 
 def _node(topology: Topology, node_id: str) -> Node:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from controlplane.domain.reported import does_duty, is_down, is_up
-from controlplane.domain.topology import Node, NodeGroup
-from controlplane.planner.decisions import CallRoll, Decision, ElectPrimary, LookAgain
+from controlplane.domain.reported import does_duty, holds_endpoint, is_down, is_up
+from controlplane.domain.topology import Candidate, Handover, Node, NodeGroup
+from controlplane.planner.decisions import CallRoll, ChooseHeir, Decision, DropHandover, ElectPrimary, LookAgain, RebuildFormer
 from controlplane.planner.situation import Situation
 
 
@@ -37,7 +37,8 @@ def elect_primaries(now: Situation) -> Iterator[Decision]:
             continue
         best = candidates[0]
         why = f"{lost.id} is lost; most bytes replicated ({now.reported.nodes[best.id].offset})"
-        yield ElectPrimary(group.id, best.id, group.epoch + 1, _home_after(now, group, lost, best), because=why)
+        among = tuple(_candidate(now, group, node) for node in candidates)
+        yield ElectPrimary(group.id, best.id, group.epoch + 1, _home_after(now, group, lost, best), because=why, candidates=among)
 
 
 def hand_back(now: Situation) -> Iterator[Decision]:
@@ -48,6 +49,45 @@ def hand_back(now: Situation) -> Iterator[Decision]:
             continue
         if does_duty(now.topology, group, home, now.reported):
             yield ElectPrimary(group.id, home.id, group.epoch + 1, None, because=f"{home.id} is rebuilt in its place")
+
+
+def hand_over(now: Situation) -> Iterator[Decision]:
+    """A primary that a caller wants replaced yields to a replica that has every write, and only then is that one elected."""
+    for group in now.topology.node_groups:
+        handover, primary = group.handover, group.primary_node
+        if handover is None or primary is None or group.home or lost_primary(now, group) is not None:
+            continue
+        if handover.leaver != primary.id:
+            yield DropHandover(group.id, because=f"{primary.id} is primary already")
+            continue
+        yield from _hand_over(now, group, handover, primary)
+
+
+def _hand_over(now: Situation, group: NodeGroup, handover: Handover, primary: Node) -> Iterator[Decision]:
+    heirs = [node for node in group.replicas if handover.heir in (None, node.id) and does_duty(now.topology, group, node, now.reported)]
+    seen = now.reported.of(primary)
+    until = handover.asked_at + now.policy.handover_within
+    if until <= now.now:
+        yield DropHandover(group.id, because=f"no replica was ready within {now.policy.handover_within.seconds} s")
+        return
+    yield LookAgain(until, because=f"{primary.id} is to hand over")
+    if not heirs or seen is None:
+        return
+    best = min(heirs, key=lambda node: (-now.reported.nodes[node.id].offset, node.id))
+    if handover.heir is None:
+        yield ChooseHeir(group.id, best.id, because=f"in sync; most bytes replicated ({now.reported.nodes[best.id].offset})")
+    elif seen.yielded_to == now.topology.key(best.id) and seen.epoch == group.epoch:
+        among = tuple(_candidate(now, group, node) for node in group.replicas if now.reported.of(node) is not None)
+        why = f"a caller asked for it; {best.id} has every write of {primary.id}"
+        yield ElectPrimary(group.id, best.id, group.epoch + 1, None, because=why, candidates=among)
+
+
+def rebuild_formers(now: Situation) -> Iterator[Decision]:
+    """A primary whose failover was tested is started again, emptied, once its heir leads: as if it had failed."""
+    for group in now.topology.node_groups:
+        former = group.node(group.rebuild) if group.rebuild else None
+        if former is not None and not former.leaving and former.id != group.primary and serves(now, group):
+            yield RebuildFormer(group.id, former.id, former.boot + 1, because="its failover was tested")
 
 
 def lost_primary(now: Situation, group: NodeGroup) -> Node | None:
@@ -63,6 +103,14 @@ def leads(now: Situation, group: NodeGroup) -> bool:
     primary = group.primary_node
     seen = now.reported.of(primary) if primary else None
     return primary is not None and is_up(primary, seen) and seen is not None and seen.role == "primary" and seen.epoch == group.epoch
+
+
+def serves(now: Situation, group: NodeGroup) -> bool:
+    """Whether the group's primary leads and has bound what endpoint was published to it.
+
+    A replica that starts has its primary fork, and the child holds the listeners that the primary is about to open anew.
+    """
+    return leads(now, group) and (group.holder != group.primary or holds_endpoint(now.topology, group, now.reported))
 
 
 def may_start_empty(now: Situation, group: NodeGroup, lost: Node) -> bool:
@@ -118,6 +166,12 @@ def _home_after(now: Situation, group: NodeGroup, lost: Node, best: Node) -> str
     """Whom the elected replica stands in for: nobody when failover is automatic, or when it is itself the one that was to return."""
     home = group.home or lost.id
     return None if now.topology.settings.automatic_failover or home == best.id else home
+
+
+def _candidate(now: Situation, group: NodeGroup, node: Node) -> Candidate:
+    seen, seen_primary = now.reported.nodes[node.id], now.reported.nodes.get(group.primary or "")
+    proven = seen_primary is not None and now.topology.key(node.id) in seen_primary.proven
+    return Candidate(node.id, seen.roll >= group.roll, proven, seen.offset)
 
 
 def _loss(lost: Node) -> str:

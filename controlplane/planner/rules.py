@@ -9,7 +9,7 @@ from controlplane.planner.discovery import apply_pending, publish_discovery, sto
 from controlplane.planner.endpoints import give_endpoints, publish_configuration, publish_primary, spread_readers
 from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.nodes import close_restarts, place_missing_nodes, retire_leaving_nodes, start_dead_nodes, welcome_nodes
-from controlplane.planner.primaries import call_roll, elect_primaries, hand_back
+from controlplane.planner.primaries import call_roll, elect_primaries, hand_back, hand_over, rebuild_formers
 from controlplane.planner.situation import Situation
 
 Rule = Callable[[Situation], Iterator[Decision]]
@@ -21,6 +21,8 @@ RULES: tuple[Rule, ...] = (
     call_roll,              # whoever may replace a lost primary has told how far it came
     elect_primaries,        # every node group has a living primary
     hand_back,              # a primary that was rebuilt in place is primary again
+    hand_over,              # a primary that a caller wants replaced yields to its heir
+    rebuild_formers,        # a primary whose failover was tested is rebuilt
     start_dead_nodes,       # every node whose process ended is started again
     publish_primary,        # the primary endpoint leads to the node that reports the role
     publish_configuration,  # the configuration endpoint leads to a node that can answer

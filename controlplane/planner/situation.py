@@ -14,13 +14,17 @@ class Policy:
     """The intervals and bounds of planning, in one place so that a test can run at another speed.
 
     ``settle`` is how long an election waits for replicas that do not answer the roll; ``last_resort`` how long a lost primary
-    is not started empty while a replica, which may hold its data, has not answered; ``most_boots`` how many
+    is not started empty while a replica, which may hold its data, has not answered; ``handover_within`` how long a caller's wish for
+    another primary waits for a replica that is in sync; ``most_failover_tests`` how many node groups of an account may be tested in 24
+    hours, 0 meaning any number; ``most_boots`` how many
     starts of a node that has never joined may fail before its creation counts as failed; ``retry`` the pause before a
     node which could not be started is tried again, doubled with each try up to ``longest_retry``.
     """
 
     settle: timedelta = timedelta(seconds=1)
     last_resort: timedelta = timedelta(seconds=30)
+    handover_within: timedelta = timedelta(seconds=30)
+    most_failover_tests: int = 0
     most_boots: int = 4
     retry: timedelta = timedelta(seconds=0.5)
     longest_retry: timedelta = timedelta(seconds=30)

@@ -36,6 +36,10 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
             found = topology.node(node)
             if found is not None and found.joined_at is not None and found.restart is not Restart.ASKED:
                 yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
+        case d.RebuildFormer(node=node):
+            yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
+        case d.DropHandover(group=group_id, because=because):
+            yield Kind.REPLICATION_GROUP.value, topology.name, f"The primary of node group {group_id} stays: {because}"
         case d.CloseRestart(node=node):
             yield _of_node(topology, node, _restarted(topology, node))
         case d.ElectPrimary(node=node, home=home):

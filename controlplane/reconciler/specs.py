@@ -83,6 +83,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         roll=group.roll,
         follows=_peer(topology, primary) if role is Role.REPLICA and primary else None,
         replicas=[peer for other in group.replicas if (peer := _peer(topology, other))] if role is Role.PRIMARY else [],
+        yields_to=_yields_to(topology, group, node),
         holds=list(_holds(topology, group, node)),
         memory=resources.memory,
         threads=resources.threads,
@@ -91,6 +92,15 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         front=topology.settings.fronted and topology.is_memcached,
         discovery=discovery_list(topology),
     )
+
+
+def _yields_to(topology: Topology, group: NodeGroup, node: Node) -> Peer | None:
+    """The heir that a primary shall make ready, once one is chosen."""
+    handover = group.handover
+    if handover is None or handover.heir is None or node.id != handover.leaver or node.id != group.primary:
+        return None
+    heir = group.node(handover.heir)
+    return _peer(topology, heir) if heir else None
 
 
 def _holds(topology: Topology, group: NodeGroup, node: Node) -> Iterator[str]:
