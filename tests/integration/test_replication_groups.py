@@ -557,7 +557,7 @@ def test_a_modify_that_changes_nothing_is_refused_in_the_services_words(elastica
         ({"Engine": "redis"}, VALUE, "not built"),
         ({"CacheParameterGroupName": "default.valkey9"}, COMBINATION, "family valkey8"),
         ({"ClusterMode": "compatible"}, VALUE, "not built"),
-        ({"PrimaryClusterId": "x-002"}, VALUE, "not built"),
+        ({"PrimaryClusterId": "x-002"}, VALUE, "x-002 is not a cache cluster of replication group"),
         ({"NotificationTopicArn": "arn:aws:sns:us-east-1:1:t"}, VALUE, "not built"),
         ({"NotificationTopicStatus": "inactive"}, VALUE, "not built"),
         ({"SnapshotRetentionLimit": 3}, VALUE, "not built"),

@@ -12,6 +12,7 @@ from situations import (
     AGENTS,
     FIRST,
     MEMCACHED,
+    PRIMARY_ADDRESS,
     SECOND,
     THIRD,
     VALKEY,
@@ -214,7 +215,23 @@ def test_a_primary_alone_is_started_again_at_once() -> None:
 
 
 def test_a_former_primary_is_a_replica_like_any_other() -> None:
-    assert decided(start_dead_nodes, grouped(seeing(at_work(), FIRST, phase=DEAD), primary=SECOND, epoch=2)) == boots((FIRST, 2))
+    assert decided(start_dead_nodes, replaced()) == boots((FIRST, 2))
+
+
+def test_a_dead_replica_waits_for_a_primary_that_does_not_serve_yet_but_not_for_long() -> None:
+    for missing in ({"role": "replica"}, {"epoch": 1}, {"holds": frozenset()}):
+        now = replace(seeing(replaced(), SECOND, **missing), seen_at={FIRST: NOW})
+        assert decided(start_dead_nodes, now) == [LookAgain(NOW + Policy().settle, "")]
+        assert reason(start_dead_nodes, now) == f"the primary of {FIRST} does not serve yet"
+        assert decided(start_dead_nodes, later(now, seconds=Policy().settle.total_seconds())) == boots((FIRST, 2))
+    unpublished = grouped(seeing(replaced(), SECOND, holds=frozenset()), holder=None, home=FIRST)  # who only stands in serves nobody
+    assert decided(start_dead_nodes, unpublished) == boots((FIRST, 2))
+
+
+def replaced() -> Situation:
+    """The first node is dead; the second one is primary in its place, and serves."""
+    now = grouped(seeing(at_work(), FIRST, phase=DEAD, holds=frozenset()), primary=SECOND, epoch=2, holder=SECOND)
+    return seeing(now, SECOND, role="primary", epoch=2, follows=None, holds=frozenset({PRIMARY_ADDRESS}))
 
 
 # ---- pauses, and giving up

@@ -10,9 +10,22 @@ import pytest
 from factories import NOW
 from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work, memcached_at_work
 
-from controlplane.domain.topology import ClusterMode, Discovery, Kind, Node, Placement, Resizing, Restart, Settings, Topology
+from controlplane.domain.topology import (
+    Candidate,
+    ClusterMode,
+    Discovery,
+    Election,
+    Handover,
+    Kind,
+    Node,
+    Placement,
+    Resizing,
+    Restart,
+    Settings,
+    Topology,
+)
 from controlplane.planner import decisions as d
-from controlplane.planner.outcome import Addresses, after
+from controlplane.planner.outcome import MOST_ELECTIONS, Addresses, after
 
 BEFORE = at_work().topology
 GROUP = BEFORE.node_groups[0]
@@ -40,6 +53,14 @@ def noded(node_id: str, before: Topology = BEFORE, **changes: Any) -> Topology:
     return before.with_node(replace(node, **changes))
 
 
+def told(former: str, elected: str, because: str, among: tuple[Candidate, ...] = (), before: Topology = BEFORE,
+         **changes: Any) -> Topology:  # fmt: skip
+    """The group changed like that, and the election remembered."""
+    changed = before.with_group(replace(GROUP, **changes))
+    return replace(changed, elections=(Election(THEN, "0001", changes["epoch"], former, elected, because, among),))
+
+
+AMONG = (Candidate(SECOND, answered=True, proven=True, offset=1000), Candidate(THIRD, answered=True, proven=False, offset=900))
 SESSIONS = memcached_at_work(2).topology
 UNADDRESSED = replace(SESSIONS, configuration_address=None, reader_agent=None)
 LEAVING = noded("0002", SESSIONS, leaving=True)
@@ -66,9 +87,25 @@ OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
     (d.BootNode(SECOND, 2, "dead"), noded(SECOND, joined_at=None), noded(SECOND, joined_at=None, boot=2)),
     (d.BootNode(SECOND, 2, "dead"), noded(SECOND, restart=Restart.ASKED), noded(SECOND, boot=2, restart=Restart.ASKED)),
     (d.CallRoll("0001", f"{FIRST}/1", "lost"), grouped(roll=4), grouped(roll=5, roll_for=f"{FIRST}/1", roll_at=THEN)),
-    (d.ElectPrimary("0001", SECOND, 2, None, "best"), BEFORE, grouped(primary=SECOND, epoch=2, holder=None)),
-    (d.ElectPrimary("0001", SECOND, 2, FIRST, "best"), BEFORE, grouped(primary=SECOND, epoch=2, holder=None, home=FIRST)),
-    (d.ElectPrimary("0001", FIRST, 3, None, "back"), grouped(primary=SECOND, home=FIRST), grouped(epoch=3, holder=None)),
+    (d.ElectPrimary("0001", SECOND, 2, None, "best", AMONG), BEFORE,
+     told(FIRST, SECOND, "best", AMONG, primary=SECOND, epoch=2, holder=SECOND)),  # the endpoint goes with the election
+    (d.ElectPrimary("0001", SECOND, 2, FIRST, "best"), BEFORE,
+     told(FIRST, SECOND, "best", primary=SECOND, epoch=2, holder=None, home=FIRST)),  # but not to who only stands in
+    (d.ElectPrimary("0001", FIRST, 3, None, "back"), grouped(primary=SECOND, home=FIRST, holder=None),
+     told(SECOND, FIRST, "back", epoch=3, holder=FIRST)),
+    (d.ElectPrimary("0001", SECOND, 2, None, "best"), SHARDED,
+     told(FIRST, SECOND, "best", before=SHARDED, primary=SECOND, epoch=2, holder=None)),  # there is no primary endpoint
+    (d.ElectPrimary("0001", SECOND, 2, None, "asked"), grouped(handover=Handover(FIRST, NOW, SECOND)),
+     told(FIRST, SECOND, "asked", primary=SECOND, epoch=2, holder=SECOND)),
+    (d.ElectPrimary("0001", SECOND, 2, None, "asked"), grouped(handover=Handover(FIRST, NOW, SECOND, rebuild=True)),
+     told(FIRST, SECOND, "asked", primary=SECOND, epoch=2, holder=SECOND, rebuild=FIRST)),
+    (d.ElectPrimary("0001", FIRST, 3, None, "lost"), grouped(primary=SECOND, rebuild=FIRST),
+     told(SECOND, FIRST, "lost", epoch=3, holder=FIRST)),  # a primary is not rebuilt
+    (d.ChooseHeir("0001", SECOND, "most"), grouped(handover=Handover(FIRST, NOW)), grouped(handover=Handover(FIRST, NOW, SECOND))),
+    (d.ChooseHeir("0001", SECOND, "most"), BEFORE, BEFORE),
+    (d.DropHandover("0001", "nobody"), grouped(handover=Handover(FIRST, NOW)), BEFORE),
+    (d.RebuildFormer("0001", SECOND, 2, "tested"), grouped(rebuild=SECOND), noded(SECOND, boot=2, restart=Restart.RECOVERY)),
+    (d.RebuildFormer("0001", SECOND, 2, "tested"), noded(SECOND, restart=Restart.ASKED), noded(SECOND, boot=2, restart=Restart.ASKED)),
     (d.PublishPrimary("0001", FIRST, "reports it"), grouped(holder=None), BEFORE),
     (d.SpreadReaders(("127.101.0.9:6379",), "in sync"), BEFORE, replace(BEFORE, reader_backends=("127.101.0.9:6379",))),
     (d.GiveEndpoints("agent-b", "first"), UNADDRESSED, replace(UNADDRESSED, configuration_address="127.100.0.79", reader_agent="agent-b")),
@@ -126,7 +163,18 @@ def test_the_endpoint_that_is_bound_is_no_part_of_a_released_node() -> None:
 def test_deciding_twice_is_no_different_from_once() -> None:
     for decision, _, expected in OUTCOMES:
         if expected is not None and not isinstance(decision, d.CallRoll | d.PlaceNode | d.RemoveNode):
-            assert after(expected, decision, THEN, DRAWN) == expected, decision
+            again = after(expected, decision, THEN, DRAWN)
+            assert again is not None
+            assert replace(again, elections=again.elections[:1]) == expected, decision
+            if isinstance(decision, d.ElectPrimary):
+                assert [election.elected for election in again.elections] == [decision.node] * 2  # each election is told
+
+
+def test_the_newest_elections_are_remembered() -> None:
+    topology = BEFORE
+    for epoch in range(2, MOST_ELECTIONS + 5):
+        topology = outcome(d.ElectPrimary("0001", SECOND if epoch % 2 == 0 else FIRST, epoch, None, "again"), topology)
+    assert [election.epoch for election in topology.elections] == list(range(5, MOST_ELECTIONS + 5))
 
 
 def test_the_third_node_is_nobody_elses_business() -> None:

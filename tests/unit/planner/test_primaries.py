@@ -10,6 +10,7 @@ from factories import NOW
 from situations import FIRST, SECOND, THIRD, at_work, decided, failover, grouped, later, noded, reason, seeing, silent
 
 from controlplane.domain.reported import DEAD, FAILED, RUNNING, STARTING
+from controlplane.domain.topology import Candidate
 from controlplane.planner.decisions import CallRoll, ElectPrimary, LookAgain
 from controlplane.planner.primaries import absent, call_roll, elect_primaries, hand_back, lost_primary, may_start_empty, ranked
 from controlplane.planner.situation import Policy, Situation
@@ -33,6 +34,11 @@ def answered(now: Situation, *nodes: str) -> Situation:
     for node in nodes:
         now = seeing(now, node, roll=1)
     return now
+
+
+def among(*nodes: str) -> tuple[Candidate, ...]:
+    """What an election tells of candidates that have answered and have all there is."""
+    return tuple(Candidate(node, answered=True, proven=True, offset=1000) for node in nodes)
 
 
 def rebuilt() -> Situation:
@@ -110,7 +116,7 @@ def test_nobody_is_elected_while_the_primary_lives() -> None:
 
 def test_all_have_answered() -> None:
     now = answered(called(), SECOND, THIRD)
-    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 2, None, "")]
+    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 2, None, "", among(SECOND, THIRD))]
     assert reason(elect_primaries, now) == f"{FIRST} is lost; most bytes replicated (1000)"
 
 
@@ -123,7 +129,8 @@ def test_an_absentee_is_waited_for(waited: timedelta) -> None:
 
 def test_an_absentee_is_waited_for_until_settle_and_no_longer() -> None:
     now = replace(answered(called(), SECOND), now=NOW + SETTLE)
-    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 2, None, "")]
+    late = replace(*among(THIRD), answered=False)
+    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 2, None, "", (*among(SECOND), late))]
 
 
 def test_another_policy_waits_as_it_says() -> None:
@@ -158,7 +165,7 @@ def test_a_placed_replica_nobody_has_seen_may_have_data() -> None:
 
 def test_a_leaving_replica_is_neither_asked_nor_elected() -> None:
     now = noded(answered(called(), SECOND, THIRD), SECOND, leaving=True)
-    assert decided(elect_primaries, now) == [ElectPrimary("0001", THIRD, 2, None, "")]
+    assert decided(elect_primaries, now) == [ElectPrimary("0001", THIRD, 2, None, "", among(THIRD))]
 
 
 # ---- the order of candidates: answered, proven, epoch, bytes, id
@@ -224,18 +231,18 @@ def test_who_has_data_of_an_earlier_epoch_is_elected_where_nobody_else_has_any(c
 
 def test_with_failover_off_the_replica_stands_in() -> None:
     now = answered(called(automatic=False), SECOND, THIRD)
-    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 2, FIRST, "")]
+    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 2, FIRST, "", among(SECOND, THIRD))]
 
 
 def test_who_stands_in_for_the_stand_in_stands_in_for_the_first() -> None:
     now = grouped(answered(called(automatic=False), SECOND, THIRD), home=SECOND)
     now = seeing(now, SECOND, phase=DEAD)
-    assert decided(elect_primaries, now) == [ElectPrimary("0001", THIRD, 2, SECOND, "")]
+    assert decided(elect_primaries, now) == [ElectPrimary("0001", THIRD, 2, SECOND, "", among(THIRD))]
 
 
 def test_the_one_to_return_has_returned_when_it_is_elected_itself() -> None:
     now = grouped(answered(called(automatic=False), SECOND, THIRD), home=SECOND)
-    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 2, None, "")]
+    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 2, None, "", among(SECOND, THIRD))]
 
 
 def test_a_rebuilt_primary_is_primary_again() -> None:
