@@ -45,6 +45,8 @@ class Toy:
     acknowledge: frozenset[str] = frozenset()
     held_elsewhere: bool = False
     cannot_save: bool = False
+    heir_is_ready: bool = True
+    """A replica that it yields to has every write."""
     refuses: str | None = None
     """What it says of a configuration that it does not take."""
     takes_nothing: bool = False
@@ -83,6 +85,7 @@ class Toy:
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         if seen.role is spec.role:
             return True
+        self.done.append(f"become {spec.role.value}")
         self.seen = replace(seen, role=spec.role, follows=f"{spec.follows.address}:{spec.follows.port}" if spec.follows else None)
         return False
 
@@ -98,6 +101,13 @@ class Toy:
     def prove(self, spec: NodeSpec, *how: float) -> frozenset[str]:
         self.done.append("prove")
         return self.acknowledge
+
+    def yield_to(self, heir: Peer) -> bool:
+        self.done.append(f"yield to {heir.key}")
+        return self.heir_is_ready
+
+    def go_on(self) -> None:
+        self.done.append("go on")
 
     def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
         self.done.append("configure")
@@ -502,6 +512,73 @@ def test_an_endpoint_that_somebody_else_holds_is_a_problem_and_the_node_goes_on(
     host.toy.held_elsewhere = False
     report = host.visit()
     assert (report.holds, report.problem) == ([ENDPOINT], None)
+
+
+# ---- handing over
+
+
+def test_a_primary_yields_for_as_long_as_it_is_asked_to(host: Host) -> None:
+    assert host.visit().yielded_to is None
+    host.order(yields_to=PEER)
+    report, again = host.node.visit()
+    assert (report.yielded_to, report.phase, again) == (PEER.key, Phase.RUNNING, QUICK.steady)
+    assert host.visit().yielded_to == PEER.key
+    assert host.toy.done == [f"yield to {PEER.key}"] * 2  # its pause ends by itself, so it is asked for again
+
+
+def test_an_heir_that_lacks_a_write_is_not_ready_and_is_looked_at_again_soon(host: Host) -> None:
+    host.toy.heir_is_ready = False
+    host.order(yields_to=PEER)
+    report, again = host.node.visit()
+    assert (report.yielded_to, again) == (None, QUICK.eager)
+    host.toy.heir_is_ready = True
+    assert host.visit().yielded_to == PEER.key
+    host.toy.heir_is_ready = False
+    assert host.visit().yielded_to is None
+
+
+def test_a_primary_that_is_no_longer_to_yield_goes_on_once(host: Host) -> None:
+    host.order(yields_to=PEER)
+    host.visit()
+    host.order(yields_to=None)
+    assert host.visit().yielded_to is None
+    host.visit()
+    assert host.toy.done == [f"yield to {PEER.key}", "go on"]
+
+
+def test_a_primary_goes_on_when_nobody_took_over_in_time(host: Host) -> None:
+    node = host.take(Entry(SPEC), replace(QUICK, yield_within=0.05))
+    host.order(yields_to=PEER)
+    assert host.visit().yielded_to == PEER.key
+    wait_until(lambda: node.visit()[0].yielded_to is None)
+    assert host.toy.done[-1] == "go on"
+    yielded = host.toy.done.count(f"yield to {PEER.key}")
+    assert host.visit().yielded_to is None
+    assert host.toy.done.count(f"yield to {PEER.key}") == yielded  # until something else is desired of it
+    host.order(yields_to=None)
+    host.visit()
+    host.order(yields_to=PEER)
+    assert host.visit().yielded_to == PEER.key
+
+
+def test_a_former_primary_lets_go_of_the_endpoint_before_it_follows_and_only_then_lets_writers_hear(host: Host) -> None:
+    host.order(holds=[ENDPOINT], yields_to=PEER)
+    host.visit()
+    host.toy.done.clear()
+    host.order(role=Role.REPLICA, follows=PEER, epoch=2, holds=[], yields_to=None)
+    report = host.visit()
+    assert (report.role, report.holds, report.yielded_to, report.epoch) == (Role.REPLICA, [], None, 2)
+    assert host.toy.done == ["hold []", "become replica", "go on"]
+
+
+def test_what_was_yielded_is_forgotten_with_the_boot(host: Host) -> None:
+    host.order(yields_to=PEER)
+    host.visit()
+    host.toy.heir_is_ready = False
+    host.order(boot=2)
+    assert host.visit().yielded_to is None
+    host.crash()
+    assert host.visit().yielded_to is None
 
 
 # ---- roles, proofs, rolls
