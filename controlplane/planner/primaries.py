@@ -76,10 +76,15 @@ def _hand_over(now: Situation, group: NodeGroup, handover: Handover, primary: No
     best = min(heirs, key=lambda node: (-now.reported.nodes[node.id].offset, node.id))
     if handover.heir is None:
         yield ChooseHeir(group.id, best.id, because=f"in sync; most bytes replicated ({now.reported.nodes[best.id].offset})")
-    elif seen.yielded_to == now.topology.key(best.id) and seen.epoch == group.epoch:
+    elif seen.yielded_to == now.topology.key(best.id) and seen.epoch == group.epoch and _still_yields(now, primary):
         among = tuple(_candidate(now, group, node) for node in group.replicas if now.reported.of(node) is not None)
         why = f"a caller asked for it; {best.id} has every write of {primary.id}"
         yield ElectPrimary(group.id, best.id, group.epoch + 1, None, because=why, candidates=among)
+
+
+def _still_yields(now: Situation, primary: Node) -> bool:
+    """Whether its word is so young that the primary cannot have taken writes again since, although nothing was heard of it."""
+    return now.now - now.seen_at.get(primary.id, now.now) < now.policy.yields_for
 
 
 def rebuild_formers(now: Situation) -> Iterator[Decision]:

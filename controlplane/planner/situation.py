@@ -15,7 +15,8 @@ class Policy:
 
     ``settle`` is how long an election waits for replicas that do not answer the roll; ``last_resort`` how long a lost primary
     is not started empty while a replica, which may hold its data, has not answered; ``handover_within`` how long a caller's wish for
-    another primary waits for a replica that is in sync; ``most_failover_tests`` how many node groups of an account may be tested in 24
+    another primary waits for a replica that is in sync; ``yields_for`` how long the word of a primary counts that it has yielded (it
+    takes writes again after 2 s); ``most_failover_tests`` how many node groups of an account may be tested in 24
     hours, 0 meaning any number; ``most_boots`` how many
     starts of a node that has never joined may fail before its creation counts as failed; ``retry`` the pause before a
     node which could not be started is tried again, doubled with each try up to ``longest_retry``.
@@ -24,6 +25,7 @@ class Policy:
     settle: timedelta = timedelta(seconds=1)
     last_resort: timedelta = timedelta(seconds=30)
     handover_within: timedelta = timedelta(seconds=30)
+    yields_for: timedelta = timedelta(seconds=1.5)
     most_failover_tests: int = 0
     most_boots: int = 4
     retry: timedelta = timedelta(seconds=0.5)

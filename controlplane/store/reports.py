@@ -25,12 +25,12 @@ class ReportMemory:
 
 
 def load_reports(connection: Connection) -> ReportMemory:
-    """Everything the database holds."""
+    """Everything the database holds, but that a primary had yielded: it has long gone on by itself, and says so anew if it has not."""
     memory = ReportMemory()
     rows = connection.execute(select(ReportRow.key, ReportRow.kind, ReportRow.document, ReportRow.seen_at))  # type: ignore[call-overload]
     for key, kind, document, seen_at in rows:
         if kind == "node":
-            memory.nodes[key] = _NODE.validate_json(document)
+            memory.nodes[key] = replace(_NODE.validate_json(document), yielded_to=None)
         else:
             memory.routes[key] = _ROUTE.validate_json(document)
         memory.seen_at[key] = seen_at if seen_at.tzinfo else seen_at.replace(tzinfo=UTC)

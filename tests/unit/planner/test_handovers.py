@@ -24,6 +24,7 @@ from situations import (
     seeing,
 )
 
+from agents.node import Pace
 from controlplane.domain.reported import DEAD, STARTING
 from controlplane.domain.topology import Candidate, Handover
 from controlplane.planner.decisions import (
@@ -118,6 +119,14 @@ def test_another_that_has_every_write_is_not_elected() -> None:
 
 def test_what_was_yielded_at_an_earlier_epoch_does_not_count() -> None:
     assert decided(hand_over, seeing(yielded(), FIRST, epoch=0)) == [WAITS]
+
+
+def test_an_old_word_does_not_count_for_the_primary_takes_writes_again_by_now() -> None:
+    age = Policy().yields_for
+    now = replace(yielded(), seen_at={FIRST: NOW - age + timedelta(milliseconds=1)})
+    assert decided(hand_over, now) == [WAITS, ElectPrimary("0001", SECOND, 2, None, "", AMONG)]
+    assert decided(hand_over, replace(now, seen_at={FIRST: NOW - age})) == [WAITS]
+    assert age < timedelta(seconds=Pace().yield_within)
 
 
 def test_an_heir_that_is_not_in_sync_any_more_is_not_elected() -> None:
