@@ -359,5 +359,5 @@ class Topology:
     def with_deletion(self, retained: str | None = None) -> Self:
         """All nodes are on their way out, but the one that is retained."""
         leaving = [node.id for node in self.nodes if node.id != retained]
-        groups = tuple(replace(group, home=None) for group in self.with_departure_of(leaving).node_groups)
+        groups = tuple(replace(group, home=None, handover=None, rebuild=None) for group in self.with_departure_of(leaving).node_groups)
         return replace(self, node_groups=groups, deleting=True, retained=retained)

@@ -72,7 +72,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return replace(topology, modifying=False, grown_from=None)
         case d.RemoveNode():
             group = topology.group_of(decision.node)
-            return topology.with_group(replace(group, nodes=tuple(node for node in group.nodes if node.id != decision.node)))
+            left = tuple(node for node in group.nodes if node.id != decision.node)
+            return topology.with_group(replace(group, nodes=left, rebuild=None if group.rebuild == decision.node else group.rebuild))
         case d.Bury():
             return None
         case d.Release():
