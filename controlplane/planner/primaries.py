@@ -88,10 +88,16 @@ def _still_yields(now: Situation, primary: Node) -> bool:
 
 
 def rebuild_formers(now: Situation) -> Iterator[Decision]:
-    """A primary whose failover was tested is started again, emptied, once its heir leads: as if it had failed."""
+    """A primary whose failover was tested is started again, emptied, once its heir leads: as if it had failed.
+
+    What it has is not thrown away while its heir alone has it as well, unless they are only two.
+    """
     for group in now.topology.node_groups:
         former = group.node(group.rebuild) if group.rebuild else None
-        if former is not None and not former.leaving and former.id != group.primary and serves(now, group):
+        if former is None or former.leaving or former.id == group.primary or not serves(now, group):
+            continue
+        others = [node for node in group.replicas if node.id != former.id]
+        if not others or any(does_duty(now.topology, group, node, now.reported) for node in others):
             yield RebuildFormer(group.id, former.id, former.boot + 1, because="its failover was tested")
 
 

@@ -13,6 +13,7 @@ from situations import (
     PRIMARY_ADDRESS,
     SECOND,
     THIRD,
+    address_of,
     at_work,
     decided,
     desiring,
@@ -65,6 +66,7 @@ def replaced(**changes: Any) -> Situation:
     now = grouped(at_work(), primary=SECOND, epoch=2, holder=SECOND, rebuild=FIRST)
     proven = frozenset(now.topology.key(node) for node in (FIRST, THIRD))
     now = seeing(now, SECOND, role="primary", epoch=2, follows=None, proven=proven, holds=frozenset({PRIMARY_ADDRESS}))
+    now = seeing(now, THIRD, epoch=2, follows=f"{address_of(now.topology, SECOND)}:6379")
     return seeing(now, SECOND, **changes)
 
 
@@ -207,6 +209,12 @@ def test_a_former_whose_failover_was_tested_is_rebuilt() -> None:
 @pytest.mark.parametrize("changes", [{"role": "replica"}, {"epoch": 1}, {"holds": frozenset()}, {"phase": STARTING}])
 def test_a_former_is_not_rebuilt_before_its_heir_serves(changes: dict[str, object]) -> None:
     assert decided(rebuild_formers, replaced(**changes)) == []
+
+
+def test_a_former_keeps_its_data_while_its_heir_alone_has_it_too() -> None:
+    alone = seeing(replaced(), THIRD, link_up=False)
+    assert decided(rebuild_formers, alone) == []
+    assert decided(rebuild_formers, noded(alone, THIRD, leaving=True)) == [RebuildFormer("0001", FIRST, 2, "")]  # there is nobody else
 
 
 def test_a_former_that_was_only_asked_to_step_aside_is_not_rebuilt() -> None:
