@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachewright.cli import create, events, fleet, modify, operations
+from cachewright.cli import create, events, failover, fleet, modify, operations
 from cachewright.cli.command import Output
 from cachewright.cli.delete import delete
 from cachewright.cli.describe import describe
@@ -98,7 +98,8 @@ def demo(port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a fr
 
 app.add_typer(create.app, name="create", rich_help_panel=_CACHES)
 app.add_typer(modify.app, name="modify", rich_help_panel=_CACHES)
-for command in (create.add_replica, describe, delete, reboot, events.events):
+caches = (create.add_replica, describe, delete, reboot, failover.failover, failover.promote, failover.history, events.events)
+for command in caches:
     app.command(rich_help_panel=_CACHES)(command)
 for command in (fleet.nodes, fleet.zones, fleet.agents, fleet.engines, operations.operations):
     app.command(rich_help_panel=_GROUND)(command)

@@ -106,6 +106,41 @@ def test_a_cache_is_made_listed_and_rebooted(run: Run) -> None:
     run("delete", "sessions", "--yes", "--no-wait")
 
 
+def test_another_primary_is_asked_for_and_the_history_tells_of_it(run: Run) -> None:
+    run("create", "group", "orders", "--nodes", "3", "--auto-failover")
+    assert answer(run("history", "orders", "--output", "json")) == {"elections": []}
+    assert "nobody was ever elected" in run("history", "orders").stderr
+
+    done = run("failover", "orders")
+    assert "is primary, and all is in sync after" in done.stderr
+    roles = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if line.startswith("orders-00")}
+    assert roles["orders-001"] == "replica"
+    [heir] = [node for node, role in roles.items() if role == "primary"]
+
+    refused = run("promote", "orders", "orders-001", status=1)
+    assert refused.stderr.startswith("InvalidReplicationGroupState: Cannot manually promote a new master")
+    run("modify", "group", "orders", "--no-auto-failover")
+    promoted = answer(run("promote", "orders", "orders-001", "--output", "json"))
+    assert [node["node"] for node in promoted["nodes"] if node["role"] == "primary"] == ["orders-001"]
+
+    told = [(one["former"], one["elected"], one["epoch"]) for one in answer(run("history", "orders", "--output", "json"))["elections"]]
+    assert told == [(heir, "orders-001", 3), ("orders-001", heir, 2)]
+    first, second = run("history", "orders").stdout.splitlines()[1:3]
+    assert f"{heir}@" in first and "orders-001@" in second
+    assert "a caller asked for it" in first
+    run("delete", "orders", "--yes")
+
+
+def test_without_waiting_a_failover_is_answered_at_once_with_the_group_as_it_is(run: Run) -> None:
+    run("create", "group", "orders", "--nodes", "2", "--auto-failover")
+    begun = answer(run("failover", "orders", "--no-wait", "--output", "json"))
+    assert begun["replication_group"]["status"] == "available"
+    refused = run("failover", "orders", "--node-group", "0009", status=1)
+    assert refused.stderr.startswith("NodeGroupNotFoundFault: ")
+    wait_until(lambda: all(node["in_sync"] for node in answer(run("nodes", "orders", "--output", "json"))["nodes"]), within=30)
+    run("delete", "orders", "--yes")
+
+
 def test_without_waiting_the_answer_comes_at_once(run: Run) -> None:
     made = answer(run("create", "group", "later", "--nodes", "1", "--no-wait", "--output", "json"))
     assert made["replication_group"]["replication_group_id"] == "later"
@@ -142,6 +177,9 @@ def first_words(done: subprocess.CompletedProcess[str]) -> list[str]:
         (("delete", "nope", "--yes"), "ReplicationGroupNotFoundFault"),
         (("delete", "..", "--yes", "--kind", "cache"), "CacheClusterNotFound"),
         (("reboot", "nope"), "CacheClusterNotFound"),
+        (("failover", "nope"), "ReplicationGroupNotFoundFault"),
+        (("promote", "nope", "nope-002"), "ReplicationGroupNotFoundFault"),
+        (("history", "nope"), "ReplicationGroupNotFoundFault"),
         (("create", "group", "-x-", "--engine", "valkey"), None),
         (("create", "group", "x", "--engine", "mysql"), "InvalidParameterValue"),
         (("create", "group", "x", "--multi-az"), "InvalidParameterCombination"),

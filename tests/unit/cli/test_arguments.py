@@ -26,6 +26,9 @@ def run(*words: str) -> Result:
         ("create", "group", "orders", "--tag", "=payments"),
         ("create", "cache", "sessions"),
         ("modify", "group", "orders"),
+        ("failover",),
+        ("promote", "orders"),
+        ("history",),
         ("describe", "--output", "yaml"),
         ("describe", "--kind", "table"),
         ("events", "--minutes", "0"),
@@ -54,6 +57,10 @@ def test_a_usage_error_ends_with_2(words: tuple[str, ...]) -> None:
         ("engines",),
         ("operations",),
         ("modify", "group", "orders", "--no-auto-failover"),
+        ("failover", "orders"),
+        ("failover", "orders", "--node-group", "0002", "--no-wait"),
+        ("promote", "orders", "orders-002"),
+        ("history", "orders"),
     ],
 )
 def test_without_a_server_every_command_ends_with_3_and_says_how_to_start_one(words: tuple[str, ...]) -> None:
@@ -83,6 +90,6 @@ def test_tags_keep_everything_behind_the_first_equals_sign() -> None:
     assert parsed_tags(["team=a=b", "empty="]) == [{"key": "team", "value": "a=b"}, {"key": "empty", "value": ""}]
 
 
-@pytest.mark.parametrize("command", ["create", "describe", "delete", "events", "modify", "reboot", "add-replica", "operations"])
+@pytest.mark.parametrize("command", ["create", "describe", "delete", "events", "modify", "reboot", "add-replica", "operations", "failover", "promote", "history"])
 def test_every_command_has_help(command: str) -> None:
     assert run(command, "--help").exit_code == 0
