@@ -320,9 +320,12 @@ class LocalNode:
     def _yield(self, session: Session, spec: NodeSpec) -> None:
         """Make the heir ready while that is asked for, and take writes again when it no longer is, or was for too long: nobody may
         be there any more to elect it.
+
+        The heir must be proven first: while writers wait, an engine asks its replicas for nothing.
         """
         now = time.monotonic()
-        if spec.yields_to is None:
+        heir = spec.yields_to if spec.yields_to is not None and spec.yields_to.key in self._proven else None
+        if heir is None:
             self._yielding_since, given_up = None, self._yielding_since is not None
         else:
             self._yielding_since = self._yielding_since or now
@@ -330,8 +333,8 @@ class LocalNode:
         if given_up:
             self._yielded_to = None
             session.go_on()
-        elif spec.yields_to is not None:
-            self._yielded_to = spec.yields_to.key if session.yield_to(spec.yields_to) else None
+        elif heir is not None:
+            self._yielded_to = heir.key if session.yield_to(heir) else None
 
     def _digest_agreed_with(self, session: Session, spec: NodeSpec, seen: Observation) -> str | None:
         """The digest of the spec's mesh if that is what the engine sees on the cluster bus."""

@@ -361,6 +361,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_handover_leaves_nobody_waiti
     assert writer.lost(writer.everywhere) == []
     assert len(writer.everywhere) > 0
     assert group.history()[-1]["former"] == "orders-001"
+    assert not [message for _, message in group.messages() if "stays" in message], "the wish was given up"
 
 
 def _must_end_right(group: Group) -> None:

@@ -517,8 +517,35 @@ def test_an_endpoint_that_somebody_else_holds_is_a_problem_and_the_node_goes_on(
 # ---- handing over
 
 
-def test_a_primary_yields_for_as_long_as_it_is_asked_to(host: Host) -> None:
+def with_an_heir(host: Host) -> Host:
+    """A primary whose one replica is proven."""
+    assert proving(host).proven == [PEER.key]
+    host.toy.done.clear()
+    return host
+
+
+def test_an_heir_is_proven_before_the_primary_yields_for_no_replica_is_asked_while_writers_wait(host: Host) -> None:
+    host.toy.seen = Observation(Role.PRIMARY, online=frozenset({PLACE_OF_PEER}))
+    host.order(replicas=[PEER], yields_to=PEER)
+    report, again = host.node.visit()
+    assert (report.yielded_to, again, host.toy.done[0]) == (None, QUICK.eager, "prove")
+    assert f"yield to {PEER.key}" not in host.toy.done
+    host.toy.acknowledge = frozenset({PEER.key})
+    host.visit()
+    assert host.visit().yielded_to == PEER.key
+
+
+def test_a_primary_goes_on_when_its_heir_goes_away(host: Host) -> None:
+    with_an_heir(host).order(yields_to=PEER)
+    host.visit()
+    host.toy.seen = Observation(Role.PRIMARY)
+    host.visit()
     assert host.visit().yielded_to is None
+    assert host.toy.done[-1] == "go on"
+
+
+def test_a_primary_yields_for_as_long_as_it_is_asked_to(host: Host) -> None:
+    assert with_an_heir(host).visit().yielded_to is None
     host.order(yields_to=PEER)
     report, again = host.node.visit()
     assert (report.yielded_to, report.phase, again) == (PEER.key, Phase.RUNNING, QUICK.steady)
@@ -527,7 +554,7 @@ def test_a_primary_yields_for_as_long_as_it_is_asked_to(host: Host) -> None:
 
 
 def test_an_heir_that_lacks_a_write_is_not_ready_and_is_looked_at_again_soon(host: Host) -> None:
-    host.toy.heir_is_ready = False
+    with_an_heir(host).toy.heir_is_ready = False
     host.order(yields_to=PEER)
     report, again = host.node.visit()
     assert (report.yielded_to, again) == (None, QUICK.eager)
@@ -538,7 +565,7 @@ def test_an_heir_that_lacks_a_write_is_not_ready_and_is_looked_at_again_soon(hos
 
 
 def test_a_primary_that_is_no_longer_to_yield_goes_on_once(host: Host) -> None:
-    host.order(yields_to=PEER)
+    with_an_heir(host).order(yields_to=PEER)
     host.visit()
     host.order(yields_to=None)
     assert host.visit().yielded_to is None
@@ -548,7 +575,7 @@ def test_a_primary_that_is_no_longer_to_yield_goes_on_once(host: Host) -> None:
 
 def test_a_primary_goes_on_when_nobody_took_over_in_time(host: Host) -> None:
     node = host.take(Entry(SPEC), replace(QUICK, yield_within=0.05))
-    host.order(yields_to=PEER)
+    with_an_heir(host).order(yields_to=PEER)
     assert host.visit().yielded_to == PEER.key
     wait_until(lambda: node.visit()[0].yielded_to is None)
     assert host.toy.done[-1] == "go on"
@@ -562,7 +589,7 @@ def test_a_primary_goes_on_when_nobody_took_over_in_time(host: Host) -> None:
 
 
 def test_a_former_primary_lets_go_of_the_endpoint_before_it_follows_and_only_then_lets_writers_hear(host: Host) -> None:
-    host.order(holds=[ENDPOINT], yields_to=PEER)
+    with_an_heir(host).order(holds=[ENDPOINT], yields_to=PEER)
     host.visit()
     host.toy.done.clear()
     host.order(role=Role.REPLICA, follows=PEER, epoch=2, holds=[], yields_to=None)
@@ -572,7 +599,7 @@ def test_a_former_primary_lets_go_of_the_endpoint_before_it_follows_and_only_the
 
 
 def test_what_was_yielded_is_forgotten_with_the_boot(host: Host) -> None:
-    host.order(yields_to=PEER)
+    with_an_heir(host).order(yields_to=PEER)
     host.visit()
     host.toy.heir_is_ready = False
     host.order(boot=2)
