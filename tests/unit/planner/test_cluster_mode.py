@@ -26,7 +26,7 @@ from situations import (
 
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, does_duty, holds_configuration, sees_the_mesh
-from controlplane.domain.topology import ClusterMode, Node, Restart
+from controlplane.domain.topology import Candidate, ClusterMode, Node, Restart
 from controlplane.planner.decisions import (
     Announce,
     BootNode,
@@ -35,6 +35,7 @@ from controlplane.planner.decisions import (
     CloseRestart,
     ElectPrimary,
     GiveEndpoints,
+    LookAgain,
     PublishConfiguration,
     WelcomeNode,
 )
@@ -318,9 +319,11 @@ def test_a_shard_whose_nodes_all_died_begins_with_its_primary() -> None:
     assert decided(start_dead_nodes, seeing(started, LEADER, phase=RUNNING, boot=2, role="primary")) == [BootNode(FOLLOWER, 2, "")]
 
 
-def test_outside_of_cluster_mode_nobody_waits() -> None:
+def test_outside_of_cluster_mode_nobody_waits_for_long() -> None:
     now = seeing(grouped(at_work(), primary="orders-002", epoch=2), "orders-001", phase=DEAD)
-    assert decided(start_dead_nodes, now) == [BootNode("orders-001", 2, "")]
+    now = replace(now, seen_at={"orders-001": NOW})
+    assert decided(start_dead_nodes, now) == [LookAgain(NOW + now.policy.settle, "")]
+    assert decided(start_dead_nodes, later(now, seconds=now.policy.settle.total_seconds())) == [BootNode("orders-001", 2, "")]
 
 
 def test_a_compatible_group_waits_too() -> None:
@@ -345,7 +348,9 @@ def test_who_leads(changes: dict[str, object], is_leading: bool) -> None:
 def test_the_roll_is_called_and_an_heir_elected_in_the_shard_that_lost_its_primary() -> None:
     assert decided(call_roll, crashed(OTHER)) == [CallRoll("0002", f"{OTHER}/1", "")]
     called = grouped(crashed(OTHER), 1, roll=1, roll_for=f"{OTHER}/1", roll_at=NOW)
-    assert decided(elect_primaries, seeing(called, LAST, roll=1)) == [ElectPrimary("0002", LAST, 2, None, "")]
+    assert decided(elect_primaries, seeing(called, LAST, roll=1)) == [
+        ElectPrimary("0002", LAST, 2, None, "", (Candidate(LAST, answered=True, proven=True, offset=1000),))
+    ]
 
 
 def test_two_shards_may_lose_their_primaries_at_once() -> None:

@@ -222,7 +222,7 @@ def test_who_is_no_candidate(changes: dict[str, object]) -> None:
 )
 def test_who_has_data_of_an_earlier_epoch_is_elected_where_nobody_else_has_any(changes: dict[str, object]) -> None:
     now = seeing(grouped(answered(called(2), SECOND), epoch=2), SECOND, **changes)
-    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 3, None, "")]
+    assert decided(elect_primaries, now) == [ElectPrimary("0001", SECOND, 3, None, "", among(SECOND))]
     assert not may_start_empty(now, now.topology.node_groups[0], lost_primary(now, now.topology.node_groups[0]))  # type: ignore[arg-type]
 
 
