@@ -26,7 +26,7 @@ from api_schemas.agent.node import EngineBinary
 from bench import measure as m
 from cachewright import local_server
 
-ROUNDS, FEWER = 6, 2
+ROUNDS, FEWER = 20, 5
 BOUND = 400
 ENGINE, VERSION = "valkey", "9.1"
 _NETWORK = "127.120.79"
