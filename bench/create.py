@@ -44,7 +44,7 @@ def run() -> None:
     rows: list[list[str]] = []
     with local_server() as server:
         for engine, version, label in ENGINES:
-            binary = _binary(binaries, engine, version)
+            binary = m.binary_of(binaries, engine, version)
             if binary is None:
                 print(f"{label}: not installed, left out\n")
                 continue
@@ -78,11 +78,6 @@ def _row(label: str, what: str, hand: m.Figures, ours: m.Figures) -> list[str]:
     ratio = ours.median / hand.median
     met = "met" if ratio <= 1.5 and ours.median <= 0.3 else "**not met**"
     return [label, what, hand.in_ms(), ours.in_ms(), f"{ratio:.2f}", met]
-
-
-def _binary(found: list[EngineBinary], engine: str, version: str) -> EngineBinary | None:
-    line = "7.0" if engine == "redis" else version
-    return next((binary for binary in found if binary.engine == engine and binary.version.startswith(line)), None)
 
 
 # ---- Ours ----------------------------------------------------------------------------------------------------------------------

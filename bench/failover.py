@@ -38,7 +38,7 @@ _numbers = itertools.count(1)
 
 def run() -> None:
     m.heading(f"failover: {ENGINE} {VERSION}, one writing client on one connection at a time")
-    binary = next((each for each in find_binaries() if each.engine == ENGINE and each.version.startswith(VERSION)), None)
+    binary = m.binary_of(find_binaries(), ENGINE, VERSION)
     if binary is None:
         print(f"{ENGINE} {VERSION} is not installed\n")
         return

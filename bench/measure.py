@@ -20,6 +20,8 @@ from types import FrameType
 from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from api_schemas.agent.node import EngineBinary
+
 T = TypeVar("T")
 
 _SCOPE = "Credential=000000000000/20261123/us-east-1/elasticache/aws4_request"
@@ -131,6 +133,12 @@ def where() -> str:
     load = os.getloadavg()[0]
     return (f"{datetime.now().astimezone():%Y-%m-%d %H:%M}, {os.cpu_count()} CPUs ({platform.machine()}, Linux {platform.release()}), "
             f"Python {platform.python_version()}, {packages}, load {load:.1f}")  # fmt: skip
+
+
+def binary_of(found: Sequence[EngineBinary], engine: str, version: str) -> EngineBinary | None:
+    """The installed binary that serves a version asked for, if any: 7.0 serves every Redis."""
+    line = "7.0" if engine == "redis" else version
+    return next((binary for binary in found if binary.engine == engine and binary.version.startswith(line)), None)
 
 
 def until(condition: Callable[[], T | None], within: float, pause: float = 0.001) -> T:

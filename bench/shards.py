@@ -42,7 +42,7 @@ def run() -> None:
     rows: list[list[str]] = []
     with local_server() as server:
         for engine, version, label in ENGINES:
-            binary = _binary(binaries, engine, version)
+            binary = m.binary_of(binaries, engine, version)
             if binary is None:
                 print(f"{label}: not installed, left out\n")
                 continue
@@ -67,11 +67,6 @@ def _compare(label: str, product: Product, binary: EngineBinary) -> list[str]:
     ratio, floor = ours / taken["introduced"].median, ours / taken["prepared"].median
     met = "met" if ratio <= 1.2 and ours <= 0.8 else "**not met**"
     return [label, *(taken[name].in_ms() for name in variants), f"{ratio:.2f}", f"{floor:.2f}", met]
-
-
-def _binary(found: list[EngineBinary], engine: str, version: str) -> EngineBinary | None:
-    line = "7.0" if engine == "redis" else version
-    return next((binary for binary in found if binary.engine == engine and binary.version.startswith(line)), None)
 
 
 class Product:

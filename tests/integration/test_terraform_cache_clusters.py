@@ -25,15 +25,6 @@ def elasticache(server: LocalServer) -> Iterator[Any]:
     remove_everything(client)
 
 
-def applied(client: Any, config: dict[str, Any]) -> CacheCluster:
-    """A resource that has been applied and has an empty plan, even for who knows no more than its id."""
-    resource = CacheCluster(client)
-    resource.apply(config)
-    assert resource.plan(config) == {}
-    assert CacheCluster.imported(client, resource.id).plan(CacheCluster.readable(config)) == {}
-    return resource
-
-
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "redis": {**REDIS, "num_cache_nodes": 1, "parameter_group_name": "default.redis7", "engine_version": "7.1", "port": 6379},
     "redis-of-few-words": {"engine": "redis", "node_type": "cache.t3.micro"},
@@ -63,7 +54,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_cache_cluster_is_as_it_was_configured(elasticache: Any, name: str) -> None:
     config = {**CONFIGURATIONS[name], "cluster_id": new_name("C")}
-    resource = applied(elasticache, config)
+    resource = CacheCluster.applied(elasticache, config)
     assert resource.id == config["cluster_id"].lower()
     nodes = resource.state["cache_nodes"]
     assert [node["id"] for node in nodes] == [f"{place + 1:04d}" for place in range(config.get("num_cache_nodes", 1))]
@@ -92,7 +83,7 @@ def must_serve(engine: str, node: dict[str, Any]) -> None:
 def test_windows_flags_and_tags_are_updated_in_place(elasticache: Any) -> None:
     windows = {"maintenance_window": "sun:05:00-sun:06:00", "snapshot_window": "03:00-04:00"}
     config = {**REDIS, **windows, "cluster_id": new_name(), "tags": {"a": "1", "b": "2"}, "apply_immediately": True}
-    resource = applied(elasticache, config)
+    resource = CacheCluster.applied(elasticache, config)
     created = resource.state["cache_nodes"]
     for changed in (
         {"maintenance_window": "tue:08:30-tue:09:30"},
@@ -112,7 +103,7 @@ def test_windows_flags_and_tags_are_updated_in_place(elasticache: Any) -> None:
 @pytest.mark.parametrize("changed", [{"port": 6400}, {"availability_zone": C}, {"subnet_group_name": "ours"}], ids=str)
 def test_what_cannot_change_makes_a_new_cache_cluster(elasticache: Any, changed: dict[str, Any]) -> None:
     config = {**REDIS, "cluster_id": new_name(), "availability_zone": A}
-    resource = applied(elasticache, config)
+    resource = CacheCluster.applied(elasticache, config)
     with connected({"Address": resource.state["cache_nodes"][0]["address"], "Port": resource.state["port"]}) as engine:
         engine.set("key", "value")
     plan = resource.apply({**config, **changed})
@@ -136,7 +127,7 @@ def group(elasticache: Any) -> str:
 
 def test_a_replica_of_a_group_can_be_a_cache_cluster_of_its_own(elasticache: Any, group: str) -> None:
     config = {"cluster_id": new_name(), "replication_group_id": group, "tags": {"a": "1"}}
-    resource = applied(elasticache, config)
+    resource = CacheCluster.applied(elasticache, config)
     assert (resource.state["engine"], resource.state["engine_version"]) == ("valkey", "8.1")
     resource.destroy()
 
@@ -148,7 +139,7 @@ def test_a_member_that_cannot_go_is_not_deleted_again_and_again(elasticache: Any
     )
     first = CacheCluster.imported(elasticache, f"{group}-001")
     refused(first.delete, "InvalidCacheClusterState", "only member of a replication group")
-    replica = applied(elasticache, {"cluster_id": new_name(), "replication_group_id": group})
+    replica = CacheCluster.applied(elasticache, {"cluster_id": new_name(), "replication_group_id": group})
     refused(first.delete, "InvalidCacheClusterState", "serving as primary")
     assert asked == [first.id] * 2
     replica.destroy()
@@ -156,7 +147,7 @@ def test_a_member_that_cannot_go_is_not_deleted_again_and_again(elasticache: Any
 
 def test_a_cache_cluster_that_somebody_deleted_is_made_again(elasticache: Any) -> None:
     config = {**MEMCACHED, "cluster_id": new_name()}
-    resource = applied(elasticache, config)
+    resource = CacheCluster.applied(elasticache, config)
     elasticache.delete_cache_cluster(CacheClusterId=resource.id)
     elasticache.get_waiter("cache_cluster_deleted").wait(CacheClusterId=resource.id)
     assert "cluster_id" in resource.plan(config)

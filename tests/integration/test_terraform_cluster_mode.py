@@ -28,15 +28,6 @@ def elasticache(server: LocalServer) -> Iterator[Any]:
     remove_everything(client)
 
 
-def applied(client: Any, config: dict[str, Any]) -> ReplicationGroup:
-    """A resource that has been applied and has an empty plan, even for who knows no more than its id."""
-    resource = ReplicationGroup(client)
-    resource.apply(config)
-    assert resource.plan(config) == {}
-    assert ReplicationGroup.imported(client, resource.id).plan(ReplicationGroup.readable(config)) == {}
-    return resource
-
-
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "2x1": {**QUICK, **ON, "num_node_groups": 2, "replicas_per_node_group": 1},
     "3x0": {**QUICK, "num_node_groups": 3, "replicas_per_node_group": 0},
@@ -71,7 +62,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_group_is_as_it_was_configured(elasticache: Any, name: str) -> None:
     config = {**CONFIGURATIONS[name], "replication_group_id": new_name("G")}
-    resource = applied(elasticache, config)
+    resource = ReplicationGroup.applied(elasticache, config)
     state = resource.state
     shards = config.get("node_group_configuration") or [{}] * config["num_node_groups"]
     nodes = sum(1 + shard.get("replica_count", config.get("replicas_per_node_group", 0)) for shard in shards)
@@ -92,7 +83,7 @@ def long_lived(elasticache: Any) -> tuple[ReplicationGroup, dict[str, Any]]:
     """A group of two shards that tests change in place, and the configuration that each of them begins with."""
     windows = {"maintenance_window": "sun:05:00-sun:06:00", "snapshot_window": "03:00-04:00"}
     config = {**QUICK, **ON, **windows, "replication_group_id": new_name("g"), "num_node_groups": 2, "replicas_per_node_group": 1}
-    return applied(elasticache, config), config
+    return ReplicationGroup.applied(elasticache, config), config
 
 
 @pytest.mark.parametrize(
@@ -152,7 +143,7 @@ def test_other_slots_make_another_group(elasticache: Any) -> None:
         return [{"node_group_id": name, "slots": slots, "replica_count": 0} for name, slots in (("0001", first), ("0002", second))]
 
     config = {**QUICK, **ON, "replication_group_id": new_name(), "node_group_configuration": shards("0-8191", "8192-16383")}
-    resource = applied(elasticache, config)
+    resource = ReplicationGroup.applied(elasticache, config)
     wanted = {**config, "node_group_configuration": shards("0-99", "100-16383")}
     plan = resource.apply(wanted)
     assert plan["node_group_configuration"].replaces

@@ -23,14 +23,6 @@ def elasticache(server: LocalServer) -> Iterator[Any]:
     remove_everything(client)
 
 
-def applied(client: Any, config: dict[str, Any]) -> CacheCluster:
-    """A resource that has been applied and has an empty plan."""
-    resource = CacheCluster(client)
-    resource.apply(config)
-    assert resource.plan(config) == {}
-    return resource
-
-
 def must_serve(node: dict[str, Any]) -> None:
     with memcache({"Address": node["address"], "Port": node["port"]}) as client:
         assert client.set("key", "value", noreply=False)
@@ -47,7 +39,7 @@ def must_serve(node: dict[str, Any]) -> None:
 )
 def test_memcached_nodes_come_and_go_in_place(elasticache: Any, begun: dict[str, Any], zones: list[str] | None) -> None:
     config = {**MEMCACHED, **begun, "cluster_id": new_name(), "apply_immediately": True}
-    resource = applied(elasticache, config)
+    resource = CacheCluster.applied(elasticache, config)
     first, number = resource.state["cache_nodes"][0], begun["num_cache_nodes"]
     must_serve(first)
     for wanted in (4, 3, number, number + 1):
@@ -68,7 +60,7 @@ def test_memcached_nodes_come_and_go_in_place(elasticache: Any, begun: dict[str,
 
 def test_without_apply_immediately_the_number_of_nodes_stays_in_the_plan(elasticache: Any) -> None:
     config = {**MEMCACHED, "cluster_id": new_name(), "num_cache_nodes": 1}
-    resource = applied(elasticache, config)
+    resource = CacheCluster.applied(elasticache, config)
     wanted = {**config, "num_cache_nodes": 2}
     resource.apply(wanted)
     assert set(resource.plan(wanted)) == {"num_cache_nodes"}

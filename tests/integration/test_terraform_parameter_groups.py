@@ -44,15 +44,6 @@ def elasticache(server: LocalServer) -> Iterator[Any]:
     remove_everything(client)
 
 
-def applied(client: Any, config: dict[str, Any]) -> ParameterGroup:
-    """A resource that has been applied and has an empty plan, even for who knows no more than its id."""
-    resource = ParameterGroup(client)
-    resource.apply(config)
-    assert resource.plan(config) == {}
-    assert ParameterGroup.imported(client, resource.id).plan(config) == {}
-    return resource
-
-
 def counted(client: Any, operation: str) -> list[int]:
     """How many parameters each call of the operation carries from now on."""
     counts: list[int] = []
@@ -65,7 +56,7 @@ def counted(client: Any, operation: str) -> list[int]:
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_parameter_group_is_as_it_was_configured(elasticache: Any, name: str) -> None:
     config = {**CONFIGURATIONS[name], "name": new_name("P")}
-    resource = applied(elasticache, config)
+    resource = ParameterGroup.applied(elasticache, config)
     assert resource.id == config["name"].lower()
     assert resource.state["parameter"] == config.get("parameter", {})
     resource.destroy()
@@ -78,7 +69,7 @@ def test_values_are_changed_and_reset_twenty_at_a_time(server: LocalServer) -> N
     client = server.client(account_id=new_account())
     modified, reset = counted(client, "ModifyCacheParameterGroup"), counted(client, "ResetCacheParameterGroup")
     config = {"name": "own", "family": "valkey8", "parameter": {"timeout": "60", "maxmemory-policy": "noeviction"}, "tags": {"a": "1"}}
-    resource = applied(client, config)
+    resource = ParameterGroup.applied(client, config)
     arn = resource.state["arn"]
     for parameter, tags in ((MANY, {"a": "2"}), ({"timeout": "99"}, {}), ({}, {})):
         config = {**config, "parameter": parameter, "tags": tags}
@@ -91,7 +82,7 @@ def test_values_are_changed_and_reset_twenty_at_a_time(server: LocalServer) -> N
 @pytest.mark.parametrize("changed", [{"description": "another"}, {"family": "redis7"}], ids=str)
 def test_what_cannot_change_makes_a_new_parameter_group(elasticache: Any, changed: dict[str, Any]) -> None:
     config = {"name": new_name("p"), "family": "valkey8", "parameter": {"timeout": "30"}}
-    resource = applied(elasticache, config)
+    resource = ParameterGroup.applied(elasticache, config)
     assert next(iter(resource.apply({**config, **changed}).values())).replaces
     assert resource.plan({**config, **changed}) == {}
     resource.destroy()
@@ -122,8 +113,8 @@ QUICK = {"engine": "valkey", "engine_version": "8.1", "node_type": "cache.t4g.sm
 def test_values_reach_a_group_and_a_group_can_move_to_another_parameter_group(elasticache: Any) -> None:
     first, second = new_name("p"), new_name("p")
     parameters = {"name": first, "family": "valkey8", "parameter": {"maxmemory-policy": "allkeys-lru", "timeout": "30"}}
-    values = applied(elasticache, parameters)
-    others = applied(elasticache, {"name": second, "family": "valkey8", "parameter": {"maxmemory-policy": "noeviction"}})
+    values = ParameterGroup.applied(elasticache, parameters)
+    others = ParameterGroup.applied(elasticache, {"name": second, "family": "valkey8", "parameter": {"maxmemory-policy": "noeviction"}})
     config = {**QUICK, "replication_group_id": new_name(), "num_cache_clusters": 2, "parameter_group_name": first}
     group = ReplicationGroup(elasticache)
     group.apply(config)
@@ -149,7 +140,7 @@ def test_values_reach_a_group_and_a_group_can_move_to_another_parameter_group(el
 
 def test_a_parameter_group_alone_makes_cluster_mode(elasticache: Any) -> None:
     name = new_name("p")
-    values = applied(elasticache, {"name": name, "family": "valkey8", "parameter": {"cluster-enabled": "yes", "timeout": "30"}})
+    values = ParameterGroup.applied(elasticache, {"name": name, "family": "valkey8", "parameter": {"cluster-enabled": "yes", "timeout": "30"}})
     for shape in ({"num_node_groups": 2, "replicas_per_node_group": 1}, {"num_node_groups": 1, "replicas_per_node_group": 0}):
         config = {
             **QUICK, **shape, "replication_group_id": new_name(), "automatic_failover_enabled": True, "parameter_group_name": name,
@@ -167,8 +158,8 @@ def test_a_parameter_group_alone_makes_cluster_mode(elasticache: Any) -> None:
 
 def test_values_reach_memcached_and_a_stand_alone_redis(elasticache: Any) -> None:
     items, ours = new_name("p"), new_name("p")
-    memcached = applied(elasticache, {"name": items, "family": "memcached1.6", "parameter": {"max_item_size": "2097152"}})
-    redis = applied(elasticache, {"name": ours, "family": "redis7", "parameter": {"timeout": "30"}})
+    memcached = ParameterGroup.applied(elasticache, {"name": items, "family": "memcached1.6", "parameter": {"max_item_size": "2097152"}})
+    redis = ParameterGroup.applied(elasticache, {"name": ours, "family": "redis7", "parameter": {"timeout": "30"}})
     spread, alone = CacheCluster(elasticache), CacheCluster(elasticache)
     configs = (
         {"cluster_id": new_name(), "engine": "memcached", "node_type": "cache.t3.micro", "parameter_group_name": items},

@@ -26,15 +26,6 @@ def elasticache(server: LocalServer) -> Iterator[Any]:
     remove_everything(client)
 
 
-def applied(client: Any, config: dict[str, Any]) -> ReplicationGroup:
-    """A resource that has been applied and has an empty plan, even for who knows no more than its id."""
-    resource = ReplicationGroup(client)
-    resource.apply(config)
-    assert resource.plan(config) == {}
-    assert ReplicationGroup.imported(client, resource.id).plan(ReplicationGroup.readable(config)) == {}
-    return resource
-
-
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "of-few-words": {"node_type": "cache.t3.micro", "description": "d"},
     "one": {**QUICK, "num_cache_clusters": 1},
@@ -68,7 +59,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_group_is_as_it_was_configured(elasticache: Any, name: str) -> None:
     config = {**CONFIGURATIONS[name], "replication_group_id": new_name("G")}
-    resource = applied(elasticache, config)
+    resource = ReplicationGroup.applied(elasticache, config)
     state = resource.state
     assert resource.id == config["replication_group_id"].lower()
     nodes = config.get("num_cache_clusters") or config.get("replicas_per_node_group", 0) + 1
@@ -92,7 +83,7 @@ def long_lived(elasticache: Any) -> tuple[ReplicationGroup, dict[str, Any]]:
     """A group of two that tests change in place, and the configuration that each of them begins with."""
     windows = {"maintenance_window": "sun:05:00-sun:06:00", "snapshot_window": "03:00-04:00"}
     config = {**QUICK, **windows, "replication_group_id": new_name("g"), "num_cache_clusters": 2, "tags": {"a": "1", "b": "2"}}
-    return applied(elasticache, config), config
+    return ReplicationGroup.applied(elasticache, config), config
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,17 @@ class Resource(ABC):
         vague = {"engine_version"} if str(config.get("engine_version")).endswith(".x") else set()
         return {name: value for name, value in config.items() if cls.schema[name].read_back and name not in vague}
 
+    @classmethod
+    def applied(cls, client: Any, config: Config) -> Self:
+        """A resource that has been applied and has an empty plan, even for who knows no more than its id."""
+        resource = cls(client)
+        resource.apply(config)
+        plan = resource.plan(config)
+        assert plan == {}, f"planned again right after the apply: {plan}"
+        plan = cls.imported(client, resource.id).plan(cls.readable(config))
+        assert plan == {}, f"planned after an import: {plan}"
+        return resource
+
     def apply(self, config: Config) -> Plan:
         """Refresh, plan, and do what the plan says. The state is read anew in the end. Answers the plan that was carried out."""
         plan = self.plan(config)
