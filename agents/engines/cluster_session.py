@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import math
 import time
 from dataclasses import replace
 from functools import lru_cache
@@ -32,6 +33,8 @@ NODE_TIMEOUT = 5000
 _NODES, _INFO = ("CLUSTER", "NODES"), ("CLUSTER", "INFO")
 _SLOTS = 16384
 _ASK_AGAIN = 0.1  # seconds; the engine connects to whom it was introduced ten times a second
+_SETTLED = 0.25
+"""Seconds after an introduction in which the one that was asked may break its link to the asker and connect anew, each on a 10 Hz cron."""
 
 
 class ClusterSession(ValkeySession):
@@ -41,7 +44,7 @@ class ClusterSession(ValkeySession):
         super().__init__(spec)
         self._is_timed = False
         self._touch: list[tuple[str, ...]] = []
-        self._asked_at = 0.0
+        self._asked_at = -math.inf
         self._seen_online: tuple[str | None, ...] = ()
 
     def observe(self) -> Observation:
@@ -77,7 +80,8 @@ class ClusterSession(ValkeySession):
     def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
         """In what this engine's view of the bus differs from the mesh: also which replica it does not show to its clients yet.
 
-        It is introduced to those that it does not know, or has not heard of for too long.
+        It is introduced to those that it does not know, or has not heard of for too long. Until that is over nobody is agreed with,
+        for it is the other one that would see a broken link.
         """
         if spec.mesh is None or seen.bus is None:
             return "the bus was not looked at"
@@ -88,6 +92,8 @@ class ClusterSession(ValkeySession):
                 found = not_online(self._all(("CLUSTER", "SHARDS"))[0])
         self._seen_online = () if found else looked_at
         self._ask(spec.mesh, {node for node, difference in found.items() if difference.stale})
+        if not found and time.monotonic() - self._asked_at < _SETTLED:
+            return "it has just asked others what they are"
         return next((difference.why for difference in found.values()), None)
 
     def _ask(self, mesh: Mesh, stale: set[str]) -> None:

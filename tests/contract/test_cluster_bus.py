@@ -289,6 +289,18 @@ def settled(session: ClusterSession) -> Observation | None:
     return seen if session.glance(seen).bus is seen.bus else None
 
 
+def test_who_has_just_asked_others_agrees_only_once_their_links_are_whole_again(at_work: Ground) -> None:
+    desired = at_work.topology
+    at_work.elect(0, FOLLOWER)
+    session = at_work.session(OTHER)
+    assert "is a primary there" in str(session.disagreement(at_work.spec(OTHER), session.observe()))
+    at_work.topology = desired
+    assert session.disagreement(at_work.spec(OTHER), session.observe()) == "it has just asked others what they are"
+    wait_until(lambda: at_work.visit(OTHER)[1] is None, within=5)
+    for node in ALL:
+        assert at_work.visit(node)[1] is None
+
+
 # ---- nodes that die
 
 
