@@ -57,6 +57,8 @@ def run(settings: Settings) -> None:
                 binaries=binaries, url=url)  # fmt: skip
     reporter = Reporter(settings.join, token)
     supervisor = Supervisor(host, ProcessRuntime(folder.path), engines_in(folder.path), reporter.report)
+    reporter.on_taken = supervisor.lease.renew
+    supervisor.lease.keep(None)
     supervisor.start()
 
     def ready() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import socket
 import threading
@@ -30,7 +31,10 @@ class Pace:
     desired, all but one only ``glances`` at what changes by itself; ``patience`` is how long one proof of
     replication waits; ``relink_after`` how long a replica without data may be without a link before it is told anew;
     ``start_within`` how long an engine may take to answer (loading its data included); an engine that has run but does not
-    answer for ``hung_after`` is killed, for it still holds its addresses; ``yield_within`` how long a primary takes no writes for the
+    answer for ``hung_after`` is killed, for it still holds its addresses, and so is a primary that does not answer and gets nowhere
+    for ``pulse_within``; a primary whose agent is out of touch takes no write when nobody outside its zone has acknowledged one for
+    ``fence_lag`` seconds, is looked at every ``fenced`` seconds meanwhile, and is fenced no more when it has been answered for
+    ``lift_after`` seconds; ``yield_within`` how long a primary takes no writes for the
     sake of an heir; ``grace`` is how long a stop may take. A node whose front could not listen for ``shut_out_after`` needs another
     address.
     """
@@ -43,6 +47,10 @@ class Pace:
     start_within: float = 60.0
     hung_after: float = 5.0
     yield_within: float = 2.0
+    pulse_within: float = 1.0
+    fence_lag: int = 1
+    fenced: float = 0.25
+    lift_after: float = 1.0
     replaced_within: float = 1.0
     shut_out_after: float = 1.5
     grace: timedelta = timedelta(seconds=20)
@@ -61,7 +69,8 @@ class LocalNode:
     """A node's spec, its process and its session. Visited by one thread at a time; orders may come from another."""
 
     def __init__(self, entry: Entry, folder: Path, runtime: Runtime, engines: dict[str, Engine], journal: Journal, pace: Pace,
-                 ended: Callable[[str], None], front: Callable[[str], FrontSeen] = lambda key: FrontSeen()) -> None:  # fmt: skip
+                 ended: Callable[[str], None], front: Callable[[str], FrontSeen] = lambda key: FrontSeen(),
+                 in_touch_for: Callable[[], float | None] = lambda: math.inf) -> None:  # fmt: skip
         self._entry = _knowing_what_it_runs_with(entry)
         self._front = front
         self._front_refused_since: float | None = None
@@ -81,6 +90,9 @@ class LocalNode:
         self._epoch = 0
         self._agrees: str | None = None
         self._disagreement: str | None = None
+        self._in_touch_for = in_touch_for
+        self._demanded: tuple[int, int] | None = None  # None: nobody knows, so it is to be said
+        self._fenced = False
         self._yielding_since: float | None = None
         self._yielded_to: str | None = None
         self._proven: frozenset[str] = frozenset()
@@ -113,6 +125,22 @@ class LocalNode:
                 return
             self._write(spec=spec)
             self._awaiting_since = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether it serves as a primary just now."""
+        return self._last is not None and self._last.phase is Phase.RUNNING and self._last.role is Role.PRIMARY
+
+    def progress(self) -> int | None:
+        """How much work its process has done; None when it has none."""
+        handle = self._entry.handle
+        return None if handle is None else self._runtime.progress(handle)
+
+    def kill_hung(self) -> None:
+        """End a process that answers nobody; its end is then noticed like any other."""
+        handle = self._entry.handle
+        if handle is not None:
+            self._runtime.kill(handle)
 
     def visit(self) -> tuple[NodeReport, float]:
         """One look and at most a few steps; answers what is now, and in how many seconds to look again."""
@@ -179,7 +207,7 @@ class LocalNode:
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             return self._expelled(spec)
         self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
-        self._yielding_since, self._yielded_to = None, None
+        self._yielding_since, self._yielded_to, self._demanded, self._fenced = None, None, _own_demand(spec), False
         try:
             handle = self._runtime.start(self._launch(spec))
         except StartRefusedError as refused:
@@ -221,6 +249,8 @@ class LocalNode:
         seen = self._seen = self._look(session)
         self._silent_since = None
         self._configure(session, spec)
+        if seen.refuses and self._fenced:
+            spec = spec.model_copy(update={"holds": []})  # who refuses all writes lets go, so that whoever took over can be reached
         if seen.holds - frozenset(spec.holds):
             session.hold(spec, seen)  # let go before anything else: its heir waits for the address, its clients for a reason to go
             seen = session.observe()
@@ -232,6 +262,7 @@ class LocalNode:
         if settled:
             self._epoch = max(self._epoch, spec.epoch)
             self._yield(session, spec)
+            self._fence(session, spec)
             if frozenset(spec.holds) != seen.holds:
                 session.hold(spec, seen)
                 seen = self._seen = session.observe()
@@ -268,7 +299,7 @@ class LocalNode:
         """
         if done:
             self._awaiting_since = None
-            return self._pace.steady
+            return self._pace.fenced if self._fenced else self._pace.steady
         now = time.monotonic()
         self._awaiting_since = self._awaiting_since or now
         eager = self._pace.eager * (1 + len(spec.mesh.members) / 10 if spec.mesh else 1)
@@ -316,6 +347,31 @@ class LocalNode:
         if fresh:
             self._nudged |= fresh
             session.nudge(spec, frozenset(key for key, _ in fresh))
+
+    def _fence(self, session: Session, spec: NodeSpec) -> None:
+        """While we are out of touch, have a primary demand acknowledgements from outside its zone, where somebody may take over from it.
+
+        If only the control plane is away, they come and writes go on. If the zone is cut off, they do not, and the engine refuses writes.
+        Replicas acknowledge once a second by themselves, which is too seldom to be counted by the second: they are asked.
+        """
+        demanded = _own_demand(spec)
+        self._fenced = self._is_to_be_fenced(spec)
+        if self._fenced:
+            inside = sum(peer.zone == spec.zone for peer in spec.replicas)
+            demanded = (max(demanded[0], inside + 1), self._pace.fence_lag)
+        if demanded != self._demanded:
+            session.demand(*demanded)
+            log.info("node demands acknowledgements  node=%s of=%d within=%ds", spec.key, *demanded)
+        self._demanded = demanded
+        if self._fenced:
+            session.prove(spec, len(spec.replicas), self._pace.patience)
+
+    def _is_to_be_fenced(self, spec: NodeSpec) -> bool:
+        """Out of touch; or only just back, for orders that say who has taken over may still be on their way."""
+        if not spec.fenced or all(peer.zone == spec.zone for peer in spec.replicas):
+            return False
+        in_touch_for = self._in_touch_for()
+        return in_touch_for is None or (self._fenced and in_touch_for < self._pace.lift_after)
 
     def _yield(self, session: Session, spec: NodeSpec) -> None:
         """Make the heir ready while that is asked for, and take writes again when it no longer is, or was for too long: nobody may
@@ -434,7 +490,7 @@ class LocalNode:
     def _close_session(self) -> None:
         if self._session is not None:
             self._session.close()
-            self._session = None
+            self._session, self._demanded = None, None
 
 
 def _knowing_what_it_runs_with(entry: Entry) -> Entry:
@@ -442,6 +498,13 @@ def _knowing_what_it_runs_with(entry: Entry) -> Entry:
     if entry.runs_with is not None or entry.boot_done == 0:
         return entry
     return replace(entry, runs_with=entry.spec.configuration)
+
+
+def _own_demand(spec: NodeSpec) -> tuple[int, int]:
+    """What the parameter group demands: of how many replicas, within how many seconds."""
+    told = spec.parameters
+    replicas = told.get("min-replicas-to-write", told.get("min-slaves-to-write", "0"))
+    return int(replicas), int(told.get("min-replicas-max-lag", told.get("min-slaves-max-lag", "10")))
 
 
 def _is_taken(spec: NodeSpec) -> bool:

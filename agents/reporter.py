@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 import httpx
 from pydantic import ValidationError
 
-from api_schemas.agent.agent import AgentHello, AgentReport, ReportTaken
+from api_schemas.agent.agent import BEAT, AgentHello, AgentReport, ReportTaken
 from api_schemas.shape import Shape
 
 log = logging.getLogger("cachewright.agent")
 
-BEAT = 1.0  # seconds between heartbeats
 _PATIENCE = 2.0  # seconds for one answer
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between attempts to join
 _KEEP_ALIVE = 3.0  # seconds; less than the control plane keeps an idle connection, so that neither meets one the other has closed
@@ -52,6 +53,8 @@ class Reporter:
         )
         self._joined = False
         self._closing = False
+        self.on_taken: Callable[[float], None] = lambda sent_at: None
+        """Called with the time at which a word was sent that was taken."""
         self._stirred = threading.Event()  # contact was lost since we introduced ourselves, or we are closing
         self._complaint = ""
 
@@ -64,6 +67,7 @@ class Reporter:
         """Deliver a report; answers whether it was taken."""
         if not self._joined or self._closing:
             return False
+        sent_at = time.monotonic()
         try:
             answer = ReportTaken.model_validate_json(self._post(f"/v1/agents/{said.agent}/reports", said))
         except (NotTakenError, ValidationError) as failed:
@@ -71,7 +75,9 @@ class Reporter:
             return False
         if answer.unknown:
             self._lose("it does not know us any more")
-        return not answer.unknown
+            return False
+        self.on_taken(sent_at)
+        return True
 
     def stay_in_touch(self, agent: Joining) -> None:
         """Introduce the agent, send heartbeats, and introduce it again whenever contact was lost, until closed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ from pathlib import Path
 from agents.engines.engine import Engine
 from agents.engines.memcached_arguments import SOCKET
 from agents.journal import Entry, Journal
+from agents.lease import Lease
 from agents.node import FrontSeen, LocalNode, Pace
+from agents.pulse import Pulse
 from agents.relay_keeper import RelayKeeper
 from agents.rounds import Rounds
 from agents.runtimes.runtime import Runtime
@@ -51,7 +54,8 @@ class Supervisor:
         self.host = host
         self._runtime = runtime
         self._engines = engines
-        self._report = report
+        self._deliver = report
+        self.lease = Lease(self._wake_primaries)
         self._pace = pace or Pace()
         self._journal = Journal(host.folder)
         self._relay = RelayKeeper(host.folder, runtime, self._journal)
@@ -61,6 +65,7 @@ class Supervisor:
         self._gone: dict[str, NodeReport] = {}
         self._lock = threading.Lock()
         self._rounds = Rounds(host.agent, self._visit)
+        self._pulse = Pulse(self._kill_hung, self._pace.pulse_within)
 
     def hello(self) -> AgentHello:
         """How this agent introduces itself."""
@@ -84,6 +89,10 @@ class Supervisor:
             self._rounds.wake(key)
         if self._relay.is_wanted():
             self._rounds.wake(_RELAY)
+
+    def beat(self) -> None:
+        """Say that we are there."""
+        self._report(AgentReport(agent=self.host.agent))
 
     def warm_up(self) -> None:
         """Start the relay and load the engines' client library, before the first cache asks for them."""
@@ -118,6 +127,8 @@ class Supervisor:
 
     def suspend(self) -> None:
         """An orderly stop: every engine saves and ends; a later start of this agent brings all back with their data."""
+        self.lease.close()
+        self._pulse.close()
         self._rounds.close()
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.suspend, list(self._nodes.values())))
@@ -126,6 +137,8 @@ class Supervisor:
 
     def leave(self) -> None:
         """Stop looking after the engines, which go on."""
+        self.lease.close()
+        self._pulse.close()
         self._rounds.close()
         for node in list(self._nodes.values()):
             node.release()
@@ -133,6 +146,8 @@ class Supervisor:
 
     def remove_all(self) -> None:
         """End every node and leave nothing behind."""
+        self.lease.close()
+        self._pulse.close()
         self._rounds.close()
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.remove, list(self._nodes.values())))
@@ -164,7 +179,8 @@ class Supervisor:
 
     def _node_of(self, entry: Entry) -> LocalNode:
         folder = self.host.folder / "nodes" / entry.spec.key
-        return LocalNode(entry, folder, self._runtime, self._engines, self._journal, self._pace, self._rounds.wake, self._front_seen)
+        return LocalNode(entry, folder, self._runtime, self._engines, self._journal, self._pace, self._rounds.wake, self._front_seen,
+                         lambda: self.lease.held_for)  # fmt: skip
 
     def _front_seen(self, key: str) -> FrontSeen:
         report = self._relay.front_report(key)
@@ -181,6 +197,7 @@ class Supervisor:
         if node is None:
             return self._visit_gone(key)
         if node.dropped:
+            self._pulse.forget(key)
             self._set_front(key, None)
             if self._relay.still_fronts(key):
                 return self._pace.eager  # nothing of it may be left when it is said to be gone
@@ -191,10 +208,32 @@ class Supervisor:
                     known.pop(key, None)
             return self._visit_gone(key)
         report, again = node.visit()
+        if node.leads:
+            self._pulse.watch(key, node.spec.address, node.spec.port, node.progress)
+        else:
+            self._pulse.forget(key)
         self._set_front(key, _front(node.spec) if report.phase is Phase.RUNNING or report.address_taken else None)
         with self._lock:
             self._newest[key] = report
         return again if self._offer(report) else min(again, self._pace.steady)
+
+    def _report(self, said: AgentReport) -> bool:
+        """Deliver a report; one that was taken renews the lease from when it was sent."""
+        sent_at = time.monotonic()
+        taken = self._deliver(said)
+        if taken:
+            self.lease.renew(sent_at)
+        return taken
+
+    def _wake_primaries(self) -> None:
+        for key, node in list(self._nodes.items()):
+            if node.leads:
+                self._rounds.wake(key)
+
+    def _kill_hung(self, key: str) -> None:
+        node = self._nodes.get(key)
+        if node is not None:
+            node.kill_hung()
 
     def _visit_gone(self, key: str) -> float | None:
         """Say that a node is gone until that is taken: nobody else would."""

@@ -76,6 +76,7 @@ class Embedded:
     def stop(self, how: Callable[[Supervisor], None]) -> None:
         """End the agents in the given way, then the control plane."""
         self.closing.set()
+        self.plane.watchdog.close()
         self.plane.reconciler.close()
         threads = [threading.Thread(target=how, args=(supervisor,)) for supervisor in self.supervisors]
         for thread in threads:
@@ -108,7 +109,8 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
         plane.registry.welcome(supervisor.hello())
     for supervisor in supervisors:
         supervisor.start()
-    plane.reconciler.start()
+        supervisor.lease.keep(supervisor.beat)
+    plane.start()
     return Embedded(plane, supervisors, binaries, closing)
 
 

@@ -51,7 +51,7 @@ def run(settings: Settings) -> None:
     plane: ControlPlane
     fleet = HttpFleet(join_token(settings), lambda agent: plane.url_of(agent))
     plane = build(settings, fleet)
-    plane.reconciler.start()
+    plane.start()
 
     def ready() -> None:
         joining = f"join token: {settings.join_token_file or 'none, so no agent can join; see --join-token-file'}"

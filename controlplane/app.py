@@ -30,6 +30,7 @@ from controlplane.operations.performs import Operations
 from controlplane.reconciler.fleet import Fleet
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
+from controlplane.reconciler.watchdog import Watchdog
 from controlplane.reconciler.worker import Reconciler
 from controlplane.settings import Settings
 from controlplane.store.store import Store
@@ -44,6 +45,12 @@ class ControlPlane:
     registry: Registry
     reconciler: Reconciler
     pusher: Pusher
+    watchdog: Watchdog
+
+    def start(self) -> None:
+        """Begin to plan, and to notice who falls silent."""
+        self.reconciler.start()
+        self.watchdog.start()
 
     def url_of(self, agent: str) -> str | None:
         """Where the agent takes orders; None while it is unknown or silent."""
@@ -53,6 +60,7 @@ class ControlPlane:
 
     def close(self) -> None:
         """Stop working and close the database; agents and engines go on."""
+        self.watchdog.close()
         self.reconciler.close()
         self.store.close()
 
@@ -74,6 +82,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     registry = Registry(store, clock)
     pusher = Pusher(fleet)
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network), clock, policy)
+    watchdog = Watchdog(store, reconciler)
     operations = Operations(store, clock, policy, settings.memcached_discovery)
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
@@ -105,7 +114,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
-    return ControlPlane(app, store, registry, reconciler, pusher)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog)
 
 
 async def _health(_: Request) -> Response:

@@ -24,7 +24,8 @@ class AddressHeldError(Exception):
 class Observation:
     """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it; ``bus`` is for cluster mode.
 
-    ``discovery`` is the version of the list of nodes that it keeps for its clients, 0 for none.
+    ``discovery`` is the version of the list of nodes that it keeps for its clients, 0 for none. ``refuses`` says that it takes no writes
+    because too few replicas acknowledge.
     """
 
     role: Role
@@ -36,6 +37,7 @@ class Observation:
     holds: frozenset[str] = frozenset()
     bus: BusView | None = None
     discovery: int = 0
+    refuses: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,9 @@ class Session(Protocol):
 
     def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
         """In what the engine's view of the cluster bus differs from the spec's mesh; None when in nothing, or without cluster mode."""
+
+    def demand(self, acknowledgements: int, lag: int) -> None:
+        """Take writes only while so many replicas have acknowledged something within the last ``lag`` seconds; 0 is no such demand."""
 
     def yield_to(self, heir: Peer) -> bool:
         """Take no writes for a short while; answers whether the heir has every one that was taken. Call again until it has."""

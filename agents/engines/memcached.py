@@ -103,6 +103,9 @@ class MemcachedSession:
         """It is on no bus."""
         return None
 
+    def demand(self, acknowledgements: int, lag: int) -> None:
+        """It has nobody to wait for."""
+
     def yield_to(self, heir: Peer) -> bool:
         """It has no heirs."""
         return False

@@ -149,6 +149,7 @@ def replication_tuning(binary: EngineBinary) -> Iterator[tuple[str, str]]:
     The delay of 5 s before a diskless sync starts is off for all.
     """
     yield "repl-diskless-sync-delay", "0"
+    yield "repl-ping-replica-period", "1"  # seconds; a replica shall know within two whether its primary still speaks to it
     if binary.engine == "valkey" and version_of(binary) >= (9, 0):
         yield "repl-diskless-load", "swapdb"
         yield "dual-channel-replication-enabled", "yes"

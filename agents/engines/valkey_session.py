@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -22,6 +23,7 @@ from api_schemas.agent.node import NodeSpec, Peer, Role
 REPLICATION = ("INFO", "replication")
 _PAUSE = 2000  # milliseconds that writers are kept waiting at most, should nobody ever take over
 _CATCH_UP_WITHIN = 0.05  # seconds that an heir is asked for before others have their turn
+_LONGEST_SILENCE = 2  # seconds without a word from its primary after which a replica is not linked, whatever the engine says
 _BIND_WITHIN = 0.5  # seconds
 _SMALL = 1000  # keys
 # Not to introduce itself saves a round trip; newer releases of the library are asked for that in another way.
@@ -34,6 +36,7 @@ class ValkeySession:
 
     def __init__(self, spec: NodeSpec) -> None:
         self._own = spec.address
+        self._demanded = 0
         self._connection = Connection(
             host=spec.address,
             port=spec.port,
@@ -50,13 +53,17 @@ class ValkeySession:
         with self._talk():
             replication, server, bind = self._all(REPLICATION, ("INFO", "server"), ("CONFIG", "GET", "bind"))
         run_id = fields_of(server).get("run_id", "")
-        return _observation(fields_of(replication), run_id, frozenset(bind[1].split()) - {self._own})
+        return self._refusing(_observation(fields_of(replication), run_id, frozenset(bind[1].split()) - {self._own}), replication)
 
     def glance(self, former: Observation) -> Observation:
         """Role, link, offset and replicas; the process and its addresses do not change by themselves."""
         with self._talk():
             (replication,) = self._all(REPLICATION)
-        return _observation(fields_of(replication), former.run_id, former.holds)
+        return self._refusing(_observation(fields_of(replication), former.run_id, former.holds), replication)
+
+    def _refusing(self, seen: Observation, replication: str) -> Observation:
+        good = int(fields_of(replication).get("min_slaves_good_slaves", "0"))
+        return replace(seen, refuses=seen.role is Role.PRIMARY and good < self._demanded)
 
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         """REPLICAOF, once the primary answers: a replica told earlier would retry on its 1 Hz cron only."""
@@ -127,6 +134,13 @@ class ValkeySession:
             _, sent, _, acknowledged = self._all(("PUBLISH", _PROBE, spec.key), REPLICATION, wait, REPLICATION)
         reached = int(fields_of(sent)["master_repl_offset"])
         return keys_at(reached, spec.replicas, fields_of(acknowledged))
+
+    def demand(self, acknowledgements: int, lag: int) -> None:
+        """CONFIG SET min-replicas-to-write and min-replicas-max-lag."""
+        wanted = {"min-replicas-max-lag": lag, "min-replicas-to-write": acknowledgements}
+        with self._talk():
+            self._all(*(("CONFIG", "SET", name, str(value)) for name, value in wanted.items()))
+        self._demanded = acknowledgements
 
     def yield_to(self, heir: Peer) -> bool:
         """CLIENT PAUSE for writers, and whether the heir has come as far as the last write before that.
@@ -236,11 +250,16 @@ def _observation(replication: dict[str, str], run_id: str, holds: frozenset[str]
         role=Role.PRIMARY if is_primary else Role.REPLICA,
         run_id=run_id,
         follows=None if is_primary else f"{replication['master_host']}:{replication['master_port']}",
-        link_up=replication.get("master_link_status") == "up",
+        link_up=replication.get("master_link_status") == "up" and _silence(replication) <= _LONGEST_SILENCE,
         offset=max(0, int(offset)),
         online=frozenset(place for place, replica in _replicas(replication) if replica.get("state") == "online"),
         holds=holds,
     )
+
+
+def _silence(replication: dict[str, str]) -> int:
+    """Seconds since a replica's primary has said anything."""
+    return int(replication.get("master_last_io_seconds_ago", "0"))
 
 
 def _replicas(replication: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:

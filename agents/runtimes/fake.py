@@ -114,6 +114,10 @@ class FakeRuntime:
         """Whether the very process of this handle still runs."""
         return self.world.get(handle) is not None
 
+    def progress(self, handle: Handle) -> int | None:
+        """Always the same: nothing is computed here."""
+        return 0 if self.alive(handle) else None
+
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` from another thread as soon as the process ends, at once if it has. Once closed, nothing is watched."""
         self.world.watch(handle, self, ended)

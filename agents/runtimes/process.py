@@ -58,6 +58,10 @@ class ProcessRuntime:
         """Whether the very process of this handle still runs; a zombie or a reused pid does not count."""
         return alive(self._system, handle)
 
+    def progress(self, handle: Handle) -> int | None:
+        """User and system time of the process in clock ticks, usually a hundredth of a second each; None when it has ended."""
+        return self._system.used(handle.pid) if self.alive(handle) else None
+
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` from another thread as soon as the process ends, at once if it has. Once closed, nothing is watched."""
         with self._lock:

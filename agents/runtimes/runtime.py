@@ -40,6 +40,9 @@ class Runtime(Protocol):
     def alive(self, handle: Handle) -> bool:
         """Whether the very process of this handle still runs; a zombie or a reused pid does not count."""
 
+    def progress(self, handle: Handle) -> int | None:
+        """How much processor time the process has used so far, in ticks of any length; None when it has ended."""
+
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` once, from another thread, as soon as the process ends (at once if it already has)."""
 

@@ -43,6 +43,9 @@ class System(Protocol):
     def born(self, pid: int) -> int | None:
         """When the process started, in the system's own ticks; None when it has ended or is a zombie."""
 
+    def used(self, pid: int) -> int | None:
+        """Processor time that the process has used, in ticks; None when there is none."""
+
     @contextmanager
     def labelled_stdin(self, agent: str, launch: Launch) -> Iterator[int]:
         """An empty standard input for the new process, by which it can be found, if this system has such a thing."""
@@ -99,6 +102,10 @@ class Linux:
     def born(self, pid: int) -> int | None:
         stat = _stat(pid)
         return None if stat is None or stat[0] in {"Z", "X"} else int(stat[19])
+
+    def used(self, pid: int) -> int | None:
+        stat = _stat(pid)
+        return None if stat is None else int(stat[11]) + int(stat[12])
 
     @contextmanager
     def labelled_stdin(self, agent: str, launch: Launch) -> Iterator[int]:
@@ -259,6 +266,13 @@ class Portable:
             return None if ended else round(process.create_time() * 100)
         except self._psutil.NoSuchProcess:
             return None
+
+    def used(self, pid: int) -> int | None:
+        try:
+            times = self._psutil.Process(pid).cpu_times()
+        except self._psutil.NoSuchProcess:
+            return None
+        return int((times.user + times.system) * 100)
 
     @contextmanager
     def labelled_stdin(self, agent: str, launch: Launch) -> Iterator[int]:

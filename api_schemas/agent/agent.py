@@ -8,6 +8,12 @@ from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec
 from api_schemas.agent.route import RouteReport, RouteSpec
 from api_schemas.shape import Shape
 
+LEASE = 1.5
+"""Seconds after it sent its last answered word for which an agent may rely on being heard. The control plane waits for longer."""
+
+BEAT = 0.5
+"""Seconds between two words of an agent that has nothing to say."""
+
 
 class AgentHello(Shape):
     """An agent introduces itself.

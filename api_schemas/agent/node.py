@@ -30,12 +30,13 @@ class Phase(StrEnum):
 
 
 class Peer(Shape):
-    """Another node of the same node group: where it serves, and which of its boots is meant (a proof ends with the boot)."""
+    """Another node of the same node group: where it serves, in which zone, and which boot is meant (a proof ends with the boot)."""
 
     key: str
     address: str
     port: int
     boot: int
+    zone: str = ""
 
 
 class MeshMember(Shape):
@@ -79,6 +80,8 @@ class NodeSpec(Shape):
     ``was_up`` says that this boot has done its duty before: an agent that knows nothing of it has lost its memory, and must say
     that the node is dead instead of starting it empty. ``roll`` is raised to have every node tell its state anew: a report that
     repeats it was made after the call.
+    ``fenced`` says that somebody may take over from this primary when its agent is out of touch, so that it must then take no write which
+    nobody outside its zone acknowledges.
     ``yields_to`` is the replica that a primary shall make ready to take over from it: it stops taking writes until that one has
     all of them, says so, and goes on if nothing comes of it.
     ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
@@ -100,6 +103,7 @@ class NodeSpec(Shape):
     roll: int = 0
     follows: Peer | None = None
     replicas: list[Peer] = Field(default_factory=list)
+    fenced: bool = False
     yields_to: Peer | None = None
     holds: list[str] = Field(default_factory=list)
     memory: int

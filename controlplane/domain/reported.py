@@ -48,13 +48,17 @@ class SeenRoute:
 
 @dataclass(frozen=True, slots=True)
 class SeenAgent:
-    """An agent that has introduced itself: its zone's letter, what it can run, how many nodes it has, whether it is heard."""
+    """An agent that has introduced itself: its zone's letter, what it can run, how many nodes it has, whether it is heard.
+
+    ``last_word`` names the moment since when it is silent.
+    """
 
     id: str
     zone: str
     binaries: tuple[Binary, ...] = ()
     nodes: int = 0
     heard: bool = True
+    last_word: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,14 +67,14 @@ def publish_configuration(now: Situation) -> Iterator[Decision]:
 def _is_away(now: Situation, node: Node) -> bool:
     """Whether a node's process ended, or is being started again."""
     seen = now.reported.of(node)
-    return seen is not None and (is_down(node, seen) or seen.boot < node.boot)
+    return now.silent_since(node) is not None or (seen is not None and (is_down(node, seen) or seen.boot < node.boot))
 
 
 def _answering(now: Situation) -> Iterator[tuple[bool, str]]:
     """The nodes that run, those that do their duty before the others, then the lowest id."""
     for group in now.topology.node_groups:
         for node in group.staying:
-            if is_up(node, now.reported.of(node)):
+            if is_up(node, now.reported.of(node)) and now.silent_since(node) is None:
                 yield not does_duty(now.topology, group, node, now.reported), node.id
 
 
@@ -91,7 +91,7 @@ def spread_readers(now: Situation) -> Iterator[Decision]:
 def _backends(now: Situation, group: NodeGroup) -> list[str]:
     topology = now.topology
     in_sync = [node for node in group.replicas if replicates(topology, group, node, now.reported)]
-    in_sync = [node for node in in_sync if is_up(node, now.reported.of(node))]
+    in_sync = [node for node in in_sync if is_up(node, now.reported.of(node)) and now.silent_since(node) is None]
     primary = group.primary_node
     if not in_sync and primary is not None and is_up(primary, now.reported.of(primary)):
         in_sync = [primary]

@@ -15,8 +15,8 @@ def call_roll(now: Situation) -> Iterator[Decision]:
     """Every node of a group that lost its primary is asked anew how far it came: what was known before the loss is stale."""
     for group in now.topology.node_groups:
         lost = lost_primary(now, group)
-        if lost is not None and group.replicas and group.roll_for != _loss(lost):
-            yield CallRoll(group.id, _loss(lost), because=f"{lost.id} is lost")
+        if lost is not None and group.replicas and group.roll_for != _loss(now, lost):
+            yield CallRoll(group.id, _loss(now, lost), because=f"{lost.id} is lost")
 
 
 def elect_primaries(now: Situation) -> Iterator[Decision]:
@@ -26,12 +26,16 @@ def elect_primaries(now: Situation) -> Iterator[Decision]:
     """
     for group in now.topology.node_groups:
         lost = lost_primary(now, group)
-        if lost is None or group.roll_for != _loss(lost):
+        if lost is None or group.roll_for != _loss(now, lost):
+            continue
+        if witness := _witness(now, group, lost):
+            yield LookAgain(now.now + now.policy.settle, because=f"{witness.id} still hears {lost.id}, whose agent is silent")
             continue
         candidates = ranked(now, group)
         if not candidates:
             continue
-        silent, until = absent(now, group), _deadline(now, group, now.policy.settle)
+        silent = [node for node in absent(now, group) if now.silent_since(node) is None]
+        until = _deadline(now, group, now.policy.settle)
         if silent and until > now.now:
             yield LookAgain(until, because=f"{silent[0].id} has not answered the roll")
             continue
@@ -102,11 +106,28 @@ def rebuild_formers(now: Situation) -> Iterator[Decision]:
 
 
 def lost_primary(now: Situation, group: NodeGroup) -> Node | None:
-    """The group's primary if it is known to be dead; None while it lives, or leaves."""
+    """The group's primary if it is known to be dead, or its agent is silent and somebody may take over; None while it lives, or leaves.
+
+    With automatic failover off nobody takes over from a primary that may be well: it is waited for.
+    """
     primary = group.primary_node
-    if primary is None or primary.leaving or not is_down(primary, now.reported.of(primary)):
+    if primary is None or primary.leaving:
         return None
-    return primary
+    if is_down(primary, now.reported.of(primary)):
+        return primary
+    is_silent = now.silent_since(primary) is not None and primary.joined_at is not None
+    return primary if is_silent and now.topology.settings.automatic_failover else None
+
+
+def _witness(now: Situation, group: NodeGroup, lost: Node) -> Node | None:
+    """A replica in reach that has answered the roll and is still linked to a primary whose agent is silent: only the agent is lost."""
+    if is_down(lost, now.reported.of(lost)):
+        return None
+    for node in group.replicas:
+        seen = now.reported.of(node)
+        if now.silent_since(node) is None and seen is not None and is_up(node, seen) and seen.roll >= group.roll and seen.link_up:
+            return node
+    return None
 
 
 def leads(now: Situation, group: NodeGroup) -> bool:
@@ -131,7 +152,7 @@ def may_start_empty(now: Situation, group: NodeGroup, lost: Node) -> bool:
     """
     if not group.replicas:
         return True
-    if group.roll_for != _loss(lost) or ranked(now, group):
+    if group.roll_for != _loss(now, lost) or ranked(now, group):
         return False
     return not absent(now, group) or _deadline(now, group, now.policy.last_resort) <= now.now
 
@@ -149,7 +170,7 @@ def ranked(now: Situation, group: NodeGroup) -> list[Node]:
         seen = now.reported.nodes[node.id]
         return (seen.roll < group.roll, now.topology.key(node.id) not in proven, -seen.epoch, -seen.offset, node.id)
 
-    return sorted((node for node in group.replicas if _has_data(now, node)), key=order)
+    return sorted((node for node in group.replicas if _has_data(now, node) and now.silent_since(node) is None), key=order)
 
 
 def absent(now: Situation, group: NodeGroup) -> list[Node]:
@@ -185,8 +206,11 @@ def _candidate(now: Situation, group: NodeGroup, node: Node) -> Candidate:
     return Candidate(node.id, seen.roll >= group.roll, proven, seen.offset)
 
 
-def _loss(lost: Node) -> str:
-    return f"{lost.id}/{lost.boot}"
+def _loss(now: Situation, lost: Node) -> str:
+    """Names one loss: of a boot, or for as long as an agent is silent."""
+    if is_down(lost, now.reported.of(lost)):
+        return f"{lost.id}/{lost.boot}"
+    return f"{lost.id}/{lost.boot}/silent since {now.silent_since(lost)}"
 
 
 def _deadline(now: Situation, group: NodeGroup, patience: timedelta) -> datetime:

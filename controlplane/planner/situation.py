@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controlplane.domain.reported import Reported, SeenAgent
-from controlplane.domain.topology import Topology
+from controlplane.domain.topology import Node, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +42,10 @@ class Situation:
     now: datetime
     policy: Policy = field(default_factory=Policy)
     seen_at: dict[str, datetime] = field(default_factory=dict)
+
+    def silent_since(self, node: Node) -> str | None:
+        """Names the moment since when the node's agent is silent; None while it is heard."""
+        if node.placement is None:
+            return None
+        agent = next((agent for agent in self.agents if agent.id == node.placement.agent), None)
+        return None if agent is None or agent.heard else agent.last_word or "ever"

@@ -83,6 +83,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         roll=group.roll,
         follows=_peer(topology, primary) if role is Role.REPLICA and primary else None,
         replicas=[peer for other in group.replicas if (peer := _peer(topology, other))] if role is Role.PRIMARY else [],
+        fenced=role is Role.PRIMARY and topology.settings.automatic_failover,
         yields_to=_yields_to(topology, group, node),
         holds=list(_holds(topology, group, node)),
         memory=resources.memory,
@@ -132,4 +133,4 @@ def _members(mesh: bus.Mesh) -> list[MeshMember]:
 def _peer(topology: Topology, node: Node) -> Peer | None:
     if node.placement is None:
         return None
-    return Peer(key=topology.key(node.id), address=node.placement.address, port=topology.port, boot=node.boot)
+    return Peer(key=topology.key(node.id), address=node.placement.address, port=topology.port, boot=node.boot, zone=node.zone)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from api_schemas.agent.agent import AgentHello
+from api_schemas.agent.agent import LEASE, AgentHello
 from controlplane.store.tables import AddressRow, AgentRow
 
 NOBODY = "-"
@@ -19,8 +19,8 @@ class NoAddressLeftError(Exception):
     """Every address of the network is drawn; the text names the network."""
 
 
-HEARD_WITHIN = 5.0
-"""Seconds after its last word for which an agent counts as heard."""
+HEARD_WITHIN = LEASE + 1.0
+"""Seconds after its last word for which an agent counts as heard: longer than its lease, so that it has stopped relying on us by then."""
 
 
 class Heartbeats:
@@ -37,10 +37,20 @@ class Heartbeats:
         self._heard_at[agent] = now
         return before is None or now - before > HEARD_WITHIN
 
-    def is_heard(self, hello: AgentHello) -> bool:
-        """Whether the agent spoke lately. One of this process has no heart to beat: having joined is enough."""
-        at = self._heard_at.get(hello.agent)
-        return at is not None and (hello.url is None or self._clock() - at <= HEARD_WITHIN)
+    def is_heard(self, agent: str) -> bool:
+        """Whether the agent spoke lately."""
+        at = self._heard_at.get(agent)
+        return at is not None and self._clock() - at <= HEARD_WITHIN
+
+    def last_word(self, agent: str) -> str | None:
+        """Names the moment of an agent's last word, so that one silence can be told from the next; None while it is heard."""
+        at = self._heard_at.get(agent)
+        return None if at is None or self.is_heard(agent) else f"{at:.3f}"
+
+    def forgive(self, seconds: float) -> None:
+        """Nobody could be heard for so long, because we did not listen: it counts for none of them."""
+        for agent in list(self._heard_at):  # others may be heard meanwhile
+            self._heard_at[agent] += seconds
 
 
 class Agents:
@@ -70,7 +80,11 @@ class Agents:
     def is_heard(self, agent: str) -> bool:
         """Whether the agent is known and spoke lately."""
         hello = self.get(agent)
-        return hello is not None and self._heartbeats.is_heard(hello)
+        return hello is not None and self._heartbeats.is_heard(agent)
+
+    def last_word(self, agent: str) -> str | None:
+        """Names the moment of a silent agent's last word; None while it is heard, or was never."""
+        return self._heartbeats.last_word(agent)
 
     def put(self, hello: AgentHello) -> None:
         """Remember an agent as it introduced itself last."""

@@ -65,8 +65,7 @@ class Store:
             self.addresses = Addresses.load(connection)
         self.heartbeats = Heartbeats()
         for hello in self.agents.values():
-            if hello.url is not None:
-                self.heartbeats.hear(hello.agent)  # nobody is silent before there was time to speak
+            self.heartbeats.hear(hello.agent)  # nobody is silent before there was time to speak
 
     def listen(self, listener: Callable[[Committed], None]) -> None:
         """Call ``listener`` after every commit, in the thread that committed."""

@@ -195,6 +195,15 @@ def test_what_crashed_is_not_alive(ground: Ground) -> None:
     assert runtime.strays(()) == []
 
 
+def test_what_has_ended_has_no_progress(ground: Ground) -> None:
+    runtime = ground.runtime()
+    handle = runtime.start(ground.launch())
+    assert runtime.progress(handle) is not None
+    ground.crash(handle)
+    wait_until(lambda: not runtime.alive(handle))
+    assert runtime.progress(handle) is None
+
+
 def test_watching_tells_the_end_once_from_another_thread(ground: Ground) -> None:
     runtime, told = ground.runtime(), Told()
     handle = runtime.start(ground.launch())
@@ -423,6 +432,17 @@ def test_a_stray_that_lost_its_environment_is_found(processes: ProcessGround) ->
     handle = processes.runtime().start(processes.launch(argv=("/usr/bin/env", "-i", "/bin/sleep", "600")))
     wait_until(lambda: psutil.Process(handle.pid).name() == "sleep" and not psutil.Process(handle.pid).environ())
     assert processes.runtime().strays(()) == [handle]
+
+
+def test_what_computes_gets_further_and_what_is_stopped_does_not(processes: ProcessGround) -> None:
+    runtime = processes.runtime()
+    busy, stopped = (runtime.start(processes.launch(key, argv=(sys.executable, "-c", "while True: pass"))) for key in ("busy", "stopped"))
+    wait_until(lambda: (runtime.progress(stopped) or 0) > 2)
+    os.kill(stopped.pid, signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(stopped.pid).status() == psutil.STATUS_STOPPED)
+    before, of_other = runtime.progress(stopped), runtime.progress(busy) or 0
+    wait_until(lambda: (runtime.progress(busy) or 0) > of_other + 5)
+    assert runtime.progress(stopped) == before
 
 
 def test_an_adopted_process_can_be_stopped(processes: ProcessGround) -> None:

@@ -20,12 +20,13 @@ from factories import NOW, WORLD, a_cache_cluster, a_group, an_agent
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, create_engine, inspect, text
 
+from api_schemas.agent.agent import BEAT, LEASE
 from controlplane.domain.events import Event
 from controlplane.domain.parameter_group import ParameterGroup
 from controlplane.domain.reported import DEAD, RUNNING, SeenNode, SeenRoute
 from controlplane.domain.subnet_group import SubnetGroup
 from controlplane.domain.topology import Kind, Restart, Topology, World
-from controlplane.store.fleet import NOBODY, Heartbeats, NoAddressLeftError
+from controlplane.store.fleet import HEARD_WITHIN, NOBODY, Heartbeats, NoAddressLeftError
 from controlplane.store.session import HEAD, MIGRATIONS, migrate, open_database
 from controlplane.store.store import Committed, Store, Unit
 from controlplane.store.topologies import StaleTopologyError
@@ -214,7 +215,7 @@ def test_what_is_committed_is_there_now_and_after_a_restart(store: Store, reopen
     assert found["subnet groups"] == [found["subnet group"]] == [SUBNETS]
     assert found["parameter groups"] == [found["parameter group"]] == [PARAMETERS]
     assert found["fact"] == "abc"
-    assert everything(reopened()) == {**found, "heard": False}  # an agent of this process joins anew in the next
+    assert everything(reopened()) == {**found, "heard": True}  # nobody is silent before there was time to speak
 
 
 def test_what_raises_changes_nothing_now_or_after_a_restart(store: Store, reopened: Callable[[], Store]) -> None:
@@ -413,20 +414,60 @@ def test_an_agent_is_known_as_it_introduced_itself_last(store: Store, reopened: 
     assert everything(reopened())["agents"] == [newest, an_agent("agent-b", "us-east-1b")]
 
 
+class Ticks:
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def test_who_is_heard() -> None:
-    ticks = [0.0]
-    heartbeats = Heartbeats(lambda: ticks[0])
-    inside = an_agent("agent-a", "us-east-1a")
-    outside = inside.model_copy(update={"url": "http://127.0.0.1:1"})
-    assert not heartbeats.is_heard(outside)
+    clock = Ticks()
+    heartbeats = Heartbeats(clock)
+    assert not heartbeats.is_heard("agent-a")
     assert heartbeats.hear("agent-a")
-    ticks[0] = 5.0
-    assert heartbeats.is_heard(outside)
+    clock.now += HEARD_WITHIN
+    assert heartbeats.is_heard("agent-a")
     assert not heartbeats.hear("agent-a")
-    ticks[0] = 10.1
-    assert not heartbeats.is_heard(outside)
-    assert heartbeats.is_heard(inside)  # an agent of this process has no heart to beat
+    clock.now += HEARD_WITHIN + 0.001
+    assert not heartbeats.is_heard("agent-a")
     assert heartbeats.hear("agent-a")  # it had been silent
+
+
+def test_an_agent_counts_as_heard_for_longer_than_its_lease_and_the_beat_after_it() -> None:
+    assert HEARD_WITHIN > LEASE + BEAT
+
+
+def test_each_silence_has_a_name_of_its_own() -> None:
+    clock = Ticks()
+    heartbeats = Heartbeats(clock)
+    assert heartbeats.last_word("agent-a") is None  # it was never heard, so it is not silent since anything
+    names = set()
+    for _ in range(2):
+        heartbeats.hear("agent-a")
+        assert heartbeats.last_word("agent-a") is None
+        clock.now += HEARD_WITHIN + 1
+        first = heartbeats.last_word("agent-a")
+        clock.now += 5
+        assert heartbeats.last_word("agent-a") == first
+        names.add(first)
+    assert len(names - {None}) == 2
+
+
+def test_what_nobody_could_hear_counts_for_nobody() -> None:
+    clock = Ticks()
+    heartbeats = Heartbeats(clock)
+    heartbeats.hear("agent-a")
+    clock.now += 1
+    heartbeats.hear("agent-b")
+    clock.now += 60
+    heartbeats.forgive(60)
+    assert heartbeats.is_heard("agent-a")
+    clock.now += HEARD_WITHIN - 1 + 0.001
+    assert (heartbeats.is_heard("agent-a"), heartbeats.is_heard("agent-b")) == (False, True)
 
 
 # ---- addresses

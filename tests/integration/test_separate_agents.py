@@ -3,133 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
-import httpx
 import pytest
-import redis
 from botocore.exceptions import ClientError
+from deployment import ZONES, Deployment, Program, endpoint, lives, primary, say
 from waiting import wait_until
-
-from agents.address_block import block_of, give_back
-from agents.runtimes.process import ProcessRuntime
-
-ROOT = Path(__file__).parents[2]
-ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
-PORT = 6379
-
-
-class Program:
-    """A program of ours as a process, which can be ended and started again with the same words."""
-
-    def __init__(self, module: str, folder: Path, *words: str) -> None:
-        self.folder = folder
-        self._command = [sys.executable, "-m", module, *words]
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self, *more: str) -> str:
-        """Start it; its URL, once it is ready."""
-        log = self.folder.with_suffix(".log")
-        with log.open("a") as stderr:
-            self._process = subprocess.Popen([*self._command, *more], cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert " is ready at http://" in line, log.read_text()
-        return line.split(" is ready at ")[1].split()[0]
-
-    def send(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-
-    def join(self) -> None:
-        if self._process is not None:
-            self._process.wait(60)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
-            self._process = None
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        self.send(number)
-        self.join()
-
-
-class Deployment:
-    """A control plane and an agent in each zone, over one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "plane").mkdir()
-        block = block_of(folder / "plane")
-        self.token = folder / "token"
-        self.plane = Program("controlplane", folder / "plane", "--data-dir", str(folder / "plane"),
-                             "--join-token-file", str(self.token), "--endpoint-network", f"127.100.{block}.0/24")  # fmt: skip
-        self.agents: dict[str, Program] = {}
-        self.url = ""
-
-    def start(self) -> None:
-        self.start_plane()
-        for zone in ZONES:
-            self.agents[zone] = self.agent(zone)
-            self.agents[zone].start()
-
-    def start_plane(self) -> None:
-        """At the same address as before, for that is the one that the agents know."""
-        self.url = self.plane.start("--port", self.url.rpartition(":")[2] or "0")
-
-    def agent(self, zone: str) -> Program:
-        folder = self.folder / zone
-        where = ("--join", self.url, "--token-file", str(self.token), "--data-dir", str(folder))
-        return Program("agents", folder, "--zone", zone, *where)
-
-    def clear(self) -> None:
-        for program in (self.plane, *self.agents.values()):
-            program.end(signal.SIGKILL)
-        for folder in (self.folder / "plane", *(agent.folder for agent in self.agents.values())):
-            runtime = ProcessRuntime(folder)
-            for stray in runtime.strays([]):
-                runtime.kill(stray)
-            runtime.close()
-            give_back(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def client(self) -> Any:
-        """An unmodified boto3 client."""
-        keys = {"aws_access_key_id": "000000000000", "aws_secret_access_key": "local"}
-        return boto3.client("elasticache", endpoint_url=self.url, region_name="us-east-1", **keys)
-
-    def create(self, name: str = "orders", nodes: int = 3) -> dict[str, Any]:
-        """A group, once it is available."""
-        self.client().create_replication_group(ReplicationGroupId=name, ReplicationGroupDescription="for a test", Engine="valkey",
-                                               NumCacheClusters=nodes, AutomaticFailoverEnabled=nodes > 1)  # fmt: skip
-        return self.available(name)
-
-    def available(self, name: str = "orders") -> dict[str, Any]:
-        wait_until(lambda: self.group(name)["Status"] == "available", within=30, every=0.05)
-        return self.group(name)
-
-    def group(self, name: str = "orders") -> dict[str, Any]:
-        found: dict[str, Any] = self.client().describe_replication_groups()
-        return next(group for group in found["ReplicationGroups"] if group["ReplicationGroupId"] == name)
-
-    def nodes(self) -> list[dict[str, Any]]:
-        return list(self.ask("/v1/nodes")["nodes"])
-
-    def pids(self) -> dict[str, Any]:
-        return {node["node"]: node.get("process_id") for node in self.nodes()}
-
-    def heard(self) -> dict[str, bool]:
-        return {agent["zone"]: agent["heard"] for agent in self.ask("/v1/agents")["agents"]}
-
-    def ask(self, path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(self.url + path).json()
-        return answer
 
 
 @pytest.fixture
@@ -141,23 +22,6 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
         yield made
     finally:
         made.clear()
-
-
-def endpoint(group: dict[str, Any], kind: str = "PrimaryEndpoint") -> str:
-    return str(group["NodeGroups"][0][kind]["Address"])
-
-
-def say(address: str, *words: str) -> Any:
-    with redis.Redis(address, PORT, decode_responses=True, socket_timeout=5) as client:
-        return client.execute_command(*words)
-
-
-def lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_group_spans_the_agents_and_serves(deployment: Deployment) -> None:
@@ -207,11 +71,6 @@ def test_what_happened_while_the_control_plane_was_away_is_put_right(deployment:
     wait_until(lambda: primary(deployment) not in (None, "orders-001"), within=20)
     assert say(endpoint(group), "SET", "color", "green")
     wait_until(lambda: deployment.available() and all(node["in_sync"] for node in deployment.nodes()), within=20)
-
-
-def primary(deployment: Deployment) -> str | None:
-    """The node that reports to be primary and holds the endpoint."""
-    return next((node["node"] for node in deployment.nodes() if node.get("role") == "primary" and node["holds"]), None)
 
 
 def test_an_agent_that_is_killed_adopts_its_node(deployment: Deployment) -> None:

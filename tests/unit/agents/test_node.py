@@ -53,6 +53,10 @@ class Toy:
     """It takes its configuration only when it starts."""
     disagrees: str | None = None
     """In what it sees another cluster bus than it shall."""
+    demanded: tuple[int, int] = (0, 10)
+    """Of how many replicas it demands acknowledgements, and within how many seconds."""
+    acknowledging: int = 1
+    """How many replicas do acknowledge."""
     wiped: int = 0
     opened: int = 0
     closed: int = 0
@@ -80,7 +84,7 @@ class Toy:
     def observe(self) -> Observation:
         if self.silent:
             raise EngineUnreachableError("no answer within 2 s")
-        return self.seen
+        return replace(self.seen, refuses=self.seen.role is Role.PRIMARY and self.acknowledging < self.demanded[0])
 
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         if seen.role is spec.role:
@@ -118,6 +122,10 @@ class Toy:
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         self.done.append(f"nudge {sorted(keys)}")
 
+    def demand(self, acknowledgements: int, lag: int) -> None:
+        self.demanded = (acknowledgements, lag)
+        self.done.append(f"demand {acknowledgements} within {lag}")
+
     def relink(self, spec: NodeSpec) -> None:
         self.done.append("relink")
 
@@ -142,6 +150,9 @@ class Host:
     toy: Toy
     journal: Journal
     ended: list[str] = field(default_factory=list)
+    out_of_touch: bool = False
+    back_for: float = 0.0
+    """Seconds for which it has been answered again."""
     node: LocalNode = field(init=False)
 
     def __post_init__(self) -> None:
@@ -151,7 +162,8 @@ class Host:
         """The node as an agent has it that starts with this in its journal."""
         self.journal.write(entry)
         folder = self.folder / "nodes" / entry.spec.key
-        self.node = LocalNode(entry, folder, self.runtime, {"toy": self.toy}, self.journal, pace, self.ended.append)
+        self.node = LocalNode(entry, folder, self.runtime, {"toy": self.toy}, self.journal, pace, self.ended.append,
+                              in_touch_for=lambda: None if self.out_of_touch else self.back_for)  # fmt: skip
         return self.node
 
     def order(self, **changes: Any) -> NodeSpec:
@@ -867,3 +879,170 @@ def test_an_engine_that_an_earlier_release_started_runs_with_what_its_spec_said(
     spec = host.order(parameters={"timeout": "60"})
     assert host.visit().parameters == spec.configuration.digest
     assert host.toy.done.count("configure") == 1
+
+
+# ---- out of touch with the control plane: a primary takes no write that nobody outside its zone acknowledges
+
+
+NEAR = Peer(key="uid.n3", address="127.99.200.3", port=PORT, boot=1, zone=SPEC.zone)
+FAR = PEER.model_copy(update={"zone": "us-east-1b"})
+FENCED = {"replicas": [FAR], "fenced": True, "holds": [ENDPOINT]}
+
+
+def fences(host: Host) -> list[str]:
+    """What the engine was told to demand, in order."""
+    return [said for said in host.toy.done if said.startswith("demand")]
+
+
+def lead(host: Host, **changes: Any) -> None:
+    """The node leads, in touch, and has nothing left to do."""
+    host.order(**{**FENCED, **changes})
+    host.visit()
+    host.visit()
+    assert fences(host) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "demanded"),
+    [
+        ({}, ["demand 1 within 1"]),
+        ({"replicas": [FAR, NEAR]}, ["demand 2 within 1"]),  # one of them may be the one in its own zone
+        ({"replicas": [NEAR]}, []),  # nobody elsewhere could take over
+        ({"replicas": []}, []),
+        ({"fenced": False}, []),
+        ({"parameters": {"min-replicas-to-write": "3", "min-replicas-max-lag": "7"}}, ["demand 3 within 1"]),
+        ({"parameters": {"min-slaves-to-write": "0", "min-slaves-max-lag": "7"}}, ["demand 1 within 1"]),
+    ],
+    ids=["a replica elsewhere", "one elsewhere, one here", "only here", "none", "nobody may take over", "more is asked for", "old names"],
+)
+def test_what_a_primary_demands_while_out_of_touch(host: Host, changes: dict[str, Any], demanded: list[str]) -> None:
+    host.toy.acknowledging = 3
+    lead(host, **changes)
+    host.out_of_touch = True
+    for _ in range(3):
+        host.visit()
+    assert fences(host) == demanded
+
+
+@pytest.mark.parametrize(
+    ("parameters", "restored"),
+    [({}, "demand 0 within 10"), ({"min-replicas-to-write": "1", "min-replicas-max-lag": "5"}, "demand 1 within 5")],
+)
+def test_back_in_touch_for_a_while_the_parameter_groups_value_returns(host: Host, parameters: dict[str, str], restored: str) -> None:
+    lead(host, parameters=parameters)
+    host.out_of_touch = True
+    host.visit()
+    host.out_of_touch, host.back_for = False, QUICK.lift_after - 0.001
+    host.visit()
+    assert fences(host) == ["demand 1 within 1"]
+    host.back_for = QUICK.lift_after
+    for _ in range(3):
+        host.visit()
+    assert fences(host) == ["demand 1 within 1", restored]
+
+
+def test_while_fenced_replicas_are_asked_and_it_is_looked_at_often(host: Host) -> None:
+    host.toy.acknowledge = frozenset({FAR.key})
+    host.toy.seen = replace(host.toy.seen, online=frozenset({PLACE_OF_PEER}))
+    lead(host)
+    asked, (_, again) = host.toy.done.count("prove"), host.node.visit()
+    assert (again, host.toy.done.count("prove")) == (QUICK.steady, asked)
+    host.out_of_touch = True
+    for number in (1, 2, 3):
+        assert host.node.visit()[1] == QUICK.fenced
+        assert host.toy.done.count("prove") == asked + number
+
+
+def test_the_endpoint_is_let_go_only_when_writes_are_refused(host: Host) -> None:
+    lead(host)
+    host.out_of_touch = True
+    for _ in range(3):
+        assert host.visit().holds == [ENDPOINT]
+    host.toy.acknowledging = 0
+    assert host.visit().holds == []
+    host.toy.acknowledging = 1
+    assert host.visit().holds == [ENDPOINT]
+
+
+def test_who_refuses_for_its_parameter_group_alone_keeps_the_endpoint(host: Host) -> None:
+    lead(host)
+    host.toy.demanded, host.toy.acknowledging = (1, 10), 0
+    assert host.node.visit()[0].holds == [ENDPOINT]
+
+
+def test_who_had_to_refuse_refuses_until_it_is_told_who_leads(host: Host) -> None:
+    lead(host)
+    host.out_of_touch = True
+    host.toy.acknowledging = 0
+    host.visit()
+    host.visit()
+    host.out_of_touch = False
+    for _ in range(3):
+        assert host.visit().holds == []
+    assert fences(host) == ["demand 1 within 1"]
+    host.order(role=Role.REPLICA, follows=FAR, epoch=2, replicas=[], fenced=False, holds=[])
+    assert (host.visit().role, fences(host)[-1]) == (Role.REPLICA, "demand 0 within 10")
+
+
+def test_who_is_only_just_back_and_lost_again_never_took_the_fence_away(host: Host) -> None:
+    lead(host)
+    for _ in range(3):
+        host.out_of_touch = True
+        host.visit()
+        host.out_of_touch = False
+        host.visit()
+    assert fences(host) == ["demand 1 within 1"]
+
+
+def test_who_had_to_refuse_takes_writes_at_once_when_replicas_are_back(host: Host) -> None:
+    lead(host)
+    host.out_of_touch = True
+    host.toy.acknowledging = 0
+    host.visit()
+    host.visit()
+    host.out_of_touch, host.toy.acknowledging = False, 1
+    assert (host.visit().holds, fences(host)) == ([ENDPOINT], ["demand 1 within 1"])  # which is met
+
+
+def test_who_had_to_refuse_takes_writes_when_no_orders_came_in_time(host: Host) -> None:
+    host.order(**FENCED)
+    host.toy.acknowledging = 0
+    host.out_of_touch = True
+    host.visit()
+    assert (host.visit().holds, fences(host)) == ([], ["demand 1 within 1"])
+    host.out_of_touch, host.back_for = False, QUICK.lift_after
+    host.visit()
+    assert (host.visit().holds, fences(host)[-1]) == ([ENDPOINT], "demand 0 within 10")
+
+
+@pytest.mark.parametrize("out_of_touch", [True, False])
+def test_an_agent_that_comes_back_does_not_know_what_is_demanded_and_says_it(host: Host, out_of_touch: bool) -> None:
+    lead(host)
+    host.out_of_touch = True
+    host.visit()
+    host.toy.done.clear()
+    host.take(Journal(host.folder).entries()[SPEC.key])
+    host.out_of_touch = out_of_touch
+    host.visit()
+    assert fences(host) == ["demand 1 within 1" if out_of_touch else "demand 0 within 10"]
+
+
+def test_a_new_conversation_is_told_again(host: Host) -> None:
+    lead(host)
+    host.out_of_touch = True
+    host.visit()
+    host.toy.silent = True
+    host.visit()
+    host.toy.silent = False
+    host.visit()
+    assert fences(host) == ["demand 1 within 1"] * 2
+
+
+def test_a_new_boot_begins_without_a_fence(host: Host) -> None:
+    lead(host)
+    host.out_of_touch = True
+    host.visit()
+    host.out_of_touch = False
+    host.order(boot=2)
+    host.visit()
+    assert fences(host) == ["demand 1 within 1"]

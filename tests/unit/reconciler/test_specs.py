@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from factories import a_context, a_sharded_group, an_agent, have
-from situations import CONFIGURATION_ADDRESS, PRIMARY_ADDRESS, at_work, sharded_at_work
+from situations import CONFIGURATION_ADDRESS, PRIMARY_ADDRESS, at_work, failover, sharded_at_work
 
 from api_schemas.agent.node import NodeSpec, Role
 from controlplane.domain.mesh import bus_id, mesh_of
@@ -96,3 +96,10 @@ def test_each_endpoint_that_a_group_has_draws_an_address_of_its_own(tmp_path, mo
         assert len({address for address in drawn if address}) == sum(has)
         assert all(address.startswith("127.100.7.") for address in drawn if address)
         assert found.is_addressed
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+def test_a_primary_is_fenced_where_somebody_may_take_over(automatic: bool) -> None:
+    told = specs(failover(at_work(), automatic=automatic).topology)
+    assert [spec.fenced for spec in told.values()] == [automatic, False, False]
+    assert [peer.zone for peer in next(iter(told.values())).replicas] == ["us-east-1b", "us-east-1c"]

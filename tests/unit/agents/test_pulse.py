@@ -1,0 +1,209 @@
+"""Who counts as hung: only who neither answers nor gets any further. Against small servers of flesh and blood."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from waiting import wait_until
+
+from agents.pulse import Pulse
+
+SERVER = """
+import socket, sys
+how = sys.argv[1]
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    while True:
+        connection, _ = server.accept()
+        while asked := connection.recv(64):
+            if how == "closes":
+                break
+            while how == "computes":
+                pass
+            connection.sendall(b"-LOADING it is\\r\\n" if how == "loads" else b"+PONG\\r\\n")
+        connection.close()
+"""
+PATIENCE, INTERVAL = 0.3, 0.02
+
+
+class Server:
+    """A process that listens, and how much processor time it has used."""
+
+    def __init__(self, how: str = "answers") -> None:
+        self.asked = 0
+        self._process = subprocess.Popen([sys.executable, "-c", SERVER, how], stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def progress(self) -> int | None:
+        self.asked += 1
+        try:
+            words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            return None
+        return int(words[11]) + int(words[12])
+
+    def stop(self) -> None:
+        """From now on it does nothing; the kernel still takes connections for it."""
+        self._process.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+class Ward:
+    """A pulse, its servers, and who was found to be hung."""
+
+    def __init__(self) -> None:
+        self.hung: list[str] = []
+        self.pulse = Pulse(self.hung.append, PATIENCE, INTERVAL)
+        self._servers: list[Server] = []
+
+    def server(self, how: str = "answers", key: str = "") -> Server:
+        made = Server(how)
+        self._servers.append(made)
+        self.pulse.watch(key or how, "127.0.0.1", made.port, made.progress)
+        return made
+
+    def clear(self) -> None:
+        self.pulse.close()
+        for server in self._servers:
+            server.end()
+
+
+@pytest.fixture
+def ward() -> Iterator[Ward]:
+    made = Ward()
+    yield made
+    made.clear()
+
+
+def let_pass(ward: Ward, times: int = 2) -> None:
+    """Return when whoever hung before this call would have been found: one that hangs from now on is, so many times in a row."""
+    for number in range(times):
+        server = ward.server(key=f"marker-{number}")
+        wait_until(lambda server=server: server.asked > 0)  # type: ignore[misc]
+        server.stop()
+        wait_until(lambda number=number: f"marker-{number}" in ward.hung)  # type: ignore[misc]
+        ward.hung.remove(f"marker-{number}")
+
+
+def test_one_that_is_stopped_is_hung_and_said_once(ward: Ward) -> None:
+    server = ward.server()
+    wait_until(lambda: server.asked > 1)
+    stopped_at = time.monotonic()
+    server.stop()
+    wait_until(lambda: ward.hung)
+    assert time.monotonic() - stopped_at >= PATIENCE - INTERVAL
+    assert ward.hung == ["answers"]
+    let_pass(ward)
+    assert ward.hung == ["answers"]
+
+
+def test_one_that_was_stopped_before_it_was_watched_is_hung_too(ward: Ward) -> None:
+    server = Server()
+    server.stop()
+    ward.pulse.watch("late", "127.0.0.1", server.port, server.progress)
+    try:
+        wait_until(lambda: ward.hung == ["late"])
+    finally:
+        server.end()
+
+
+def test_one_that_answers_is_not_hung(ward: Ward) -> None:
+    ward.server()
+    let_pass(ward)
+    assert ward.hung == []
+
+
+def test_whatever_it_says_it_lives(ward: Ward) -> None:
+    ward.server("loads")
+    let_pass(ward)
+    assert ward.hung == []
+
+
+def test_one_that_computes_is_busy_and_not_hung(ward: Ward) -> None:
+    server = ward.server("computes")
+    let_pass(ward)
+    assert ward.hung == []
+    asked = server.asked
+    wait_until(lambda: server.asked > asked)  # it was looked at more than once, and given as long again
+    server.stop()
+    wait_until(lambda: ward.hung == ["computes"])
+
+
+def test_one_that_hangs_up_is_called_again_and_not_hung(ward: Ward) -> None:
+    server = ward.server("closes")
+    let_pass(ward)
+    asked = server.asked
+    wait_until(lambda: server.asked > asked + 2)
+    assert ward.hung == []
+
+
+def test_one_that_has_ended_is_none_of_its_business(ward: Ward) -> None:
+    server = ward.server()
+    wait_until(lambda: server.asked > 0)
+    server.end()
+    let_pass(ward)
+    assert ward.hung == []
+
+
+def test_one_that_goes_on_in_time_is_not_hung(ward: Ward) -> None:
+    server = ward.server()
+    wait_until(lambda: server.asked > 0)
+    server.stop()
+    server.go_on()
+    let_pass(ward)
+    assert ward.hung == []
+
+
+def test_one_that_is_forgotten_is_not_watched(ward: Ward) -> None:
+    server = ward.server()
+    wait_until(lambda: server.asked > 0)
+    ward.pulse.forget("answers")
+    server.stop()
+    let_pass(ward)
+    assert ward.hung == []
+
+
+def test_one_that_has_moved_is_asked_at_its_new_place(ward: Ward) -> None:
+    former = ward.server(key="moves")
+    wait_until(lambda: former.asked > 0)
+    former.stop()
+    present = ward.server(key="moves")
+    let_pass(ward)
+    assert ward.hung == []
+    assert present.asked > 0
+
+
+def test_nothing_is_left_open_when_it_closes() -> None:
+    ward = Ward()
+    server = ward.server()
+    wait_until(lambda: server.asked > 0)
+    before = open_files()
+    ward.clear()
+    assert not any(thread.name == "pulse" for thread in threading.enumerate())
+    assert open_files() < before
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", server.port)):
+        pass
+
+
+def open_files() -> int:
+    """How many files and sockets this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
