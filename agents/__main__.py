@@ -47,6 +47,7 @@ def run(settings: Settings) -> None:
 
     from agents.api import OrderDoor, Server
     from agents.engines.catalogue import engines_in, find_binaries
+    from agents.faulting.packet_filter import find_filter
     from agents.reporter import Reporter
     from agents.runtimes.process import ProcessRuntime
     from agents.supervisor import Host, Supervisor
@@ -54,7 +55,7 @@ def run(settings: Settings) -> None:
     binaries = find_binaries(settings.engines_dir)
     url = settings.url or _url_of(listener)
     host = Host(agent=name, zone=settings.zone, network=network, folder=folder.path, host=settings.host,
-                binaries=binaries, url=url)  # fmt: skip
+                binaries=binaries, url=url, packet_filter=find_filter())  # fmt: skip
     reporter = Reporter(settings.join, token)
     supervisor = Supervisor(host, ProcessRuntime(folder.path), engines_in(folder.path), reporter.report)
     reporter.on_taken = supervisor.lease.renew

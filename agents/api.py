@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from agents.supervisor import Supervisor
+from agents.supervisor import AgentSilentError, Supervisor
 from api_schemas.agent.agent import Orders
 
 LARGEST_BODY = 16 * 1024 * 1024  # bytes; some thousand nodes
@@ -63,6 +63,8 @@ class OrderDoor:
             await run_in_threadpool(self._supervisor.take, orders)
         except ValueError as wrong:  # a key that is no file name, an engine that nobody knows how to talk to
             raise RefusedError(400, "InvalidParameterValue", str(wrong)) from wrong
+        except AgentSilentError as silent:
+            raise RefusedError(503, "ServiceUnavailable", str(silent)) from silent
         return Response(status_code=204)
 
     async def show(self, request: Request) -> Response:

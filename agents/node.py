@@ -70,9 +70,11 @@ class LocalNode:
 
     def __init__(self, entry: Entry, folder: Path, runtime: Runtime, engines: dict[str, Engine], journal: Journal, pace: Pace,
                  ended: Callable[[str], None], front: Callable[[str], FrontSeen] = lambda key: FrontSeen(),
-                 in_touch_for: Callable[[], float | None] = lambda: math.inf) -> None:  # fmt: skip
+                 in_touch_for: Callable[[], float | None] = lambda: math.inf,
+                 without_power: Callable[[str], bool] = lambda key: False) -> None:  # fmt: skip
         self._entry = _knowing_what_it_runs_with(entry)
         self._front = front
+        self._without_power = without_power
         self._front_refused_since: float | None = None
         self._folder = folder
         self._runtime = runtime
@@ -145,6 +147,8 @@ class LocalNode:
     def visit(self) -> tuple[NodeReport, float]:
         """One look and at most a few steps; answers what is now, and in how many seconds to look again."""
         spec = self._entry.spec
+        if self._without_power(spec.key):
+            return self._dark(spec), self._pace.steady
         if self._entry.boot_done < spec.boot or self._entry.suspended:
             problem = self._start(spec)
             if problem is not None:
@@ -424,6 +428,14 @@ class LocalNode:
         phase = Phase.DEAD if came_up or former is None else Phase.FAILED
         log.warning("node ended  node=%s boot=%d said=%s", spec.key, spec.boot, why)
         return self._report(spec, phase, problem=f"its process ended: {why}")
+
+    def _dark(self, spec: NodeSpec) -> NodeReport:
+        """Without power no process runs, and none is started, whatever boot is desired."""
+        self._close_session()
+        self._ready_by = None
+        if self._entry.handle is not None:
+            self._runtime.kill(self._entry.handle)
+        return self._report(spec, Phase.DEAD, problem="power loss: its zone has no power")
 
     def _unreachable(self, spec: NodeSpec, why: str) -> NodeReport:
         if self._entry.handle is not None and not self._runtime.alive(self._entry.handle):

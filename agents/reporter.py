@@ -30,6 +30,10 @@ class Joining(Protocol):
     def report_all(self) -> None:
         """Offer everything again."""
 
+    @property
+    def silent(self) -> bool:
+        """Whether a fault has it say nothing."""
+
 
 class NotTakenError(Exception):
     """The control plane did not answer, or refused; the text says which."""
@@ -56,6 +60,7 @@ class Reporter:
         self.on_taken: Callable[[float], None] = lambda sent_at: None
         """Called with the time at which a word was sent that was taken."""
         self._stirred = threading.Event()  # contact was lost since we introduced ourselves, or we are closing
+        self._hush = threading.Event()  # set once we are closing
         self._complaint = ""
 
     @property
@@ -83,7 +88,9 @@ class Reporter:
         """Introduce the agent, send heartbeats, and introduce it again whenever contact was lost, until closed."""
         pause = 0.0
         while not self._closing:
-            if not self._joined:
+            if agent.silent:
+                self._hush.wait(_FIRST_PAUSE)
+            elif not self._joined:
                 self._stirred.clear()
                 self._stirred.wait(pause)
                 pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
@@ -94,6 +101,7 @@ class Reporter:
     def close(self) -> None:
         """Say no more."""
         self._closing = True
+        self._hush.set()
         self._stirred.set()
 
     def _introduce(self, agent: Joining) -> None:

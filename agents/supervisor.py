@@ -13,15 +13,18 @@ from pathlib import Path
 
 from agents.engines.engine import Engine
 from agents.engines.memcached_arguments import SOCKET
+from agents.faulting.packet_filter import PacketFilter
+from agents.faults import FaultKeeper
 from agents.journal import Entry, Journal
 from agents.lease import Lease
 from agents.node import FrontSeen, LocalNode, Pace
 from agents.pulse import Pulse
 from agents.relay_keeper import RelayKeeper
 from agents.rounds import Rounds
-from agents.runtimes.runtime import Runtime
+from agents.runtimes.runtime import Handle, Runtime
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders
 from api_schemas.agent.discovery import DiscoveryList
+from api_schemas.agent.fault import FaultSpec
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Phase
 from api_schemas.agent.route import RouteSpec
 
@@ -35,7 +38,10 @@ _RELAY = "relay"
 
 @dataclass(frozen=True)
 class Host:
-    """Who an agent is: its name, its zone, the addresses its nodes may use, its folder, what its host can run."""
+    """Who an agent is: its name, its zone, the addresses its nodes may use, its folder, what its host can run.
+
+    ``packet_filter`` is what it can keep zones apart with, if anything.
+    """
 
     agent: str
     zone: str
@@ -44,6 +50,11 @@ class Host:
     host: str = "localhost"
     binaries: list[EngineBinary] = field(default_factory=list)
     url: str | None = None
+    packet_filter: PacketFilter | None = None
+
+
+class AgentSilentError(Exception):
+    """The agent takes no orders now: a fault has it keep silent."""
 
 
 class Supervisor:
@@ -66,12 +77,13 @@ class Supervisor:
         self._lock = threading.Lock()
         self._rounds = Rounds(host.agent, self._visit)
         self._pulse = Pulse(self._kill_hung, self._pace.pulse_within)
+        self._faults = FaultKeeper(host.folder, host.network, runtime, host.packet_filter, self._processes, self.report_all)
 
     def hello(self) -> AgentHello:
         """How this agent introduces itself."""
         host = self.host
         return AgentHello(agent=host.agent, zone=host.zone, host=host.host, runtime=self._runtime.name, network=host.network,
-                          engines=host.binaries, url=host.url)  # fmt: skip
+                          engines=host.binaries, url=host.url, faults=self._faults.kinds())  # fmt: skip
 
     def start(self) -> None:
         """Find every node of the journal again, end what is ours but not in it, and begin the rounds."""
@@ -80,6 +92,7 @@ class Supervisor:
         for stray in self._runtime.strays([*known, *self._relay.handles()]):
             log.warning("stray process ended  node=%s pid=%d", stray.key, stray.pid)
             self._runtime.kill(stray)
+        self._faults.sweep(known)
         for key, entry in entries.items():
             self._nodes[key] = self._node_of(entry)
             if entry.handle is not None:
@@ -101,7 +114,15 @@ class Supervisor:
         import_module("agents.engines.valkey_session")
 
     def take(self, orders: Orders) -> None:
-        """Write the orders down and carry them out soon. Raises ValueError for orders that make no sense."""
+        """Write the orders down and carry them out soon.
+
+        Raises ValueError for orders that make no sense, AgentSilentError while a fault has the agent keep silent; of faults it hears all
+        the same, so that they can be ended.
+        """
+        if orders.faults is not None:
+            self._take_faults(orders.faults)
+        if self._faults.silent and orders != Orders(faults=orders.faults):
+            raise AgentSilentError(f"{self.host.agent} is silent: a fault was injected")
         for spec in orders.nodes:
             self._take_node(spec)
         for key in orders.dropped_nodes:
@@ -125,8 +146,14 @@ class Supervisor:
             nodes = [*self._newest.values(), *self._gone.values()]
         return AgentReport(agent=self.host.agent, full=True, nodes=nodes, routes=self._relay.reports())
 
+    @property
+    def silent(self) -> bool:
+        """Whether a fault has this agent neither report nor take orders."""
+        return self._faults.silent
+
     def suspend(self) -> None:
         """An orderly stop: every engine saves and ends; a later start of this agent brings all back with their data."""
+        self._faults.close()
         self.lease.close()
         self._pulse.close()
         self._rounds.close()
@@ -137,6 +164,7 @@ class Supervisor:
 
     def leave(self) -> None:
         """Stop looking after the engines, which go on."""
+        self._faults.close()
         self.lease.close()
         self._pulse.close()
         self._rounds.close()
@@ -146,6 +174,7 @@ class Supervisor:
 
     def remove_all(self) -> None:
         """End every node and leave nothing behind."""
+        self._faults.close()
         self.lease.close()
         self._pulse.close()
         self._rounds.close()
@@ -153,6 +182,16 @@ class Supervisor:
             list(together.map(LocalNode.remove, list(self._nodes.values())))
         self._relay.stop()
         self._runtime.close()
+
+    def _take_faults(self, faults: list[FaultSpec]) -> None:
+        """Have these faults, and say which could not be had: even one that is silent says that."""
+        problems = self._faults.take(faults)
+        if problems:
+            self._deliver(AgentReport(agent=self.host.agent, faults=problems))
+
+    def _processes(self) -> dict[str, Handle]:
+        nodes = dict(self._nodes)
+        return {key: node.handle for key, node in nodes.items() if node.handle is not None}
 
     def _take_node(self, spec: NodeSpec) -> None:
         if spec.binary.engine not in self._engines:
@@ -180,7 +219,7 @@ class Supervisor:
     def _node_of(self, entry: Entry) -> LocalNode:
         folder = self.host.folder / "nodes" / entry.spec.key
         return LocalNode(entry, folder, self._runtime, self._engines, self._journal, self._pace, self._rounds.wake, self._front_seen,
-                         lambda: self.lease.held_for)  # fmt: skip
+                         lambda: self.lease.held_for, self._faults.without_power)  # fmt: skip
 
     def _front_seen(self, key: str) -> FrontSeen:
         report = self._relay.front_report(key)
@@ -218,7 +257,9 @@ class Supervisor:
         return again if self._offer(report) else min(again, self._pace.steady)
 
     def _report(self, said: AgentReport) -> bool:
-        """Deliver a report; one that was taken renews the lease from when it was sent."""
+        """Deliver a report; one that was taken renews the lease from when it was sent. While a fault has us silent, nothing is said."""
+        if self._faults.silent:
+            return False
         sent_at = time.monotonic()
         taken = self._deliver(said)
         if taken:

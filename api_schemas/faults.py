@@ -286,5 +286,7 @@ class OperationNotBuilt(Named):
     says = "{id} is not built yet in Cachewright. Nothing was changed. See docs/operations.md for the operations that are."
 class ResourceNotFound(NotFound):
     code, status, says = "ResourceNotFound", 404, "There is nothing at {id}."
+class FaultNotFound(NotFound):
+    code, status, says = "FaultNotFound", 404, "There is no injected fault {id}."
 class MethodNotAllowed(Fault):
     code, status = "MethodNotAllowed", 405

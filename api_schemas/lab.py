@@ -20,7 +20,10 @@ class InstalledEngine(Shape):
 
 
 class Agent(Shape):
-    """An agent that has joined, how many nodes it runs for everybody, and whether it was heard in the last seconds."""
+    """An agent that has joined, how many nodes it runs for everybody, and whether it was heard in the last seconds.
+
+    ``faults`` are the kinds of fault that can be injected there.
+    """
 
     agent: str
     zone: str
@@ -30,6 +33,7 @@ class Agent(Shape):
     heard: bool
     nodes: int
     engines: list[InstalledEngine]
+    faults: list[str]
 
 
 class Agents(Shape):

@@ -15,7 +15,7 @@ def client(service: str = "elasticache", *, endpoint_url: str = DEFAULT_URL, reg
     """A client as boto3 makes them, with everything set that a local server needs: operations, paginators, waiters, exceptions.
 
     ``elasticache`` is the service itself, with waiters that look every half second; ``lab`` is what is ours beyond it: agents,
-    zones, and the processes behind nodes. ``account_id`` (12 digits) and ``region_name`` choose the world that the client
+    zones, the processes behind nodes, and injected faults. ``account_id`` (12 digits) and ``region_name`` choose the world that the client
     sees; ``options`` are those of ``boto3.client``. The developer's own AWS profile and proxies are left alone.
     Raises ValueError for a service that we do not have, or an account that is none.
     """

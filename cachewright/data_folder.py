@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 
 from agents.address_block import block_of, give_back
+from agents.faulting.packet_filter import find_filter, owner_of
+from agents.faults import has_left_faults
 from agents.runtimes.process import ProcessRuntime
 from controlplane.store.folder import FolderInUseError, lock_folder
 
@@ -52,8 +54,10 @@ def reap() -> list[Path]:
 
 
 def end_processes(path: Path) -> None:
-    """End every process that any agent of this data folder has started."""
+    """End every process that any agent of this data folder has started, and whatever keeps their zones apart."""
     for agent in (path / "agents").glob("*"):
+        if has_left_faults(agent) and (packet_filter := find_filter()) is not None:
+            packet_filter.put(owner_of(agent), [])
         runtime = ProcessRuntime(agent)
         for stray in runtime.strays([]):
             runtime.kill(stray)

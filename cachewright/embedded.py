@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.engines.catalogue import engines_in, find_binaries
+from agents.faulting.packet_filter import find_filter
 from agents.runtimes.process import ProcessRuntime
-from agents.supervisor import Host, Supervisor
+from agents.supervisor import AgentSilentError, Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
 from api_schemas.agent.node import EngineBinary
 from controlplane.app import ControlPlane, build, join_token
@@ -39,10 +40,13 @@ class EmbeddedFleet:
         return agent in self._agents
 
     def push(self, agent: str, orders: Orders) -> None:
-        """Hand the orders over. Raises AgentUnreachableError for an agent that is not of this process."""
+        """Hand the orders over. Raises AgentUnreachableError for an agent that is not of this process, or is silent."""
         if agent not in self._agents:
             raise AgentUnreachableError(f"agent {agent} does not run in this process")
-        self._agents[agent].take(orders)
+        try:
+            self._agents[agent].take(orders)
+        except AgentSilentError as silent:
+            raise AgentUnreachableError(str(silent)) from silent
 
 
 class MixedFleet:
@@ -91,8 +95,9 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
 
     Raises JoinTokenError when agents of other processes shall join but there is no token.
     """
-    with ThreadPoolExecutor(max_workers=1) as aside:
+    with ThreadPoolExecutor(max_workers=2) as aside:
         finding = aside.submit(find_binaries)  # programs are asked for their versions while the database is opened
+        aside.submit(find_filter)  # a trial, which is remembered
         fleet = EmbeddedFleet()
         plane = _plane(settings, fleet, block)
         binaries = finding.result()
@@ -134,7 +139,8 @@ def _agent(data_dir: Path, region: str, number: int, block: int, binaries: list[
     folder = data_dir / "agents" / letter
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     network = f"127.{101 + number}.{block}.0/24"
-    host = Host(agent=f"agent-{letter}", zone=f"{region}{letter}", network=network, folder=folder.resolve(), binaries=binaries)
+    host = Host(agent=f"agent-{letter}", zone=f"{region}{letter}", network=network, folder=folder.resolve(), binaries=binaries,
+                packet_filter=find_filter())  # fmt: skip
     return Supervisor(host, ProcessRuntime(host.folder), engines_in(host.folder), report)
 
 

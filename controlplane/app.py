@@ -27,6 +27,7 @@ from controlplane.domain.topology import World
 from controlplane.operations import keepers
 from controlplane.operations.fleet import Registry
 from controlplane.operations.performs import Operations
+from controlplane.reconciler.faults import FaultPusher
 from controlplane.reconciler.fleet import Fleet
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
@@ -46,21 +47,24 @@ class ControlPlane:
     reconciler: Reconciler
     pusher: Pusher
     watchdog: Watchdog
+    faults: FaultPusher
 
     def start(self) -> None:
-        """Begin to plan, and to notice who falls silent."""
+        """Begin to plan, and to notice who falls silent. Agents are told of faults before anything is decided."""
+        self.faults.start()
         self.reconciler.start()
         self.watchdog.start()
 
     def url_of(self, agent: str) -> str | None:
-        """Where the agent takes orders; None while it is unknown or silent."""
+        """Where the agent takes orders; None while it is unknown, or silent for another reason than a fault of ours."""
         with self.store.reading() as unit:
             hello = unit.agents.get(agent)
-            return hello.url if hello is not None and unit.agents.is_heard(agent) else None
+            return hello.url if hello is not None and (unit.agents.is_heard(agent) or self.faults.is_involved(agent)) else None
 
     def close(self) -> None:
         """Stop working and close the database; agents and engines go on."""
         self.watchdog.close()
+        self.faults.close()
         self.reconciler.close()
         self.store.close()
 
@@ -81,6 +85,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     store = Store(settings.url())
     registry = Registry(store, clock)
     pusher = Pusher(fleet)
+    faults = FaultPusher(store, fleet, clock)
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network), clock, policy)
     watchdog = Watchdog(store, reconciler)
     operations = Operations(store, clock, policy, settings.memcached_discovery)
@@ -97,6 +102,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     def welcome(hello: AgentHello) -> None:
         pusher.forget(hello.agent)
         registry.welcome(hello)
+        faults.welcome(hello.agent)
 
     join = JoinDoor(join_token(settings), welcome, registry.take, settings.largest_body)
 
@@ -114,7 +120,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults)
 
 
 async def _health(_: Request) -> Response:

@@ -20,7 +20,7 @@ def operations() -> str:
     """Which operations are built, and what each changes."""
     keepers.load()
     built = {name: promise for name, promise in kept_promises().items() if not promise.ours and not promise.only_refuses}
-    ours = [promise for promise in kept_promises().values() if promise.ours]
+    ours = [promise for _, promise in sorted(kept_promises().items()) if promise.ours]
     missing = sorted(Wire.load().operations - built.keys())
     return "\n".join([*_built(built), "", *_ours(ours), "", *_missing(missing), "", *_fields(), ""])
 

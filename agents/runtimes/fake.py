@@ -23,6 +23,7 @@ class FakeProcess:
     launch: Launch
     handle: Handle
     ended: threading.Event = field(default_factory=threading.Event)
+    paused: bool = False
     watchers: dict[FakeRuntime, Callable[[Handle], None]] = field(default_factory=dict)
 
 
@@ -133,6 +134,14 @@ class FakeRuntime:
         """End the process."""
         self.world.end(handle)
 
+    def pause(self, handle: Handle) -> None:
+        """Have the process stand still."""
+        self._let_stand(handle, still=True)
+
+    def resume(self, handle: Handle) -> None:
+        """Have the process go on."""
+        self._let_stand(handle, still=False)
+
     def crash(self, key: str) -> None:
         """Let every process of this key end by itself, as a fault would. Raises KeyError when none lives."""
         crashing = [process.handle for process in self.world.live(self.folder) if process.launch.key == key]
@@ -144,6 +153,11 @@ class FakeRuntime:
     def strays(self, known: Collection[Handle]) -> list[Handle]:
         """Live processes any runtime with this folder and world has started that are not among ``known``."""
         return [process.handle for process in self.world.live(self.folder) if process.handle not in known]
+
+    def _let_stand(self, handle: Handle, *, still: bool) -> None:
+        process = self.world.get(handle)
+        if process is not None:
+            process.paused = still
 
     def close(self) -> None:
         """Stop watching. The processes go on."""

@@ -78,6 +78,14 @@ class ProcessRuntime:
         """Send SIGKILL. Returns when the process has ended, at once if it already has."""
         self._end(handle, ((signal.SIGKILL, None),))
 
+    def pause(self, handle: Handle) -> None:
+        """Send SIGSTOP. Nothing happens when the process has ended."""
+        self._send(handle, signal.SIGSTOP)
+
+    def resume(self, handle: Handle) -> None:
+        """Send SIGCONT, which does nothing to a process that runs."""
+        self._send(handle, signal.SIGCONT)
+
     def strays(self, known: Collection[Handle]) -> list[Handle]:
         """Live processes any runtime with this folder has started that are not among ``known``.
 
@@ -91,6 +99,11 @@ class ProcessRuntime:
     def close(self) -> None:
         """Stop watching. The processes go on."""
         self._system.close()
+
+    def _send(self, handle: Handle, number: signal.Signals) -> None:
+        with self._system.held(handle) as process:
+            if process is not None:
+                process.send(number)
 
     def _end(self, handle: Handle, steps: Steps) -> None:
         with self._system.held(handle) as process:

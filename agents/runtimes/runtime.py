@@ -52,6 +52,12 @@ class Runtime(Protocol):
     def kill(self, handle: Handle) -> None:
         """End the process without asking. Returns when it has ended."""
 
+    def pause(self, handle: Handle) -> None:
+        """Have the process stand still: it does nothing and holds what it has. Nothing happens when it has ended."""
+
+    def resume(self, handle: Handle) -> None:
+        """Have the process go on, if it stands still."""
+
     def strays(self, known: Collection[Handle]) -> list[Handle]:
         """Processes this runtime started for this agent's folder, in any earlier life, that are not among ``known``."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from api_schemas.agent.fault import FaultReport, FaultSpec
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec
 from api_schemas.agent.route import RouteReport, RouteSpec
 from api_schemas.shape import Shape
@@ -19,7 +20,7 @@ class AgentHello(Shape):
     """An agent introduces itself.
 
     ``network`` is the block of addresses its nodes may use (CIDR). ``url`` is where it takes orders, absent when it lives
-    in the control plane's process.
+    in the control plane's process. ``faults`` are the kinds of fault that can be injected there.
     """
 
     agent: str
@@ -29,15 +30,20 @@ class AgentHello(Shape):
     network: str
     engines: list[EngineBinary] = Field(default_factory=list)
     url: str | None = None
+    faults: list[str] = Field(default_factory=list)
 
 
 class Orders(Shape):
-    """A batch of levels for one agent: what to run, what to route, what to let go."""
+    """A batch of levels for one agent: what to run, what to route, what to let go.
+
+    ``faults`` are all faults that it shall have from now on, None when nothing is said of them.
+    """
 
     nodes: list[NodeSpec] = Field(default_factory=list)
     dropped_nodes: list[str] = Field(default_factory=list)
     routes: list[RouteSpec] = Field(default_factory=list)
     dropped_routes: list[str] = Field(default_factory=list)
+    faults: list[FaultSpec] | None = None
 
 
 class Accepted(Shape):
@@ -47,7 +53,7 @@ class Accepted(Shape):
 class AgentReport(Shape):
     """What changed on an agent since its last answered report, or everything when ``full``. An empty one is a heartbeat.
 
-    ``gone_routes`` are keys that were dropped and are served no more.
+    ``gone_routes`` are keys that were dropped and are served no more; ``faults`` are those that it could not have.
     """
 
     agent: str
@@ -55,6 +61,7 @@ class AgentReport(Shape):
     nodes: list[NodeReport] = Field(default_factory=list)
     routes: list[RouteReport] = Field(default_factory=list)
     gone_routes: list[str] = Field(default_factory=list)
+    faults: list[FaultReport] = Field(default_factory=list)
 
 
 class ReportTaken(Shape):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachewright.cli import create, events, failover, fleet, modify, operations
+from cachewright.cli import create, events, failover, fault, fleet, modify, operations
 from cachewright.cli.command import Output
 from cachewright.cli.delete import delete
 from cachewright.cli.describe import describe
@@ -101,6 +101,7 @@ app.add_typer(modify.app, name="modify", rich_help_panel=_CACHES)
 caches = (create.add_replica, describe, delete, reboot, failover.failover, failover.promote, failover.history, events.events)
 for command in caches:
     app.command(rich_help_panel=_CACHES)(command)
+app.add_typer(fault.app, name="fault", rich_help_panel=_GROUND)
 for command in (fleet.nodes, fleet.zones, fleet.agents, fleet.engines, operations.operations):
     app.command(rich_help_panel=_GROUND)(command)
 

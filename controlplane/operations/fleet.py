@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from api_schemas.agent.agent import AgentHello, AgentReport
+from api_schemas.agent.fault import FaultReport
 from api_schemas.agent.node import NodeReport, Phase
 from api_schemas.agent.route import RouteReport
 from api_schemas.faults import InvalidParameterValue
@@ -41,7 +43,7 @@ class Registry:
         if self._store.agents.get(agent) is None:
             return False
         was_silent = self._store.heartbeats.hear(agent)
-        if not (was_silent or report.nodes or report.routes or report.gone_routes):
+        if not (was_silent or _says_something(report)):
             return True
         now = self._clock.now()
         with self._store.transaction() as unit:
@@ -54,11 +56,25 @@ class Registry:
             for route in report.routes:
                 if _routes(unit, agent, route.key) and unit.reports.put_route(route.key, _seen_route(route), now):
                     unit.woken.add(_uid(route.key))
+            _note_problems(unit, agent, report.faults)
             for key in report.gone_routes:
                 gone = SeenRoute(listening=False, gone=True)
                 if _routes(unit, agent, key) and unit.reports.put_route(key, gone, now):
                     unit.woken.add(_uid(key))
         return True
+
+
+def _says_something(report: AgentReport) -> bool:
+    """Whether it is more than a heartbeat."""
+    return bool(report.nodes or report.routes or report.gone_routes or report.faults)
+
+
+def _note_problems(unit: Unit, agent: str, reports: Iterable[FaultReport]) -> None:
+    """Write down what an agent could not do of faults that go on."""
+    for said in reports:
+        fault = unit.faults.get(said.id)
+        if fault is not None and fault.is_active:
+            unit.faults.save(fault.with_problem(f"{agent}: {said.problem}"))
 
 
 def _wake_concerned(unit: Unit, agent: str) -> None:

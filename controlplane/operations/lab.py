@@ -34,7 +34,7 @@ def describe_agents(ctx: Context, asked: DescribeAgents) -> Agents:
     shown = []
     for hello in ctx.unit.agents.all():
         engines = [InstalledEngine(**binary.model_dump()) for binary in hello.engines]
-        about = hello.model_dump(include={"agent", "zone", "host", "runtime", "network"})
+        about = hello.model_dump(include={"agent", "zone", "host", "runtime", "network", "faults"})
         shown.append(Agent(**about, heard=ctx.unit.agents.is_heard(hello.agent), nodes=load[hello.agent], engines=engines))
     return Agents(agents=shown)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from controlplane.domain.events import Event
+from controlplane.store.faults import InjectedFaults
 from controlplane.store.fleet import Addresses, Agents, Heartbeats
 from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags
 from controlplane.store.reports import Reports, load_reports
@@ -23,10 +24,11 @@ from controlplane.store.topologies import Topologies, load_topologies
 
 @dataclass(frozen=True)
 class Committed:
-    """What a commit touched: topologies by uid, and the events it said."""
+    """What a commit touched: topologies by uid, the events it said, and whether any injected fault changed."""
 
     topologies: frozenset[str] = field(default_factory=frozenset)
     events: tuple[Event, ...] = ()
+    faults: bool = False
 
 
 class Unit:
@@ -41,6 +43,7 @@ class Unit:
         self.tags = Tags(connect)
         self.subnet_groups = SubnetGroups(connect)
         self.parameter_groups = ParameterGroups(connect)
+        self.faults = InjectedFaults(connect)
         self.facts = Facts(connect)
         self.woken: set[str] = set()
 
@@ -48,7 +51,7 @@ class Unit:
         """Make what was written visible to everybody; answers what was touched."""
         for repository in (self.topologies, self.reports, self.agents, self.addresses):
             repository.settle()
-        return Committed(self.topologies.touched | self.woken, tuple(self.events.said))
+        return Committed(self.topologies.touched | self.woken, tuple(self.events.said), self.faults.touched)
 
 
 class Store:

@@ -111,6 +111,19 @@ class ParameterGroupRow(SQLModel, table=True):
     document: str = Field(sa_column=Column(Text, nullable=False))
 
 
+class InjectedFaultRow(SQLModel, table=True):
+    """A fault that a caller has asked for, from its beginning until some time after its end."""
+
+    __tablename__ = "faults"
+
+    fault: str = Field(primary_key=True)
+    account: str = Field(index=True)
+    region: str
+    active: bool = Field(index=True)
+    started_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
 class FactRow(SQLModel, table=True):
     """A fact about this control plane: its own id, the block of addresses it draws from."""
 

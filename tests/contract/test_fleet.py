@@ -38,8 +38,10 @@ from agents.node import Pace
 from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import Host, Supervisor
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders
+from api_schemas.agent.fault import FaultSpec, FaultyNode
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Phase, Role
 from api_schemas.agent.route import RouteSpec
+from api_schemas.fault_kind import FaultKind
 from api_schemas.faults import InvalidParameterValue
 from cachewright.embedded import EmbeddedFleet, MixedFleet
 from controlplane.api.join_token import make_join_token, read_join_token
@@ -327,7 +329,16 @@ def lives(pid: int | None) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return _state(pid) != "Z"
+
+
+def stands_still(pid: int | None) -> bool:
+    assert pid is not None
+    return _state(pid) == "T"
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 # --- The suite for both ---
@@ -415,6 +426,60 @@ def test_a_dropped_node_is_reported_gone_and_leaves_nothing(ground: Ground, orde
     assert Journal(ground.folder).entries() == {}
     order.give(dropped_nodes=[order.key(1)])
     order.settle()
+
+
+def test_a_silent_agent_is_heard_of_no_more_and_still_hears_of_faults(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    said = order.running()
+    silence = FaultSpec(id="fault-1", kind=FaultKind.SILENCE, seconds=60, whole=True)
+    order.give(faults=[silence])
+    with pytest.raises(AgentUnreachableError, match="silent"):
+        order.give(order.spec(generation=2, boot=2))
+    words = ground.desk.words.total()
+    crash = FaultSpec(id="fault-2", kind=FaultKind.CRASH, seconds=60, nodes=[FaultyNode(key=order.key(1), boot=1)])
+    order.give(faults=[silence, crash])
+    wait_until(lambda: not lives(said.pid))
+    assert ground.desk.words.total() == words, "a silent agent has spoken"
+    order.give(faults=[])
+    wait_until(lambda: ground.desk.phase(order.key(1)) is Phase.DEAD)
+    order.give(order.spec(generation=2, boot=2))
+    wait_until(lambda: order.running().boot == 2)
+
+
+def test_a_node_without_power_is_not_started_before_it_is_back(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    order.running()
+    loss = FaultSpec(id="fault-1", kind=FaultKind.POWER_LOSS, seconds=60, nodes=[FaultyNode(key=order.key(1), boot=1)])
+    order.give(faults=[loss])
+    wait_until(lambda: ground.desk.phase(order.key(1)) is Phase.DEAD)
+    assert "power" in (ground.desk.nodes[order.key(1)].problem or "")
+    order.give(order.spec(generation=2, boot=2))
+    order.settle()
+    assert not pings(order.address(1))
+    order.give(faults=[])
+    wait_until(lambda: order.running().boot == 2)
+    assert pings(order.address(1))
+
+
+def test_a_fault_is_undone_in_time_by_an_agent_that_nobody_speaks_to(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    said = order.running()
+    hang = FaultSpec(id="fault-1", kind=FaultKind.HANG, seconds=0.5, nodes=[FaultyNode(key=order.key(1), boot=1)])
+    order.give(faults=[hang])
+    wait_until(lambda: stands_still(said.pid))
+    wait_until(lambda: not stands_still(said.pid))
+    assert pings(order.address(1))
+
+
+def test_an_agent_that_was_killed_undoes_its_faults_when_it_starts(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    said = order.running()
+    hang = FaultSpec(id="fault-1", kind=FaultKind.HANG, seconds=600, nodes=[FaultyNode(key=order.key(1), boot=1)])
+    order.give(faults=[hang])
+    ground.crash()
+    ground.begin()
+    wait_until(lambda: not stands_still(said.pid))
+    wait_until(lambda: order.running().pid == said.pid)
 
 
 def test_a_node_that_the_agent_does_not_know_is_gone(ground: Ground, order: Orderer) -> None:

@@ -47,6 +47,9 @@ class Ground(Protocol):
     def crash(self, handle: Handle) -> None:
         """End the process behind the runtime's back."""
 
+    def stands_still(self, handle: Handle) -> bool:
+        """Whether the process does nothing."""
+
     def unstartable(self, runtime: Runtime) -> Launch:
         """What the runtime cannot start."""
 
@@ -73,6 +76,9 @@ class ProcessGround:
 
     def crash(self, handle: Handle) -> None:
         os.kill(handle.pid, signal.SIGKILL)
+
+    def stands_still(self, handle: Handle) -> bool:
+        return bool(psutil.Process(handle.pid).status() == psutil.STATUS_STOPPED)
 
     def unstartable(self, runtime: Runtime) -> Launch:
         return self.launch(argv=("/no/such/engine",))
@@ -104,6 +110,10 @@ class FakeGround:
 
     def crash(self, handle: Handle) -> None:
         self.first.world.end(handle)
+
+    def stands_still(self, handle: Handle) -> bool:
+        process = self.first.world.get(handle)
+        return process is not None and process.paused
 
     def unstartable(self, runtime: Runtime) -> Launch:
         assert isinstance(runtime, FakeRuntime)
@@ -202,6 +212,29 @@ def test_what_has_ended_has_no_progress(ground: Ground) -> None:
     ground.crash(handle)
     wait_until(lambda: not runtime.alive(handle))
     assert runtime.progress(handle) is None
+
+
+def test_what_is_paused_lives_stands_still_and_goes_on(ground: Ground) -> None:
+    runtime = ground.runtime()
+    handle = runtime.start(ground.launch())
+    for _ in range(2):
+        runtime.pause(handle)
+    wait_until(lambda: ground.stands_still(handle))
+    assert runtime.alive(handle)
+    for _ in range(2):
+        runtime.resume(handle)
+    wait_until(lambda: not ground.stands_still(handle))
+
+
+def test_what_is_paused_can_be_killed_and_then_neither_paused_nor_resumed(ground: Ground) -> None:
+    runtime = ground.runtime()
+    handle = runtime.start(ground.launch())
+    runtime.pause(handle)
+    runtime.kill(handle)
+    assert not runtime.alive(handle)
+    runtime.pause(handle)
+    runtime.resume(handle)
+    assert not runtime.alive(handle)
 
 
 def test_watching_tells_the_end_once_from_another_thread(ground: Ground) -> None:

@@ -21,7 +21,9 @@ from pydantic import TypeAdapter
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from api_schemas.agent.agent import BEAT, LEASE
+from api_schemas.fault_kind import FaultKind
 from controlplane.domain.events import Event
+from controlplane.domain.fault import InjectedFault, StruckNode, Target
 from controlplane.domain.parameter_group import ParameterGroup
 from controlplane.domain.reported import DEAD, RUNNING, SeenNode, SeenRoute
 from controlplane.domain.subnet_group import SubnetGroup
@@ -651,3 +653,62 @@ def test_a_reader_during_a_long_write_sees_the_old_state_and_does_not_wait(store
         assert elsewhere.submit(everything, store).result(timeout=5) == before
     after = everything(store)
     assert (after["fact"], after["tags"], after["topologies"][0].modifying) == ("xyz", {"team": "other"}, True)
+
+
+# ---- injected faults
+
+
+def a_fault(name: str, world: World = WORLD, minutes: int = 0, **fields: Any) -> InjectedFault:
+    began = NOW + timedelta(minutes=minutes)
+    usual: dict[str, Any] = {"kind": FaultKind.CUT, "target": Target(zones=("us-east-1a", "us-east-1b"))}
+    return InjectedFault(id=name, world=world, started_at=began, ends_at=began + timedelta(minutes=1), **usual | fields)
+
+
+def test_a_fault_is_found_by_its_world_and_by_everybody_while_it_is_active(store: Store, reopened: Callable[[], Store]) -> None:
+    struck = StruckNode("orders-001", KEY, "agent-a", 3)
+    whole = a_fault("f1", kind=FaultKind.HANG, target=Target(cache_cluster="orders-001"), nodes=(struck,), problems=("one",),
+                    sources=(("cache-cluster", "orders-001"),))  # fmt: skip
+    later, foreign = a_fault("f2", minutes=5), a_fault("f3", OTHER_WORLD, minutes=1)
+    with store.transaction() as unit:
+        for fault in (whole, later, foreign):
+            unit.faults.save(fault)
+    with reopened().reading() as unit:
+        assert unit.faults.of(WORLD) == [later, whole]
+        assert unit.faults.active() == [whole, foreign, later]
+        assert unit.faults.get("f3") == foreign
+        assert unit.faults.get("f4") is None
+
+
+def test_an_ended_fault_is_forgotten_after_a_while(store: Store) -> None:
+    ended, fresh, active = (a_fault(name) for name in ("f1", "f2", "f3"))
+    with store.transaction() as unit:
+        unit.faults.save(active)
+        for fault, minutes in ((ended, 1), (fresh, 9)):
+            unit.faults.save(fault)
+            unit.faults.save(fault.ended(NOW + timedelta(minutes=minutes), "it is over"))
+    with store.transaction() as unit:
+        unit.faults.forget_ended(NOW + timedelta(minutes=5))
+        assert [fault.id for fault in unit.faults.of(WORLD)] == ["f3", "f2"]
+        assert unit.faults.active() == [active]
+
+
+def test_a_commit_says_whether_it_changed_a_fault(store: Store) -> None:
+    heard: list[bool] = []
+    store.listen(lambda committed: heard.append(committed.faults))
+    with store.transaction() as unit:
+        unit.faults.save(a_fault("f1"))
+    saved(store, a_group())
+    assert heard == [True, False]
+
+
+def test_a_database_from_before_faults_gains_their_table(url: str) -> None:
+    Store(url).close()
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("DROP TABLE faults")
+        connection.execute("UPDATE alembic_version SET version_num = '0002'")
+    connection.close()
+    migrated = Store(url)
+    with migrated.transaction() as unit:
+        unit.faults.save(a_fault("f1"))
+        assert unit.faults.active() == [a_fault("f1")]
+    migrated.close()

@@ -317,3 +317,20 @@ def a_server_that_never_gets_ready() -> Iterator[tuple[str, threading.Event]]:
             closing.set()
             http.shutdown()
             thread.join()
+
+
+def test_faults_are_injected_listed_and_ended(run: Run) -> None:
+    run("create", "group", "broken", "--replicas", "1", "--zones", "a,b")
+    made = answer(run("fault", "slow", "broken", "--zone", "b", "--slowness", "0.1", "--for", "90", "--output", "json"))["fault"]
+    assert (made["kind"], made["nodes"], made["status"]) == ("node-slow", ["broken-002"], "active")
+    assert made["fault_id"] in run("fault", "list", "--active").stdout
+    hung = run("fault", "hang", "broken-002", "--for", "1").stdout.splitlines()[-1].split()
+    assert hung[1:4] == ["node-hang", "broken-002", "active"]
+    ended = answer(run("fault", "end", made["fault_id"], "--output", "json"))["fault"]
+    assert (ended["status"], ended["ended_because"]) == ("ended", "it was ended by its caller")
+    wait_until(lambda: answer(run("fault", "list", "--active", "--output", "json"))["faults"] == [])
+    assert "FaultNotFound" in run("fault", "end", "fault-unknown", status=1).stderr
+    assert "ReplicationGroupNotFoundFault" in run("fault", "crash", "nobody", status=1).stderr
+    assert "--zone" in run("fault", "crash", "broken-001", "--zone", "a", status=2).stderr
+    assert "two" in run("fault", "cut", "a", "a", status=1).stderr
+    run("delete", "broken", "--yes")
