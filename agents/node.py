@@ -17,7 +17,7 @@ from typing import Any
 from agents.engines.engine import AddressHeldError, Engine, EngineUnreachableError, Observation, Session
 from agents.journal import Entry, Journal
 from agents.launch import Launch
-from agents.runtimes.runtime import Handle, Runtime, StartRefusedError
+from agents.runtimes.runtime import Handle, Progress, Runtime, StartRefusedError
 from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
 
 log = logging.getLogger("cachewright.agent")
@@ -133,8 +133,8 @@ class LocalNode:
         """Whether it serves as a primary just now."""
         return self._last is not None and self._last.phase is Phase.RUNNING and self._last.role is Role.PRIMARY
 
-    def progress(self) -> int | None:
-        """How much work its process has done; None when it has none."""
+    def progress(self) -> Progress | None:
+        """What its process has done; None when it has none."""
         handle = self._entry.handle
         return None if handle is None else self._runtime.progress(handle)
 

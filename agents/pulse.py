@@ -1,7 +1,8 @@
 """The pulse of primaries: asked for often and cheaply, so that one that hangs is noticed long before its next visit.
 
 A hung engine still holds its addresses and accepts connections, so nobody can take over until it is killed. One that is only busy
-(a long script, a large deletion) does not answer either, but its process gets further; it is left alone.
+(a long script, a large deletion) does not answer either, but its process gets further; nor does one that gets no processor on a busy
+machine, but it is ready to run. Both are left alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from agents.runtimes.runtime import Progress
+
 log = logging.getLogger("cachewright.agent")
 
 INTERVAL = 0.25  # seconds between two questions to one engine
@@ -26,16 +29,16 @@ class _Heart:
     """One engine that is listened to. ``asked_at`` is when the question that is unanswered was put."""
 
     place: tuple[str, int]
-    progress: Callable[[], int | None]
+    progress: Callable[[], Progress | None]
     connection: socket.socket | None = None
     asked_at: float | None = None
-    progress_then: int | None = None
+    progress_then: Progress | None = None
 
 
 class Pulse:
     """Asks every watched engine for a PONG, and calls ``hung(key)`` for one that owes it for ``patience`` seconds and gets nowhere.
 
-    ``progress`` of a watched engine answers how much work its process has done so far, None when it is gone.
+    ``progress`` of a watched engine answers what its process has done so far, None when it is gone.
     """
 
     def __init__(self, hung: Callable[[str], None], patience: float, interval: float = INTERVAL) -> None:
@@ -48,7 +51,7 @@ class Pulse:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def watch(self, key: str, address: str, port: int, progress: Callable[[], int | None]) -> None:
+    def watch(self, key: str, address: str, port: int, progress: Callable[[], Progress | None]) -> None:
         """Listen to the engine at that place from now on."""
         with self._lock:
             heart = self._hearts.get(key)
@@ -131,12 +134,12 @@ class Pulse:
             _hang_up(heart)
 
     def _is_hung(self, heart: _Heart) -> bool:
-        """Owing an answer for too long without having done anything meanwhile. One that has is given as long again."""
+        """Owing an answer for too long, without having done anything or being about to. Any other is given as long again."""
         now = time.monotonic()
         if heart.asked_at is None or now - heart.asked_at < self._patience:
             return False
         progress = heart.progress()
-        if progress is None or heart.progress_then is None or progress > heart.progress_then:
+        if progress is None or heart.progress_then is None or progress.awaits or progress.used > heart.progress_then.used:
             heart.asked_at, heart.progress_then = now, progress
             return False
         return True

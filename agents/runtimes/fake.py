@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from agents.launch import Launch
-from agents.runtimes.runtime import Handle, StartRefusedError
+from agents.runtimes.runtime import Handle, Progress, StartRefusedError
 from agents.runtimes.system import Callbacks
 
 
@@ -115,9 +115,9 @@ class FakeRuntime:
         """Whether the very process of this handle still runs."""
         return self.world.get(handle) is not None
 
-    def progress(self, handle: Handle) -> int | None:
+    def progress(self, handle: Handle) -> Progress | None:
         """Always the same: nothing is computed here."""
-        return 0 if self.alive(handle) else None
+        return Progress(0) if self.alive(handle) else None
 
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` from another thread as soon as the process ends, at once if it has. Once closed, nothing is watched."""

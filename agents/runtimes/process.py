@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from agents.launch import Launch
 from agents.runtimes.children import CHILDREN, Child
-from agents.runtimes.runtime import Handle, StartRefusedError
+from agents.runtimes.runtime import Handle, Progress, StartRefusedError
 from agents.runtimes.system import Held, Linux, Portable, System, alive, has_pidfds
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -58,9 +58,9 @@ class ProcessRuntime:
         """Whether the very process of this handle still runs; a zombie or a reused pid does not count."""
         return alive(self._system, handle)
 
-    def progress(self, handle: Handle) -> int | None:
+    def progress(self, handle: Handle) -> Progress | None:
         """User and system time of the process in clock ticks, usually a hundredth of a second each; None when it has ended."""
-        return self._system.used(handle.pid) if self.alive(handle) else None
+        return self._system.progress(handle.pid) if self.alive(handle) else None
 
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` from another thread as soon as the process ends, at once if it has. Once closed, nothing is watched."""

@@ -25,6 +25,14 @@ class Handle:
     layout: int = field(default=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a process has come: processor time ``used``, in ticks of any length, and whether it only ``awaits`` a processor or a disk."""
+
+    used: int
+    awaits: bool = False
+
+
 class StartRefusedError(Exception):
     """The process could not be started; the text says why and what to do."""
 
@@ -40,8 +48,8 @@ class Runtime(Protocol):
     def alive(self, handle: Handle) -> bool:
         """Whether the very process of this handle still runs; a zombie or a reused pid does not count."""
 
-    def progress(self, handle: Handle) -> int | None:
-        """How much processor time the process has used so far, in ticks of any length; None when it has ended."""
+    def progress(self, handle: Handle) -> Progress | None:
+        """What the process has done so far; None when it has ended."""
 
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` once, from another thread, as soon as the process ends (at once if it already has)."""

@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 
 from agents.launch import Launch
 from agents.runtimes.children import CHILDREN
-from agents.runtimes.runtime import Handle
+from agents.runtimes.runtime import Handle, Progress
 
 _log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ class System(Protocol):
     def born(self, pid: int) -> int | None:
         """When the process started, in the system's own ticks; None when it has ended or is a zombie."""
 
-    def used(self, pid: int) -> int | None:
-        """Processor time that the process has used, in ticks; None when there is none."""
+    def progress(self, pid: int) -> Progress | None:
+        """What the process has done so far, and whether it could do more; None when there is none."""
 
     @contextmanager
     def labelled_stdin(self, agent: str, launch: Launch) -> Iterator[int]:
@@ -103,9 +103,9 @@ class Linux:
         stat = _stat(pid)
         return None if stat is None or stat[0] in {"Z", "X"} else int(stat[19])
 
-    def used(self, pid: int) -> int | None:
+    def progress(self, pid: int) -> Progress | None:
         stat = _stat(pid)
-        return None if stat is None else int(stat[11]) + int(stat[12])
+        return None if stat is None else Progress(int(stat[11]) + int(stat[12]), stat[0] in {"R", "D"})
 
     @contextmanager
     def labelled_stdin(self, agent: str, launch: Launch) -> Iterator[int]:
@@ -267,12 +267,13 @@ class Portable:
         except self._psutil.NoSuchProcess:
             return None
 
-    def used(self, pid: int) -> int | None:
+    def progress(self, pid: int) -> Progress | None:
         try:
-            times = self._psutil.Process(pid).cpu_times()
+            process = self._psutil.Process(pid)
+            times, status = process.cpu_times(), process.status()
         except self._psutil.NoSuchProcess:
             return None
-        return int((times.user + times.system) * 100)
+        return Progress(int((times.user + times.system) * 100), status in {self._psutil.STATUS_RUNNING, self._psutil.STATUS_DISK_SLEEP})
 
     @contextmanager
     def labelled_stdin(self, agent: str, launch: Launch) -> Iterator[int]:

@@ -22,7 +22,7 @@ from waiting import wait_until
 from agents.launch import Launch
 from agents.runtimes.fake import FakeRuntime
 from agents.runtimes.process import ProcessRuntime
-from agents.runtimes.runtime import Handle, Runtime, StartRefusedError
+from agents.runtimes.runtime import Handle, Progress, Runtime, StartRefusedError
 from agents.runtimes.system import Linux, Portable
 
 psutil = import_module("psutil")  # comes without types
@@ -470,12 +470,30 @@ def test_a_stray_that_lost_its_environment_is_found(processes: ProcessGround) ->
 def test_what_computes_gets_further_and_what_is_stopped_does_not(processes: ProcessGround) -> None:
     runtime = processes.runtime()
     busy, stopped = (runtime.start(processes.launch(key, argv=(sys.executable, "-c", "while True: pass"))) for key in ("busy", "stopped"))
-    wait_until(lambda: (runtime.progress(stopped) or 0) > 2)
+    wait_until(lambda: used(runtime, stopped) > 2)
     os.kill(stopped.pid, signal.SIGSTOP)
     wait_until(lambda: psutil.Process(stopped.pid).status() == psutil.STATUS_STOPPED)
-    before, of_other = runtime.progress(stopped), runtime.progress(busy) or 0
-    wait_until(lambda: (runtime.progress(busy) or 0) > of_other + 5)
-    assert runtime.progress(stopped) == before
+    before, of_other = used(runtime, stopped), used(runtime, busy)
+    wait_until(lambda: used(runtime, busy) > of_other + 5)
+    assert runtime.progress(stopped) == Progress(before, awaits=False)
+
+
+def test_what_gets_no_processor_awaits_one_and_what_sleeps_does_not(processes: ProcessGround) -> None:
+    runtime = processes.runtime()
+    busy, idle = runtime.start(processes.launch("busy", argv=(sys.executable, "-c", "while True: pass"))), runtime.start(processes.launch("idle"))
+    wait_until(lambda: used(runtime, busy) > 2)
+    assert awaits(runtime, busy)
+    wait_until(lambda: not awaits(runtime, idle))
+
+
+def used(runtime: ProcessRuntime, handle: Handle) -> int:
+    progress = runtime.progress(handle)
+    return 0 if progress is None else progress.used
+
+
+def awaits(runtime: ProcessRuntime, handle: Handle) -> bool:
+    progress = runtime.progress(handle)
+    return progress is not None and progress.awaits
 
 
 def test_an_adopted_process_can_be_stopped(processes: ProcessGround) -> None:

@@ -15,6 +15,7 @@ import pytest
 from waiting import wait_until
 
 from agents.pulse import Pulse
+from agents.runtimes.runtime import Progress
 
 SERVER = """
 import socket, sys
@@ -39,17 +40,18 @@ class Server:
 
     def __init__(self, how: str = "answers") -> None:
         self.asked = 0
+        self.starves = False  # whether it is said to be ready to run, as one is that gets no processor
         self._process = subprocess.Popen([sys.executable, "-c", SERVER, how], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
 
-    def progress(self) -> int | None:
+    def progress(self) -> Progress | None:
         self.asked += 1
         try:
             words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         except FileNotFoundError:
             return None
-        return int(words[11]) + int(words[12])
+        return Progress(int(words[11]) + int(words[12]), self.starves or words[0] in {"R", "D"})
 
     def stop(self) -> None:
         """From now on it does nothing; the kernel still takes connections for it."""
@@ -146,6 +148,17 @@ def test_one_that_computes_is_busy_and_not_hung(ward: Ward) -> None:
     wait_until(lambda: server.asked > asked)  # it was looked at more than once, and given as long again
     server.stop()
     wait_until(lambda: ward.hung == ["computes"])
+
+
+def test_one_that_gets_no_processor_is_not_hung(ward: Ward) -> None:
+    server = ward.server()
+    server.starves = True
+    wait_until(lambda: server.asked > 1)
+    server.stop()
+    let_pass(ward)
+    assert ward.hung == []
+    server.starves = False
+    wait_until(lambda: ward.hung == ["answers"])
 
 
 def test_one_that_hangs_up_is_called_again_and_not_hung(ward: Ward) -> None:
