@@ -139,15 +139,17 @@ class FaultKeeper:
         self._changed()
 
     def _apply(self) -> list[FaultReport]:
-        """What all faults together demand is so afterwards. Silence begins last and ends last: what goes before may still be told."""
+        """What all faults together demand is so afterwards. Silence begins first, for who has no power cannot say so, and ends last."""
         if self._running:
             self._mark.touch()
+        silent = any(map(_silences, self._specs()))
+        self._silent = self._silent or silent
         problems = list(self._part_networks())
         self._dark = self._nodes_without_power()
         self._kill()
         self._stop_and_continue()
         self._slow_down()
-        self._silent = any(map(_silences, self._specs()))
+        self._silent = silent
         if not self._running and not self._drops:
             self._mark.unlink(missing_ok=True)
         return problems

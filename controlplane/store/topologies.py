@@ -27,21 +27,29 @@ class TopologyMemory:
     by_member: dict[tuple[World, str], str] = field(default_factory=dict)
 
     def put(self, topology: Topology) -> None:
-        """Remember the topology in place of its former value."""
-        self.drop(topology.uid)
+        """Remember the topology in place of its former value. At no moment is it unknown: readers take no lock."""
+        former = self.by_uid.get(topology.uid)
         self.by_uid[topology.uid] = topology
-        self.by_name[topology.world, topology.kind, topology.name] = topology.uid
+        self.by_name[_name_of(topology)] = topology.uid
         for member in members_of(topology):
             self.by_member[topology.world, member] = topology.uid
+        if former is not None and _name_of(former) != _name_of(topology):
+            self.by_name.pop(_name_of(former), None)
+        for left in members_of(former) - members_of(topology) if former is not None else ():
+            self.by_member.pop((topology.world, left), None)
 
     def drop(self, uid: str) -> None:
         """Forget the topology."""
         former = self.by_uid.pop(uid, None)
         if former is None:
             return
-        self.by_name.pop((former.world, former.kind, former.name), None)
+        self.by_name.pop(_name_of(former), None)
         for member in members_of(former):
             self.by_member.pop((former.world, member), None)
+
+
+def _name_of(topology: Topology) -> tuple[World, Kind, str]:
+    return topology.world, topology.kind, topology.name
 
 
 def members_of(topology: Topology) -> frozenset[str]:

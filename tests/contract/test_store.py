@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -653,6 +654,34 @@ def test_a_reader_during_a_long_write_sees_the_old_state_and_does_not_wait(store
         assert elsewhere.submit(everything, store).result(timeout=5) == before
     after = everything(store)
     assert (after["fact"], after["tags"], after["topologies"][0].modifying) == ("xyz", {"team": "other"}, True)
+
+
+def test_a_topology_that_is_saved_again_and_again_is_never_unknown_to_readers(store: Store) -> None:
+    (group,) = saved(store, a_group())
+    done = threading.Event()
+
+    def read() -> int:
+        reads = 0
+        while not done.is_set():
+            with store.reading() as unit:
+                assert unit.topologies.get(group.uid) is not None
+                assert unit.topologies.named(WORLD, Kind.REPLICATION_GROUP, "orders") is not None
+                assert unit.topologies.owner_of(WORLD, "orders-001") is not None
+            reads += 1
+        return reads
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads are interrupted anywhere
+    try:
+        with ThreadPoolExecutor(2) as elsewhere:
+            reading = [elsewhere.submit(read) for _ in range(2)]
+            for _ in range(20_000):
+                store.topologies.put(group)
+            done.set()
+            assert all(each.result(timeout=10) > 100 for each in reading)
+    finally:
+        done.set()
+        sys.setswitchinterval(interval)
 
 
 # ---- injected faults

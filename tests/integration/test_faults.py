@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import redis
 from bus import engine_at
@@ -184,6 +185,8 @@ def test_one_node_of_a_memcached_cluster_hangs(lab: Lab) -> None:
     refused(lambda: lab.inject("node-hang", CacheClusterId="m", CacheNodeId="0009"), "InvalidParameterValue", "0009")
     fault = lab.lab.create_fault(Kind="node-hang", CacheClusterId="m", CacheNodeId="0002", DurationSeconds=3)["Fault"]
     assert fault["Nodes"] == ["m/0002"]
+    (hung,) = [node for node in lab.lab.describe_nodes(CacheClusterId="m")["Nodes"] if node["Node"] == "0002"]
+    wait_until(lambda: psutil.Process(hung["ProcessId"]).status() == psutil.STATUS_STOPPED)
     with memcache(at["0001"]) as client:
         client.set("a", "1", noreply=False)
     with memcache(at["0002"]) as client, contextlib.suppress(MemcacheError):

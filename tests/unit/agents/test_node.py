@@ -100,7 +100,8 @@ class Toy:
         self.seen = replace(seen, holds=frozenset(spec.holds))
 
     def glance(self, seen: Observation) -> Observation:
-        return self.observe()
+        """As an engine that holds what it held: only a whole look finds out."""
+        return replace(self.observe(), holds=seen.holds)
 
     def prove(self, spec: NodeSpec, *how: float) -> frozenset[str]:
         self.done.append("prove")
@@ -282,6 +283,16 @@ def test_a_raised_boot_ends_what_still_runs(host: Host) -> None:
     assert after.pid != before
     assert host.running() == 1
     assert host.toy.closed == 1
+
+
+def test_a_new_boot_holds_nothing_until_it_is_told_to_although_the_former_did(host: Host) -> None:
+    host.order(holds=[ENDPOINT])
+    assert [host.visit().holds for _ in range(3)] == [[ENDPOINT]] * 3
+    host.crash()
+    host.toy.seen, host.toy.done = Observation(Role.PRIMARY), []
+    host.order(boot=2)
+    assert host.visit().holds == [ENDPOINT]
+    assert f"hold {[ENDPOINT]}" in host.toy.done
 
 
 def test_several_missed_boots_are_one_start(host: Host) -> None:

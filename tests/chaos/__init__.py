@@ -1,0 +1,1 @@
+"""Random faults, alone and combined, under clients that check every acknowledged write."""
