@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo serve test check bench docs clean
 
-demo: $(VENV)/.installed   ## a three-zone replication group before your eyes; stays up until Ctrl-C
+demo: $(VENV)/.installed   ## a three-zone replication group and a failover before your eyes; stays up until Ctrl-C
 	@$(BIN)/python -m cachewright demo
 
 serve: $(VENV)/.installed  ## the plain server: cachewright serve

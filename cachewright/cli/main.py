@@ -90,8 +90,8 @@ def serve(
 
 @app.command(rich_help_panel=_SERVER)
 def demo(port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.")] = 8379) -> None:
-    """A server of its own, and the main job done before your eyes; it stays up until Ctrl-C and leaves nothing behind."""
-    from cachewright.demo import main as run
+    """A server of its own, the main job and a failover before your eyes; it stays up until Ctrl-C and leaves nothing behind."""
+    from cachewright.demo.main import main as run
 
     raise typer.Exit(run(port))
 

@@ -193,6 +193,7 @@ EVERYWHERE: dict[Rule, dict[str, str]] = {
         "controlplane/api/join_token.py": "compares secrets in constant time",
         "agents/relay_front.py": "asks an engine for a key that nobody can have",
         "agents/folder.py": "makes up the name of an agent at its first start",
+        "cachewright/demo/clock.py": "dates what a client sees, to put it beside what the server dates",
         "cachewright/pytest_plugin.py": "gives each test an account of its own",
     },
     environment: {
