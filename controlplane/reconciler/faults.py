@@ -75,7 +75,7 @@ class FaultPusher:
             active, agents = unit.faults.active(), unit.agents.all()
         told = {hello.agent: self._tell(hello, active, agents, now) for hello in agents}
         done = [fault for fault in active if fault.is_momentary and all(told[node.agent] for node in fault.nodes if node.agent in told)]
-        self._end(done, now, DONE)
+        self._end(done, self._clock.now(), DONE)
         left = [(fault.ends_at - now).total_seconds() for fault in active]
         return max(0.0, min([*left, _LONGEST_WAIT if all(told.values()) else _RETRY]))
 
