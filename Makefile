@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test check bench docs clean
+.PHONY: demo serve test check chaos bench docs clean
 
 demo: $(VENV)/.installed   ## a three-zone replication group and a failover before your eyes; stays up until Ctrl-C
 	@$(BIN)/python -m cachewright demo
@@ -20,6 +20,10 @@ check: $(VENV)/.dev        ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos: $(VENV)/.dev        ## a long storm of faults under clients that check every write; ARGS="--rounds 200 --seed 7"
+	@scripts/system-packages
+	PYTHONPATH=tests:. $(BIN)/python -m chaos $(ARGS)
 
 bench: $(VENV)/.dev        ## figures, side by side in one run; see bench/README.md
 	@scripts/system-packages

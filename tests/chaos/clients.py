@@ -161,14 +161,7 @@ class Probes:
 
     def two_at_once(self) -> float:
         """Seconds of the longest time in which two nodes took writes."""
-        reigns = [reign for node, taken in self._taken.items() for reign in _reigns(node, taken)]
-        both = (
-            min(one.until, other.until) - max(one.since, other.since)
-            for place, one in enumerate(reigns)
-            for other in reigns[:place]
-            if one.node != other.node
-        )
-        return max(0.0, max(both, default=0.0))
+        return longest_together([reign for node, taken in self._taken.items() for reign in reigns_of(node, taken)])
 
     def _probe(self, node: str, place: tuple[str, int]) -> None:
         key = f"probe:{{{self._lane.tag}}}:{node}"
@@ -188,7 +181,18 @@ def _direct(place: tuple[str, int]) -> Iterator[redis.Redis]:
         yield client
 
 
-def _reigns(node: str, taken: Iterable[tuple[float, float]]) -> list[Reign]:
+def longest_together(reigns: list[Reign]) -> float:
+    """Seconds for which the reigns of two nodes lie over one another, at most."""
+    both = (
+        min(one.until, other.until) - max(one.since, other.since)
+        for place, one in enumerate(reigns)
+        for other in reigns[:place]
+        if one.node != other.node
+    )
+    return max(0.0, max(both, default=0.0))
+
+
+def reigns_of(node: str, taken: Iterable[tuple[float, float]]) -> list[Reign]:
     """What was taken without a pause, from when the first was acknowledged to when the last was sent: for so long at least it took all."""
     found: list[Reign] = []
     for sent_at, acknowledged_at in taken:

@@ -8,12 +8,12 @@ from typing import Any
 
 import redis
 from bus import must_agree
-from chaos.clients import Lane
 from deployment import ZONES, Deployment
 from redis.crc import key_slot
 from waiting import wait_until
 
 from cachewright import client
+from chaos.clients import Lane
 
 PLAIN, SHARDED = "plain", "sharded"
 ACCOUNT = "000000000000"

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agents.faulting.packet_filter import find_filter
 from chaos.clients import Ballast, Lane, Probes, Writer, each
 from chaos.stage import Stage
 from chaos.troubles import ALONE_THEY_TEACH_NOTHING, BY_FILTER, HOLDS, KINDS, PlaneKilled, Trouble, drawn, ended
-
-from agents.faulting.packet_filter import find_filter
 
 LOST_BEFORE = 1.0
 """Seconds before a trouble from which on a write may be lost that no replica had acknowledged."""
@@ -94,7 +93,7 @@ class Storm:
         for lane, writer in self._writers.items():
             elections = self._stage.elections(lane, epochs[lane])
             elected = [node for node in self._stage.nodes(lane) if node["node"] in {election["elected"] for election in elections}]
-            judge = _Judge(told, lane, [primaries[lane], *elected], began_at, over_at)
+            judge = Judge(told, lane, [primaries[lane], *elected], began_at, over_at)
             told.lanes.append(judge.of(writer, probes[lane].two_at_once(), len(elections), self._ballast[lane].lost()))
             if told.wrong:
                 told.wrong += [f"{lane}: elected {_election(election)}" for election in elections]
@@ -125,7 +124,7 @@ class Storm:
 
 
 @dataclass
-class _Judge:
+class Judge:
     """Holds what a lane went through against what the troubles of the round may cost it."""
 
     told: Round

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
+from deployment import ZONES
+
 from chaos.clients import Lane
 from chaos.stage import PLAIN, Stage
-from deployment import ZONES
 
 LONG = 60  # seconds; a fault is ended by its round
 HOLDS = (4.0, 7.0)  # seconds for which a lasting trouble holds, from and to
