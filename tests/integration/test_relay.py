@@ -388,7 +388,7 @@ def test_clients_are_turned_away_quickly_when_all_backends_are_dead(relay: Runni
     client = clients(address)
     client.sendall(b"PING\r\n")
     assert is_cut(client)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 2.5
 
 
 def test_a_backend_that_takes_no_connection_costs_a_second_and_not_the_client(
