@@ -212,7 +212,8 @@ class LocalNode:
             return self._expelled(spec)
         self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
         self._seen, self._glances = None, 0  # the next look is a whole one: what was seen of the former process holds no more
-        self._yielding_since, self._yielded_to, self._demanded, self._fenced = None, None, _own_demand(spec), False
+        self._yielding_since, self._yielded_to, self._fenced = None, None, False
+        self._demanded = None if spec.role is Role.REPLICA else _own_demand(spec)  # a replica starts without taking writes
         try:
             handle = self._runtime.start(self._launch(spec))
         except StartRefusedError as refused:

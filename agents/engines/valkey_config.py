@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agents.engines.cluster_bus import NODES_FILE, nodes_file
 from api_schemas.agent.configuration import Configuration
-from api_schemas.agent.node import EngineBinary, NodeSpec
+from api_schemas.agent.node import EngineBinary, NodeSpec, Role
 
 # Parameters of the service that are not options of the engine, or that are set from elsewhere in the spec.
 _NOT_ENGINE_OPTIONS = frozenset(
@@ -81,6 +81,9 @@ def directives(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, str]]:
         yield from cluster_mode(spec)
         parameters = {name: value for name, value in parameters.items() if name not in _OUTSIDE}
     yield from translated(parameters, spec.binary)
+    if spec.mesh is None and spec.role is Role.REPLICA:
+        # It starts as a primary without replicas, and must take no write from who knew its address before it follows its own.
+        yield "min-replicas-to-write", "1"
 
 
 def cluster_mode(spec: NodeSpec) -> Iterator[tuple[str, str]]:

@@ -273,6 +273,43 @@ def test_a_primary_in_an_isolated_zone_is_replaced_and_comes_back_as_a_replica(l
         assert (engine.info("replication")["role"], engine.get("after")) == ("slave", "the loss")
 
 
+@pytest.mark.parametrize("sharded", [False, True], ids=["disabled", "enabled"])
+def test_a_former_primary_that_comes_back_never_serves_its_old_role_and_forgets_what_it_took_alone(server: LocalServer, sharded: bool) -> None:
+    lab = made(server, sharded=sharded)
+    (group,) = lab.elasticache.describe_replication_groups()["ReplicationGroups"]
+    (former,) = [node for node in lab.nodes().values() if node["Role"] == "primary"]
+    endpoint = (group["ConfigurationEndpoint"] if sharded else group["NodeGroups"][0]["PrimaryEndpoint"])["Address"]
+    fault = lab.part("zone-isolation", Zone=former["Zone"])
+    if fault is not None:
+        wait_until(lambda: rules(server) > 0)
+        with engine_at(former["Address"]) as alone:
+            assert alone.set("divergent", "1")
+        (heir,) = wait_until(lambda: [node for node in lab.nodes().values() if node["Role"] == "primary" and node["Node"] != former["Node"]])
+        with engine_at(heir["Address"]) as engine:
+            in_office = (engine.info("server")["run_id"], "master")
+        wait_until(lambda: _served_by(endpoint) == in_office, within=30)
+        lab.end(fault)
+        wait_until(lambda: _must_be_served_by(endpoint, in_office) and lab.is_whole(), within=60)
+        for address in lab.addresses.values():
+            with engine_at(address) as engine, contextlib.suppress(redis.ResponseError):
+                engine.execute_command("READONLY")  # type: ignore[no-untyped-call]
+                assert engine.get("divergent") is None
+        assert _served_by(endpoint) == in_office
+    remove_everything(lab.elasticache)
+
+
+def _served_by(endpoint: str) -> tuple[str, str] | None:
+    """The run id and the role of the engine that answers there, if one does."""
+    with contextlib.suppress(redis.ConnectionError), impatient(endpoint) as client:
+        return client.info("server")["run_id"], client.info("replication")["role"]
+    return None
+
+
+def _must_be_served_by(endpoint: str, in_office: tuple[str, str]) -> bool:
+    assert _served_by(endpoint) == in_office
+    return True
+
+
 def test_a_cut_link_parts_two_zones_and_no_third(lab: Lab) -> None:
     fault = lab.part("link-cut", seconds=6, Zones=[A, B])
     if fault is None:
