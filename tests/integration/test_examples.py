@@ -199,6 +199,23 @@ def test_a_session_outlives_the_server_that_wrote_it(primary: Any) -> None:
         assert 1700 < int(str(look.ttl(key))) <= 1800
 
 
+def test_a_session_outlives_the_zone_of_its_primary(server: LocalServer, account: str, elasticache: Any) -> None:
+    said, done = ran("sessions_zone_loss", server, account)
+    former, lost, copies = re.fullmatch(r"ada, at (\S+) in (\S+), copies in other zones: (\d)", said["login"]).groups()  # type: ignore[union-attr]
+    assert int(copies) >= 1
+    heir, zone = said["primary"].split(" in ")
+    assert heir != former and zone != lost
+    assert float(said["outage"].split()[5]) > 0
+    before, after = (json.loads(line[line.index("{") : line.index("}") + 1]) for line in done.stdout.splitlines() if "{" in line)
+    assert before["user"] == after["user"] == "ada"
+    last, failed = numbers(said["session"].partition(";")[2])
+    assert after["page"] == last > before["page"] and failed == 0
+    assert said["power"] == "back; the session is on zone-loss-001, zone-loss-002, zone-loss-003"
+    assert said["logout"] == "null"
+    assert_broken(server, account, elasticache, "zone-power-loss", former)
+    assert_nothing_is_left(elasticache)
+
+
 class AppServer(NamedTuple):
     """One application server of the sessions example, in a process of its own."""
 
@@ -222,6 +239,56 @@ def app_server(cache: Any) -> Iterator[AppServer]:
             yield AppServer(process, int(process.stdout.readline()))
         finally:
             process.kill()
+
+
+# ---- Failover -------------------------------------------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """What one client met in one fault."""
+
+    acknowledged: int
+    missing: int
+    gap: float
+    has_end: bool
+    errors: dict[str, int]
+
+
+def rows(said: str) -> dict[tuple[str, str], Row]:
+    """The table, by fault and client."""
+    line = r"^(\w+(?: \w+)*?) +(as \w+ \w+(?: \w+)?) +(\d+) +(\d+)  ([\d.]+) s(, no end)? +(.+)$"
+    met = {}
+    for fault, client, acknowledged, missing, gap, endless, errors in re.findall(line, said, re.MULTILINE):
+        by_kind = {kind: int(count) for count, kind in re.findall(r"(\d+) (\w+)", errors)}
+        met[fault, client] = Row(int(acknowledged), int(missing), float(gap), not endless, by_kind)
+    return met
+
+
+def test_survive_failover(server: LocalServer, account: str, elasticache: Any) -> None:
+    _, done = ran("survive_failover", server, account)
+    met = rows(done.stdout)
+    assert [fault for fault, client in met if client == "as it should be"] == ["planned failover", "crash", "hang"]
+    for (_, client), row in met.items():
+        if client == "as it should be":
+            assert row.errors == {} and row.has_end and row.acknowledged >= 200
+        else:
+            assert set(row.errors) == {"ConnectionError", "ReadOnlyError"} and not row.has_end and row.acknowledged >= 100
+    assert len(met) == 6
+    assert met["planned failover", "as it should be"].missing == 0
+    assert met["hang", "as it should be"].gap > 0.5, "the primary did not hang"
+    said = events(elasticache)
+    assert len([message for message in said if message.startswith("Failover from primary node") and message.endswith("completed")]) >= 3
+    for kind in ("node-crash", "node-hang"):
+        assert_broken(server, account, elasticache, kind)
+    assert_nothing_is_left(elasticache)
+
+
+def assert_broken(server: LocalServer, account: str, elasticache: Any, kind: str, node: str | None = None) -> None:
+    """A fault of this kind was injected, into one node only, and goes on no longer."""
+    assert any(f"({kind}) injected" in message for message in events(elasticache))
+    (fault,) = [each for each in server.client("lab", account_id=account).describe_faults()["Faults"] if each["Kind"] == kind]
+    assert fault["Status"] == "ended"
+    assert fault["Nodes"] == [node or fault["Target"]["CacheClusterId"]]
 
 
 # ---- Leaderboard ----------------------------------------------------------------------------------------------------------
