@@ -80,10 +80,15 @@ def directives(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, str]]:
     if spec.mesh is not None:
         yield from cluster_mode(spec)
         parameters = {name: value for name, value in parameters.items() if name not in _OUTSIDE}
+    elif spec.role is Role.REPLICA:
+        parameters = _taking_no_writes(parameters)
     yield from translated(parameters, spec.binary)
-    if spec.mesh is None and spec.role is Role.REPLICA:
-        # It starts as a primary without replicas, and must take no write from who knew its address before it follows its own.
-        yield "min-replicas-to-write", "1"
+
+
+def _taking_no_writes(parameters: Mapping[str, str]) -> dict[str, str]:
+    """For an engine that shall follow another: it starts as a primary without replicas, and clients may still know its address."""
+    name = "min-slaves-to-write" if "min-slaves-to-write" in parameters else "min-replicas-to-write"
+    return {**parameters, name: str(max(1, int(parameters.get(name, "0"))))}
 
 
 def cluster_mode(spec: NodeSpec) -> Iterator[tuple[str, str]]:

@@ -952,6 +952,13 @@ def test_back_in_touch_for_a_while_the_parameter_groups_value_returns(host: Host
     assert fences(host) == ["demand 1 within 1", restored]
 
 
+def test_a_replica_demands_what_it_shall_once_it_follows_for_it_starts_without_taking_writes(host: Host) -> None:
+    host.order(role=Role.REPLICA, follows=PEER)
+    host.toy.seen = Observation(Role.REPLICA, follows=PLACE_OF_PEER)
+    host.visit()
+    assert fences(host) == ["demand 0 within 10"]
+
+
 def test_while_fenced_replicas_are_asked_and_it_is_looked_at_often(host: Host) -> None:
     host.toy.acknowledge = frozenset({FAR.key})
     host.toy.seen = replace(host.toy.seen, online=frozenset({PLACE_OF_PEER}))

@@ -60,6 +60,22 @@ def options(binary: str, parameters: Mapping[str, str]) -> list[tuple[str, str]]
 # ---- every engine
 
 
+@pytest.mark.parametrize(
+    ("fields", "demanded"),
+    [
+        ({}, {"min-replicas-to-write": "1"}),
+        ({"parameters": {"min-replicas-to-write": "0"}}, {"min-replicas-to-write": "1"}),
+        ({"parameters": {"min-replicas-to-write": "2"}}, {"min-replicas-to-write": "2"}),
+        ({"parameters": {"min-slaves-to-write": "0"}}, {"min-slaves-to-write": "1"}),
+        ({"role": Role.PRIMARY, "follows": None}, {}),
+    ],
+)
+def test_a_starting_replica_takes_no_writes_whatever_the_parameter_group_says(fields: dict[str, object], demanded: dict[str, str]) -> None:
+    """An engine starts as a primary, and is asked to follow another only later."""
+    told = dict(directives(a_spec(**fields), Path("/data")))
+    assert {name: value for name, value in told.items() if name.endswith("s-to-write")} == demanded
+
+
 @pytest.mark.parametrize("binary", ["valkey 9.1.2", "valkey 8.1.8", "valkey 7.2.9", "redis 7.0.15"])
 @pytest.mark.parametrize(
     ("directive", "value"),
@@ -313,7 +329,7 @@ def started(spec: NodeSpec, folder: Path) -> Iterator[redis.Redis]:
 @pytest.mark.parametrize(("binary", "family"), PAIRS)
 def test_an_engine_runs_with_what_its_parameter_group_says(binary: EngineBinary, family: str, tmp_path: Path) -> None:
     parameters = values_of(family, cluster_mode=False)
-    spec = a_spec(binary, address=next(ADDRESSES), parameters=parameters)
+    spec = a_spec(binary, address=next(ADDRESSES), role=Role.PRIMARY, follows=None, parameters=parameters)
     asked = [(name, value) for name, value in translated(parameters, binary) if name != "client-output-buffer-limit"]
     with started(spec, tmp_path) as engine:
         found = {name: engine.config_get(name).get(name) for name, _ in asked}
@@ -370,7 +386,8 @@ def test_an_engine_starts_with_every_value_that_a_caller_may_set(binary: EngineB
     settable = [each for each in parameters_of(family, custom=True) if each.modifiable and _may_be(group, each)]
     for choice in range(3):
         chosen = {each.name: others(each)[min(choice, len(others(each)) - 1)] for each in settable} | {"databases": "100"}
-        spec = a_spec(binary, address=next(ADDRESSES), parameters={**values_of(family, cluster_mode=False), **chosen})
+        values = {**values_of(family, cluster_mode=False), **chosen}
+        spec = a_spec(binary, address=next(ADDRESSES), role=Role.PRIMARY, follows=None, parameters=values)
         with started(spec, tmp_path / str(choice)) as engine:
             assert engine.config_get("databases")["databases"] == "100"
 
