@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
-from chaos.clients import Lane, Reign, Written, longest_together, reigns_of
-from chaos.storm import LOST_BEFORE, TWO_AT_MOST, Judge, Round, Told, report, storm
+from cachewright import local_server
+from chaos.clients import Lane, Probes, Reign, Written, longest_together, reigns_of
+from chaos.storm import APART, LOST_BEFORE, TWO_AT_MOST, Judge, Round, Told, report, storm
 from chaos.troubles import KINDS, Crash, HandOver, Isolation, Silence, Trouble
 
 LANE = Lane("orders", "0001", ("127.0.0.1", 6379), "x", sharded=False)
@@ -100,6 +102,21 @@ def test_a_pause_ends_a_reign() -> None:
 
 def test_one_after_the_other_is_not_together() -> None:
     assert longest_together([Reign("one", 0, 3), Reign("other", 3.2, 5), Reign("one", 6, 7)]) == 0
+
+
+def test_two_engines_that_both_take_writes_are_seen_to() -> None:
+    with local_server() as server:
+        elasticache, places = server.client(), {}
+        for name in ("one", "other"):
+            elasticache.create_replication_group(ReplicationGroupId=name, ReplicationGroupDescription="d", Engine="valkey", EngineVersion="8.1")
+            elasticache.get_waiter("replication_group_available").wait(ReplicationGroupId=name)
+            (group,) = elasticache.describe_replication_groups(ReplicationGroupId=name)["ReplicationGroups"]
+            places[name] = (group["NodeGroups"][0]["PrimaryEndpoint"]["Address"], 6379)
+        probes = Probes(LANE, places)
+        try:
+            wait_until(lambda: probes.two_at_once() > APART)
+        finally:
+            probes.close()
 
 
 # ---- the report
