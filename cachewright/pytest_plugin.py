@@ -2,6 +2,7 @@
 
 ``cachewright_server``   one server for the whole run, gone with everything in it at the end
 ``elasticache``          a client as boto3 makes them, in an account of the test's own
+``lab``                  the client of what is beyond the service in that account: faults, nodes, agents, elections
 ``replication_group``    a real primary with real replicas, made for the test and deleted after it
 
 Say ``@pytest.mark.cachewright(engine="redis", replicas=1)`` to have another group, or set the defaults in pytest's
@@ -79,20 +80,38 @@ def cachewright_server(pytestconfig: pytest.Config) -> Iterator[LocalServer]:
 
 
 @pytest.fixture
-def elasticache(cachewright_server: LocalServer) -> Iterator[Any]:
+def cachewright_account() -> str:
+    """An account of the test's own: 12 digits, as it is said to the server."""
+    import uuid
+
+    return f"{uuid.uuid4().int % 10**12:012d}"
+
+
+@pytest.fixture
+def elasticache(cachewright_server: LocalServer, cachewright_account: str) -> Iterator[Any]:
     """A client as boto3 makes them, in an account of the test's own: no test sees another's resources."""
-    client = _client(cachewright_server)
+    client = cachewright_server.client(account_id=cachewright_account)
     yield client
     client.close()
 
 
 @pytest.fixture
-def replication_group(request: pytest.FixtureRequest, cachewright_server: LocalServer) -> Iterator[Group]:
+def lab(cachewright_server: LocalServer, cachewright_account: str) -> Iterator[Any]:
+    """A client of ours in the same account: ``create_fault``, ``describe_nodes`` and the like. Its faults end with the test."""
+    client = cachewright_server.client("lab", account_id=cachewright_account)
+    yield client
+    for fault in client.describe_faults(Status="active")["Faults"]:
+        client.delete_fault(FaultId=fault["FaultId"])
+    client.close()
+
+
+@pytest.fixture
+def replication_group(request: pytest.FixtureRequest, cachewright_server: LocalServer, cachewright_account: str) -> Iterator[Group]:
     """A replication group that is ready to use, with ``.id``, ``.primary``, ``.reader`` and ``.client()``.
 
     It lives in the account of ``elasticache``, where the test uses that fixture of ours too.
     """
-    client, own = _client_of_test(request, cachewright_server)
+    client, own = _client_of_test(request, cachewright_server, cachewright_account)
     wanted = _wanted(request)
     name = wanted["ReplicationGroupId"]
     client.create_replication_group(**wanted)
@@ -142,19 +161,13 @@ def _number(config: pytest.Config, name: str) -> int:
     return int(given)
 
 
-def _client_of_test(request: pytest.FixtureRequest, server: LocalServer) -> tuple[Any, bool]:
+def _client_of_test(request: pytest.FixtureRequest, server: LocalServer, account: str) -> tuple[Any, bool]:
     """The client of our ``elasticache`` fixture where the test uses it; else one of its own, to be closed."""
     if "elasticache" in request.fixturenames:
         client = request.getfixturevalue("elasticache")
         if getattr(getattr(client, "meta", None), "endpoint_url", None) == server.url:
             return client, False
-    return _client(server), True
-
-
-def _client(server: LocalServer) -> Any:
-    import uuid
-
-    return server.client(account_id=f"{uuid.uuid4().int % 10**12:012d}")
+    return server.client(account_id=account), True
 
 
 def _delete(client: Any, name: str) -> None:

@@ -11,6 +11,7 @@ TESTS = '''
 import pytest
 
 seen = []
+accounts = []
 
 def test_a_group_is_ready_to_use(replication_group):
     client = replication_group.client(decode_responses=True)
@@ -45,6 +46,16 @@ def test_a_test_may_delete_its_group(replication_group, elasticache):
     elasticache.delete_replication_group(ReplicationGroupId=replication_group.id)
     elasticache.get_waiter("replication_group_deleted").wait(ReplicationGroupId=replication_group.id)
 
+def test_the_laboratory_is_in_the_same_account(replication_group, lab, cachewright_account):
+    primary, *_ = replication_group.members
+    fault = lab.create_fault(Kind="node-slow", CacheClusterId=primary, DurationSeconds=600)["Fault"]
+    assert fault["Nodes"] == [primary]
+    accounts.append(cachewright_account)
+
+def test_its_faults_end_with_their_test(cachewright_server):
+    [fault] = cachewright_server.client("lab", account_id=accounts[0]).describe_faults()["Faults"]
+    assert fault["Status"] == "ended"
+
 def test_accounts_are_apart(elasticache, cachewright_server):
     assert elasticache.describe_cache_clusters()["CacheClusters"] == []
     assert elasticache.meta.endpoint_url == cachewright_server.url
@@ -60,7 +71,7 @@ def pytest_in(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_fixtures_give_real_caches(tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text(TESTS)
     done = pytest_in(tmp_path)
-    assert "7 passed" in done.stdout, done.stdout
+    assert "9 passed" in done.stdout, done.stdout
 
 
 def test_the_configuration_says_what_is_usual(tmp_path: Path) -> None:
