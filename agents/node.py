@@ -96,6 +96,7 @@ class LocalNode:
         self._demanded: tuple[int, int] | None = None  # None: nobody knows, so it is to be said
         self._fenced = False
         self._yielding_since: float | None = None
+        self._writers_wait = False
         self._yielded_to: str | None = None
         self._proven: frozenset[str] = frozenset()
         self._proven_boots: dict[str, int] = {}
@@ -212,7 +213,7 @@ class LocalNode:
             return self._expelled(spec)
         self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
         self._seen, self._glances = None, 0  # the next look is a whole one: what was seen of the former process holds no more
-        self._yielding_since, self._yielded_to, self._fenced = None, None, False
+        self._yielding_since, self._yielded_to, self._writers_wait, self._fenced = None, None, False, False
         self._demanded = None if spec.role is Role.REPLICA else _own_demand(spec)  # a replica starts without taking writes
         try:
             handle = self._runtime.start(self._launch(spec))
@@ -327,7 +328,7 @@ class LocalNode:
         online = self._in_this_boot({key for key, peer in peers.items() if f"{peer.address}:{peer.port}" in seen.online}, spec)
         same_boot = {key for key in self._proven if key in peers and self._proven_boots.get(key) == peers[key].boot}
         self._proven = frozenset(same_boot & online)
-        if spec.role is Role.PRIMARY and online - self._proven:
+        if spec.role is Role.PRIMARY and online - self._proven and not self._writers_wait:
             self._proven |= session.prove(spec, len(online), self._pace.patience) - self._being_replaced.keys()
             self._proven_boots = {key: peers[key].boot for key in self._proven}
             self._nudge(session, spec, {(key, peers[key].boot) for key in online - self._proven})
@@ -369,7 +370,7 @@ class LocalNode:
             session.demand(*demanded)
             log.info("node demands acknowledgements  node=%s of=%d within=%ds", spec.key, *demanded)
         self._demanded = demanded
-        if self._fenced:
+        if self._fenced and not self._writers_wait:
             session.prove(spec, len(spec.replicas), self._pace.patience)
 
     def _is_to_be_fenced(self, spec: NodeSpec) -> bool:
@@ -383,7 +384,7 @@ class LocalNode:
         """Make the heir ready while that is asked for, and take writes again when it no longer is, or was for too long: nobody may
         be there any more to elect it.
 
-        The heir must be proven first: while writers wait, an engine asks its replicas for nothing.
+        The heir must be proven first: while writers wait, an engine asks its replicas for nothing, and whoever asks it to waits with them.
         """
         now = time.monotonic()
         heir = spec.yields_to if spec.yields_to is not None and spec.yields_to.key in self._proven else None
@@ -392,6 +393,7 @@ class LocalNode:
         else:
             self._yielding_since = self._yielding_since or now
             given_up = now - self._yielding_since > self._pace.yield_within
+        self._writers_wait = heir is not None and not given_up
         if given_up:
             self._yielded_to = None
             session.go_on()

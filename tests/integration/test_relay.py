@@ -267,7 +267,7 @@ def test_a_burst_of_connections_is_spread_evenly(relay: Running, replicas: Repli
 
 
 def test_bytes_pass_intact_both_ways_past_slow_readers(relay: Running, replicas: Replicas, clients: Clients) -> None:
-    address, sent = next(ADDRESSES), random.Random(1).randbytes(20_000_000)
+    address, sent = next(ADDRESSES), random.Random(1).randbytes(80_000_000)  # more than kernels keep for four sockets
 
     def echo_slowly(connection: socket.socket) -> None:
         held = connection.recv(1)

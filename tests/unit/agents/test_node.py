@@ -952,6 +952,22 @@ def test_back_in_touch_for_a_while_the_parameter_groups_value_returns(host: Host
     assert fences(host) == ["demand 1 within 1", restored]
 
 
+def test_nobody_is_asked_for_acknowledgements_while_writers_wait_for_an_heir(host: Host) -> None:
+    """An engine that keeps writers waiting would have whoever asks wait with them."""
+    host.toy.acknowledge, host.toy.heir_is_ready = frozenset({FAR.key}), False
+    host.toy.seen = replace(host.toy.seen, online=frozenset({PLACE_OF_PEER}))
+    lead(host)
+    host.out_of_touch = True
+    host.visit()
+    host.order(yields_to=FAR)
+    host.toy.done.clear()
+    host.visit()
+    assert [said for said in host.toy.done if said == "prove" or said.startswith("yield")] == [f"yield to {FAR.key}"]
+    host.order(yields_to=None)
+    host.visit()
+    assert host.toy.done[-2:] == ["go on", "prove"]
+
+
 def test_a_replica_demands_what_it_shall_once_it_follows_for_it_starts_without_taking_writes(host: Host) -> None:
     host.order(role=Role.REPLICA, follows=PEER)
     host.toy.seen = Observation(Role.REPLICA, follows=PLACE_OF_PEER)
