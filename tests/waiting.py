@@ -24,6 +24,12 @@ def wait_until(condition: Callable[[], T], within: float = 10.0, every: float = 
     return value
 
 
+def let_pass(seconds: float) -> None:
+    """Let so much time pass where the moment or the length is the point, and no condition marks it."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= until, within=seconds + 5, every=min(0.01, max(seconds / 10, 0.0005)))
+
+
 def _described(condition: Callable[[], object]) -> str:
     """The condition as it is written in the test, or its name."""
     try:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from waiting import let_pass
+
 from agents.faulting.packet_filter import find_filter
 from chaos.clients import Ballast, Lane, Probes, Writer, each
 from chaos.stage import Stage
@@ -106,9 +108,9 @@ class Storm:
             for trouble in told.troubles:
                 trouble.begin(self._stage)
                 begun.append(trouble)
-                time.sleep(self._draw.uniform(0.0, 0.3))  # no condition is waited for: this is how far apart they happen
+                let_pass(self._draw.uniform(0.0, 0.3))  # this is how far apart they begin
             if any(trouble.lasts for trouble in told.troubles):
-                time.sleep(self._draw.uniform(*HOLDS))  # this is how long they last
+                let_pass(self._draw.uniform(*HOLDS))  # this is how long they last
         finally:
             for trouble in reversed(begun):
                 ended(trouble, self._stage)

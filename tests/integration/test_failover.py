@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import redis
 from bus import must_agree, nodes_of
 from caches import connected, describe_group, new_account, new_name, refused, remove_everything
 from servers import Server
-from waiting import wait_until
+from waiting import let_pass, wait_until
 from writers import Writer
 
 from cachewright import LocalServer
@@ -324,7 +323,7 @@ def test_a_crash_in_the_middle_of_a_handover_ends_right(create: Callable[..., Gr
     former = group.primary()["node"]
     with Writer(group.connect, replicas=0 if shape is SHARDED else 2) as writer:
         group.fail_over()
-        _pass(after)
+        let_pass(after)
         heir = next((each["elected"] for each in group.history()), f"{former[:-1]}2")
         group.kill(former if victim == "primary" else heir)
         _must_end_right(group)
@@ -359,9 +358,9 @@ def test_a_server_that_is_killed_in_the_middle_of_a_handover_leaves_nobody_waiti
 
     with Writer(connect, replicas=2) as writer:
         own_server.api().test_failover(ReplicationGroupId="orders", NodeGroupId="0001")
-        _pass(after)
+        let_pass(after)
         own_server.end(signal.SIGKILL)
-        _pass(3.0)  # with nobody to elect it, the heir waits in vain, and the primary goes on
+        let_pass(3.0)  # with nobody to elect it, the heir waits in vain, and the primary goes on
         own_server.start()
         group = Group(own_server.api(), own_server.url, "000000000000", "orders")
         _must_end_right(group)
@@ -389,8 +388,3 @@ def _asked_again(group: Group) -> str | None:
         return None
     return primary
 
-
-def _pass(seconds: float) -> None:
-    """Let so much time pass: the moment is the point here, and no condition marks it."""
-    until = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() >= until, within=seconds + 5, every=0.001)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 import redis
 from bus import must_agree
 from servers import Server
-from waiting import wait_until
+from waiting import let_pass, wait_until
 
 from cachewright.data_folder import DataFolder, end_processes
 
@@ -80,7 +79,7 @@ def test_clients_of_the_cache_notice_nothing_when_an_idle_server_is_killed_and_s
 def test_a_create_that_was_cut_short_is_finished_by_the_next_server(server: Server, after: float) -> None:
     server.start()
     server.create()
-    _pass(after)
+    let_pass(after)
     server.end(signal.SIGKILL)
     server.start()
     group = server.available()
@@ -98,7 +97,7 @@ def test_a_delete_that_was_cut_short_is_finished_by_the_next_server(server: Serv
     server.create()
     server.available()
     server.api().delete_replication_group(ReplicationGroupId="orders")
-    _pass(after)
+    let_pass(after)
     server.end(signal.SIGKILL)
     server.start()
     server.api().get_waiter("replication_group_deleted").wait(ReplicationGroupId="orders")
@@ -112,7 +111,7 @@ def test_a_modify_that_was_answered_is_kept(server: Server, after: float) -> Non
     server.create()
     server.available()
     server.api().modify_replication_group(ReplicationGroupId="orders", ReplicationGroupDescription="changed", MultiAZEnabled=True)
-    _pass(after)
+    let_pass(after)
     server.end(signal.SIGKILL)
     server.start()
     group = server.available()
@@ -172,7 +171,7 @@ def sharded(server: Server) -> redis.RedisCluster:
 def test_a_create_in_cluster_mode_that_was_cut_short_is_finished_by_the_next_server(server: Server, after: float) -> None:
     server.start()
     server.create_sharded()
-    _pass(after)
+    let_pass(after)
     server.end(signal.SIGKILL)
     server.start()
     server.available()
@@ -233,11 +232,6 @@ def test_an_ephemeral_server_that_was_killed_is_reaped() -> None:
     assert not made.folder.exists()
     assert not [pid for pid in pids if _runs(pid)]
 
-
-def _pass(seconds: float) -> None:
-    """Let so much time pass: the moment is the point here, and no condition marks it."""
-    until = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() >= until, every=0.001)
 
 
 def _node_endpoints(group: dict[str, Any]) -> list[dict[str, Any]]:
