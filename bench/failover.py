@@ -148,7 +148,7 @@ class Product:
         for _ in range(rounds):
             former = self._settled("primary")["node"]
             with Writer(self._endpoint) as writer:
-                self._http.ask(ask)
+                m.until(lambda: self._http.send(ask)[0] < 300 or None, 20.0, pause=0.05)  # refused while the last former is replaced
                 m.until(lambda former=former: self._leads(former) or None, 20.0, pause=0.05)  # type: ignore[misc]
                 taken.append(writer.longest)
             lost += self._lost(writer)

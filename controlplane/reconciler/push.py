@@ -27,9 +27,9 @@ class Pusher:
     def push(self, topology: Topology) -> bool:
         """Bring every agent up to date with the topology; answers whether all took their orders."""
         orders: dict[str, Orders] = defaultdict(Orders)
-        for agent, spec in node_specs(topology):
-            if self._is_news(agent, spec):
-                orders[agent].nodes.append(spec)
+        news = [(agent, spec) for agent, spec in node_specs(topology) if self._is_news(agent, spec)]
+        for agent, spec in sorted(news, key=self._moves_an_endpoint):
+            orders[agent].nodes.append(spec)
         for agent, key in dropped_nodes(topology):
             orders[agent].dropped_nodes.append(key)
         self._add_route(topology, orders)
@@ -53,6 +53,14 @@ class Pusher:
     def _is_news(self, agent: str, level: NodeSpec | RouteSpec) -> bool:
         with self._lock:
             return self._taken[agent].get(level.key) != _timeless(level)
+
+    def _moves_an_endpoint(self, order: tuple[str, NodeSpec]) -> int:
+        """Who lets an endpoint go comes first, for everybody waits for that; then who takes it; the others have time."""
+        agent, spec = order
+        with self._lock:
+            former = self._taken[agent].get(spec.key)
+        held = set(former.holds) if isinstance(former, NodeSpec) else set()
+        return 0 if held - set(spec.holds) else 1 if set(spec.holds) - held else 2
 
     def _deliver(self, agent: str, order: Orders) -> bool:
         with self._lock:

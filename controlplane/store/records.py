@@ -26,6 +26,9 @@ _PRUNE_EVERY = 500
 Connect = Callable[[], Connection]
 
 
+_SAY = insert(EventRow)  # made once: to make a statement takes longer than to carry it out
+
+
 class Events:
     """What happened, newest first."""
 
@@ -35,8 +38,9 @@ class Events:
 
     def say(self, event: Event) -> None:
         """Write an event down."""
-        row = {"account": event.world.account, "region": event.world.region, "source_type": event.source_type, "source": event.source}
-        written = self._connect().execute(insert(EventRow).values(**row, message=event.message, because=event.because, at=event.at))
+        row = {"account": event.world.account, "region": event.world.region, "source_type": event.source_type, "source": event.source,
+               "message": event.message, "because": event.because, "at": event.at}  # fmt: skip
+        written = self._connect().execute(_SAY, row)
         self.said.append(event)
         if written.inserted_primary_key is not None and written.inserted_primary_key[0] % _PRUNE_EVERY == 0:
             self.prune(event.at - KEPT)

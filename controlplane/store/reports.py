@@ -1,4 +1,4 @@
-"""Reports: the newest of every node and reader route in memory; in the database whenever more than an offset changed."""
+"""Reports: the newest of every node and reader route in memory; in the database whenever more changed than is soon past anyway."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from controlplane.domain.reported import Reported, SeenNode, SeenRoute
 from controlplane.domain.topology import Topology
 from controlplane.store.tables import ReportRow
+
+# Made once: to make a statement takes longer than to carry it out.
+_SAY = insert(ReportRow)
+_SAY_ANEW = update(ReportRow).where(ReportRow.key == bindparam("of"))  # type: ignore[arg-type]
 
 _NODE, _ROUTE = TypeAdapter(SeenNode), TypeAdapter(SeenRoute)
 
@@ -57,12 +61,18 @@ class Reports:
         return {node_id: at for node_id, at in found if at is not None}
 
     def put_node(self, key: str, seen: SeenNode, at: datetime) -> bool:
-        """Take the newest report on a node; answers whether it says anything new besides the offset."""
+        """Take the newest report on a node; answers whether it says anything new besides the offset.
+
+        That a primary has yielded is news, and it is waited for, but is never written down: no later process may rely on it.
+        """
         former = self._newest(key)
-        if isinstance(former, SeenNode) and (former.offset > 0) == (seen.offset > 0) and replace(former, offset=seen.offset) == seen:
-            _, since = self._changed.get(key, (None, None))
-            self._changed[key] = (seen, since)
-            return False
+        if isinstance(former, SeenNode) and (former.offset > 0) == (seen.offset > 0):
+            passing = replace(former, offset=seen.offset, yielded_to=seen.yielded_to)
+            if passing == seen:
+                is_news = former.yielded_to != seen.yielded_to
+                _, since = self._changed.get(key, (None, None))
+                self._changed[key] = (seen, at if is_news else since)
+                return is_news
         self._write(key, "node", _NODE.dump_json(seen).decode(), at, known=former is not None)
         self._changed[key] = (seen, at)
         return True
@@ -105,9 +115,8 @@ class Reports:
     def _write(self, key: str, kind: str, document: str, at: datetime, *, known: bool) -> None:
         if self._connection is None:
             raise RuntimeError("a reading unit of work cannot write")
+        said = {"document": document, "seen_at": at}
         if known:
-            values = update(ReportRow).where(ReportRow.key == key).values(document=document, seen_at=at)  # type: ignore[arg-type]
-            self._connection.execute(values)
+            self._connection.execute(_SAY_ANEW, {"of": key, **said})
         else:
-            uid = key.partition(".")[0]
-            self._connection.execute(insert(ReportRow).values(key=key, kind=kind, uid=uid, document=document, seen_at=at))
+            self._connection.execute(_SAY, {"key": key, "kind": kind, "uid": key.partition(".")[0], **said})

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from controlplane.domain.topology import Kind, Topology, World
 from controlplane.store.tables import MemberRow, TopologyRow
+
+# Made once: to make a statement takes longer than to carry it out.
+_INSERT = insert(TopologyRow)
+_UPDATE = update(TopologyRow).where(TopologyRow.uid == bindparam("of"), TopologyRow.version == bindparam("read"))  # type: ignore[arg-type]
 
 _DOCUMENT = TypeAdapter(Topology)
 
@@ -144,12 +148,9 @@ class Topologies:
         document = _DOCUMENT.dump_json(saved).decode()
         where = {"account": saved.world.account, "region": saved.world.region}
         if former is None:
-            self._execute(insert(TopologyRow).values(uid=saved.uid, **where, **columns, document=document))
-        else:
-            same = (TopologyRow.uid == saved.uid, TopologyRow.version == former.version)
-            written = self._execute(update(TopologyRow).where(*same).values(**columns, document=document))  # type: ignore[arg-type]
-            if written != 1:
-                raise StaleTopologyError(saved.name)
+            self._execute(_INSERT, {"uid": saved.uid, **where, **columns, "document": document})
+        elif self._execute(_UPDATE, {"of": saved.uid, "read": former.version, **columns, "document": document}) != 1:
+            raise StaleTopologyError(saved.name)
         has, had = members_of(saved), members_of(former) if former else frozenset()
         for member in had - has:
             gone = (MemberRow.uid == saved.uid, MemberRow.cache_cluster == member)
@@ -157,7 +158,7 @@ class Topologies:
         for member in has - had:
             self._execute(insert(MemberRow).values(uid=saved.uid, **where, cache_cluster=member))
 
-    def _execute(self, statement: object) -> int:
+    def _execute(self, statement: object, values: dict[str, object] | None = None) -> int:
         if self._connection is None:
             raise RuntimeError("a reading unit of work cannot write")
-        return self._connection.execute(statement).rowcount  # type: ignore[call-overload, no-any-return]
+        return self._connection.execute(statement, values).rowcount  # type: ignore[call-overload, no-any-return]
