@@ -55,12 +55,12 @@ class Pusher:
             return self._taken[agent].get(level.key) != _timeless(level)
 
     def _moves_an_endpoint(self, order: tuple[str, NodeSpec]) -> int:
-        """Who lets an endpoint go comes first, for everybody waits for that; then who takes it; the others have time."""
+        """Who takes an endpoint comes first, for it has a role to take before; then who lets it go; the others have time."""
         agent, spec = order
         with self._lock:
             former = self._taken[agent].get(spec.key)
         held = set(former.holds) if isinstance(former, NodeSpec) else set()
-        return 0 if held - set(spec.holds) else 1 if set(spec.holds) - held else 2
+        return 0 if set(spec.holds) - held else 1 if held - set(spec.holds) else 2
 
     def _deliver(self, agent: str, order: Orders) -> bool:
         with self._lock:

@@ -363,6 +363,17 @@ def test_an_offset_alone_is_seen_at_once_but_not_written(store: Store, url: str)
     assert first[0][0] == 100
 
 
+def test_that_a_primary_has_yielded_is_news_but_is_not_written(store: Store, reopened: Callable[[], Store], url: str) -> None:
+    put(store, SEEN)
+    first = reports_written(url)
+    assert put(store, replace(SEEN, offset=200, yielded_to="heir"), minutes=1)
+    assert everything(store)["reported"].nodes["orders-001"].yielded_to == "heir"
+    assert everything(store)["times"] == {"orders-001": NOW + timedelta(minutes=1)}
+    assert reports_written(url) == first
+    assert everything(reopened())["reported"].nodes["orders-001"].yielded_to is None
+    assert put(store, SEEN, minutes=2)
+
+
 @pytest.mark.parametrize("news", [{"offset": 0}, {"phase": DEAD}, {"offset": 300, "epoch": 2}, {"proven": frozenset()}])
 def test_anything_else_is_written(store: Store, reopened: Callable[[], Store], news: dict[str, Any]) -> None:
     put(store, SEEN)

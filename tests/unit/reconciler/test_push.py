@@ -1,0 +1,73 @@
+"""In which order agents are told, and what is told again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from situations import at_work
+
+from api_schemas.agent.agent import Orders
+from controlplane.domain.topology import Topology
+from controlplane.reconciler.fleet import AgentUnreachableError
+from controlplane.reconciler.push import Pusher
+
+ORDERS = at_work().topology
+FIRST, SECOND, THIRD = (node.id for node in ORDERS.nodes)
+
+
+def agent_of(node_id: str) -> str:
+    node = ORDERS.node(node_id)
+    assert node is not None and node.placement is not None
+    return node.placement.agent
+
+
+class Told:
+    """A fleet that writes down who was told of which nodes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[str] = []
+        self.unreachable: set[str] = set()
+
+    def push(self, agent: str, orders: Orders) -> None:
+        if agent in self.unreachable:
+            raise AgentUnreachableError(agent)
+        self.nodes += [spec.key.partition(".")[2] for spec in orders.nodes]
+
+
+def elected(topology: Topology, heir: str) -> Topology:
+    """The heir leads, and holds the endpoint."""
+    (group,) = topology.node_groups
+    return topology.with_group(replace(group, primary=heir, epoch=group.epoch + 1, holder=heir))
+
+
+@pytest.mark.parametrize(("heir", "order"), [(THIRD, [THIRD, FIRST, SECOND]), (SECOND, [SECOND, FIRST, THIRD])])
+def test_whoever_takes_the_endpoint_is_told_first_then_who_lets_it_go(heir: str, order: list[str]) -> None:
+    fleet = Told()
+    pusher = Pusher(fleet)
+    assert pusher.push(elected(ORDERS, FIRST))
+    fleet.nodes.clear()
+    assert pusher.push(elected(ORDERS, heir))
+    assert fleet.nodes == order
+
+
+def test_what_was_taken_is_not_told_again_until_it_is_forgotten() -> None:
+    fleet = Told()
+    pusher = Pusher(fleet)
+    pusher.push(ORDERS)
+    told = list(fleet.nodes)
+    assert pusher.push(ORDERS) and fleet.nodes == told == [FIRST, SECOND, THIRD]
+    pusher.forget(agent_of(FIRST))
+    pusher.push(ORDERS)
+    assert fleet.nodes == [*told, FIRST]
+
+
+def test_who_did_not_answer_is_told_again_and_the_others_are_not() -> None:
+    fleet = Told()
+    pusher = Pusher(fleet)
+    fleet.unreachable.add(agent_of(SECOND))
+    assert not pusher.push(ORDERS)
+    assert fleet.nodes == [FIRST, THIRD]
+    fleet.unreachable.clear()
+    assert pusher.push(ORDERS)
+    assert fleet.nodes == [FIRST, THIRD, SECOND]
