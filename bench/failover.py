@@ -33,6 +33,7 @@ _NETWORK = "127.120.79"
 _PORT = 6379
 _DOWN_AFTER = 1000  # milliseconds; with less, Sentinel moved the primary unasked on a machine like this
 _NODE_TIMEOUT = 1000  # milliseconds, for the engine's own failover
+_PAUSE = 0.001  # seconds between two attempts that fail, as for those whom we are compared with
 _A_GAP = 0.3  # seconds; a gap as long as that is the fault's
 _numbers = itertools.count(1)
 
@@ -108,6 +109,7 @@ class Writer:
             if wire is not None:
                 wire.close()
                 wire = None
+            time.sleep(_PAUSE)
         if wire is not None:
             wire.close()
 
