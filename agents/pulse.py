@@ -26,7 +26,8 @@ _PING = b"PING\r\n"
 
 @dataclass
 class _Heart:
-    """One engine that is listened to. ``asked_at`` is when the question that is unanswered was put."""
+    """One engine that is listened to. ``asked_at`` is when the question that is unanswered was put; ``progress_then`` is how far its
+    process was when half of our patience was over, for to look at it costs more than to ask."""
 
     place: tuple[str, int]
     progress: Callable[[], Progress | None]
@@ -129,18 +130,22 @@ class Pulse:
                     heart.connection.connect(heart.place)
                 return  # asked next time, once it is connected
             heart.connection.send(_PING)
-            heart.asked_at, heart.progress_then = time.monotonic(), heart.progress()
+            heart.asked_at, heart.progress_then = time.monotonic(), None
         except OSError:
             _hang_up(heart)
 
     def _is_hung(self, heart: _Heart) -> bool:
         """Owing an answer for too long, without having done anything or being about to. Any other is given as long again."""
         now = time.monotonic()
-        if heart.asked_at is None or now - heart.asked_at < self._patience:
+        if heart.asked_at is None or now - heart.asked_at < self._patience / 2:
+            return False
+        if heart.progress_then is None:
+            heart.progress_then = heart.progress()
+        if heart.progress_then is None or now - heart.asked_at < self._patience:
             return False
         progress = heart.progress()
-        if progress is None or heart.progress_then is None or progress.awaits or progress.used > heart.progress_then.used:
-            heart.asked_at, heart.progress_then = now, progress
+        if progress is None or progress.awaits or progress.used > heart.progress_then.used:
+            heart.asked_at, heart.progress_then = now, None
             return False
         return True
 

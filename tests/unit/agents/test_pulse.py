@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,12 +20,13 @@ from agents.runtimes.runtime import Progress
 
 SERVER = """
 import socket, sys
-how = sys.argv[1]
+how, questions = sys.argv[1], open(sys.argv[2], "ab", 0)
 with socket.create_server(("127.0.0.1", 0)) as server:
     print(server.getsockname()[1], flush=True)
     while True:
         connection, _ = server.accept()
         while asked := connection.recv(64):
+            questions.write(b"?")
             if how == "closes":
                 break
             while how == "computes":
@@ -36,17 +38,23 @@ PATIENCE, INTERVAL = 0.3, 0.02
 
 
 class Server:
-    """A process that listens, and how much processor time it has used."""
+    """A process that listens, how often it was asked, how often somebody looked how far it is, and how far that is."""
 
     def __init__(self, how: str = "answers") -> None:
-        self.asked = 0
+        self.looked_at = 0
         self.starves = False  # whether it is said to be ready to run, as one is that gets no processor
-        self._process = subprocess.Popen([sys.executable, "-c", SERVER, how], stdout=subprocess.PIPE, text=True)
+        self._questions = Path(tempfile.mkstemp(prefix="questions-")[1])
+        self._process = subprocess.Popen([sys.executable, "-c", SERVER, how, self._questions], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
 
+    @property
+    def asked(self) -> int:
+        """How often."""
+        return self._questions.stat().st_size
+
     def progress(self) -> Progress | None:
-        self.asked += 1
+        self.looked_at += 1
         try:
             words = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         except FileNotFoundError:
@@ -67,6 +75,7 @@ class Server:
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._questions.unlink(missing_ok=True)
 
 
 class Ward:
@@ -128,10 +137,11 @@ def test_one_that_was_stopped_before_it_was_watched_is_hung_too(ward: Ward) -> N
         server.end()
 
 
-def test_one_that_answers_is_not_hung(ward: Ward) -> None:
-    ward.server()
+def test_one_that_answers_is_not_hung_and_not_looked_at(ward: Ward) -> None:
+    server = ward.server()
     let_pass(ward)
     assert ward.hung == []
+    assert server.asked > 10 and server.looked_at == 0
 
 
 def test_whatever_it_says_it_lives(ward: Ward) -> None:
@@ -144,8 +154,8 @@ def test_one_that_computes_is_busy_and_not_hung(ward: Ward) -> None:
     server = ward.server("computes")
     let_pass(ward)
     assert ward.hung == []
-    asked = server.asked
-    wait_until(lambda: server.asked > asked)  # it was looked at more than once, and given as long again
+    looked_at = server.looked_at
+    wait_until(lambda: server.looked_at > looked_at)  # more than once: it was given as long again
     server.stop()
     wait_until(lambda: ward.hung == ["computes"])
 
