@@ -73,6 +73,15 @@ class Lab:
     def nodes(self) -> dict[str, dict[str, Any]]:
         return {node["Node"]: node for node in self.lab.describe_nodes(ReplicationGroupId="g")["Nodes"]}
 
+    def leaders(self) -> list[dict[str, Any]]:
+        """The nodes that say to be primary."""
+        return [node for node in self.nodes().values() if node.get("Role") == "primary"]
+
+    def heir_of(self, former: dict[str, Any]) -> dict[str, Any]:
+        """The node that leads in another's stead, once one does."""
+        (heir,) = wait_until(lambda: [node for node in self.leaders() if node["Node"] != former["Node"]], within=30)
+        return heir
+
     def is_whole(self) -> bool:
         """Whether every node does its duty, and every engine says so too."""
         nodes = self.nodes().values()
@@ -84,8 +93,8 @@ class Lab:
 
     def write(self) -> None:
         """One write at whichever node leads."""
-        (leader,) = wait_until(lambda: [name for name, node in self.nodes().items() if node.get("Role") == "primary"])
-        with engine_at(self.addresses[leader]) as engine:
+        (leader,) = wait_until(self.leaders)
+        with engine_at(leader["Address"]) as engine:
             engine.incr("written")
 
     def messages(self) -> list[str]:
@@ -161,11 +170,38 @@ def test_a_hang_that_is_ended_early_is_over_at_once(lab: Lab) -> None:
     assert lab.fault(fault)["EndedBecause"] == "it was ended by its caller"
 
 
-def test_a_primary_that_hangs_for_long_is_replaced(lab: Lab) -> None:
-    fault = lab.inject("node-hang", CacheClusterId=PRIMARY)
-    wait_until(lambda: lab.nodes()[PRIMARY]["DesiredRole"] == "replica", within=30)
-    wait_until(lab.is_whole, within=30)
+@pytest.mark.parametrize("kind", ["node-hang", "zone-power-loss"])
+@pytest.mark.parametrize("sharded", [False, True], ids=["disabled", "enabled"])
+def test_a_primary_that_hangs_or_has_no_power_for_long_is_replaced(server: LocalServer, sharded: bool, kind: str) -> None:
+    lab = made(server, sharded=sharded)
+    (former,) = lab.leaders()
+    target = {"CacheClusterId": former["Node"]} if kind == "node-hang" else {"Zone": former["Zone"]}
+    with engine_at(former["Address"]) as engine:
+        assert engine.set("kept", "1") and engine.wait(2, 2000) == 2
+    fault = lab.inject(kind, **target)
+    heir = lab.heir_of(former)
+    with engine_at(heir["Address"]) as engine:
+        wait_until(lambda: engine.info("replication")["role"] == "master")
+        assert engine.get("kept") == "1"
     lab.end(fault)
+    wait_until(lab.is_whole, within=60)
+    back = lab.nodes()[former["Node"]]
+    assert (back["Role"], back["Zone"], back["Address"]) == ("replica", former["Zone"], former["Address"])
+    assert back["ProcessId"] != former["ProcessId"]
+    remove_everything(lab.elasticache)
+
+
+def test_a_group_of_which_every_node_crashed_comes_back_empty_at_the_same_endpoints(lab: Lab) -> None:
+    (before,) = lab.elasticache.describe_replication_groups()["ReplicationGroups"]
+    endpoint = before["NodeGroups"][0]["PrimaryEndpoint"]["Address"]
+    with engine_at(endpoint) as engine:
+        assert engine.set("lost", "1") and engine.wait(2, 2000) == 2
+    boots = {name: node["Boot"] for name, node in lab.nodes().items()}
+    lab.inject("node-crash", ReplicationGroupId="g")
+    wait_until(lambda: all(node["Boot"] > boots[name] for name, node in lab.nodes().items()) and lab.is_whole(), within=60)
+    wait_until(lambda: lab.elasticache.describe_replication_groups()["ReplicationGroups"] == [before], within=30)
+    with engine_at(endpoint) as engine:
+        assert engine.get("lost") is None and engine.set("again", "1")
 
 
 def test_a_slow_node_answers_late_and_the_others_do_not(lab: Lab) -> None:
@@ -277,14 +313,14 @@ def test_a_primary_in_an_isolated_zone_is_replaced_and_comes_back_as_a_replica(l
 def test_a_former_primary_that_comes_back_never_serves_its_old_role_and_forgets_what_it_took_alone(server: LocalServer, sharded: bool) -> None:
     lab = made(server, sharded=sharded)
     (group,) = lab.elasticache.describe_replication_groups()["ReplicationGroups"]
-    (former,) = [node for node in lab.nodes().values() if node["Role"] == "primary"]
+    (former,) = lab.leaders()
     endpoint = (group["ConfigurationEndpoint"] if sharded else group["NodeGroups"][0]["PrimaryEndpoint"])["Address"]
     fault = lab.part("zone-isolation", Zone=former["Zone"])
     if fault is not None:
         wait_until(lambda: rules(server) > 0)
         with engine_at(former["Address"]) as alone:
             assert alone.set("divergent", "1")
-        (heir,) = wait_until(lambda: [node for node in lab.nodes().values() if node["Role"] == "primary" and node["Node"] != former["Node"]])
+        heir = lab.heir_of(former)
         with engine_at(heir["Address"]) as engine:
             in_office = (engine.info("server")["run_id"], "master")
         wait_until(lambda: _served_by(endpoint) == in_office, within=30)
