@@ -261,10 +261,10 @@ class LocalNode:
         if seen.holds - frozenset(spec.holds):
             session.hold(spec, seen)  # let go before anything else: its heir waits for the address, its clients for a reason to go
             seen = session.observe()
-        settled = session.assume(spec, seen)
+        settled = self._assume(session, spec, seen)
         if not settled:
             seen = session.observe()
-            settled = session.assume(spec, seen)
+            settled = self._assume(session, spec, seen)
         self._seen = seen
         if settled:
             self._epoch = max(self._epoch, spec.epoch)
@@ -279,6 +279,12 @@ class LocalNode:
         done = settled and self._is_content(spec, seen)
         self._glances = self._glances + 1 if done else 0
         return self._report(spec, Phase.RUNNING, seen, problem=self._refused), self._again(spec, done)
+
+    def _assume(self, session: Session, spec: NodeSpec, seen: Observation) -> bool:
+        """Bring the engine's role towards the spec, unless that may be past: out of touch, or only just back, who was deposed stays so."""
+        in_touch_for = self._in_touch_for()
+        is_sure = in_touch_for is not None and in_touch_for >= self._pace.lift_after
+        return (is_sure or not session.is_deposed(spec, seen)) and session.assume(spec, seen)
 
     def _configure(self, session: Session, spec: NodeSpec) -> None:
         """Have the engine take what of its configuration differs from the spec, and remember what it then runs with."""

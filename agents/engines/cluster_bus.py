@@ -178,6 +178,13 @@ def lacking(mesh: Mesh, view: BusView) -> tuple[Ranges, Ranges]:
     return _ranges_of(missing - held), _ranges_of(held)
 
 
+def deposed(mesh: Mesh, view: BusView) -> bool:
+    """Whether another node than our stand-in is seen to own slots that this node shall own."""
+    stand_in = stand_in_of(mesh.me)
+    _, held = lacking(mesh, replace(view, nodes={name: node for name, node in view.nodes.items() if name != stand_in}))
+    return bool(held)
+
+
 def _set_of(ranges: Ranges) -> set[int]:
     return {slot for first, last in ranges for slot in range(first, last + 1)}
 

@@ -12,6 +12,7 @@ import redis
 
 from agents.engines.cluster_bus import (
     Ranges,
+    deposed,
     differences,
     lacking,
     mark_of,
@@ -62,6 +63,10 @@ class ClusterSession(ValkeySession):
         if former.bus is None or mark_of(info) != former.bus.mark:
             return replace(seen, bus=view_of(self._say(*_NODES), info))
         return replace(seen, bus=former.bus)
+
+    def is_deposed(self, spec: NodeSpec, seen: Observation) -> bool:
+        """Whether another node than our stand-in owns slots that this primary shall own."""
+        return spec.role is Role.PRIMARY and spec.mesh is not None and seen.bus is not None and deposed(spec.mesh, seen.bus)
 
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         """A primary takes over and owns its slots; a replica is told whom to follow; both forget whom they should not know."""

@@ -57,6 +57,9 @@ class Session(Protocol):
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         """Bring the engine's role towards its spec; answers whether it matches already. Call again until it does."""
 
+    def is_deposed(self, spec: NodeSpec, seen: Observation) -> bool:
+        """Whether the engine has heard of another node that does what this one, by its spec, shall do as a primary."""
+
     def hold(self, spec: NodeSpec, seen: Observation) -> None:
         """Bind exactly the endpoint addresses of the spec besides the node's own; clients of an address let go are closed.
 

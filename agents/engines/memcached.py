@@ -80,6 +80,10 @@ class MemcachedSession:
         version = (self._refused or found[1] or b"").partition(b"\n")[0]
         return Observation(Role.NONE, discovery=int(version) if version.isdigit() else 0)
 
+    def is_deposed(self, spec: NodeSpec, seen: Observation) -> bool:
+        """There is nothing to be deposed from."""
+        return False
+
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         """It has no role to assume. The list is put back when it is another, or was flushed or evicted."""
         wanted = spec.discovery.payload.encode() if spec.discovery else None

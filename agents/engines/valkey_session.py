@@ -65,6 +65,10 @@ class ValkeySession:
         good = int(fields_of(replication).get("min_slaves_good_slaves", "0"))
         return replace(seen, refuses=seen.role is Role.PRIMARY and good < self._demanded)
 
+    def is_deposed(self, spec: NodeSpec, seen: Observation) -> bool:
+        """Outside cluster mode engines hear nothing of one another's roles."""
+        return False
+
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         """REPLICAOF, once the primary answers: a replica told earlier would retry on its 1 Hz cron only."""
         if spec.role is Role.PRIMARY:

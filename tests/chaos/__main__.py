@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -21,10 +22,14 @@ def main() -> int:
     asked = parser.parse_args()
     seed = random.randrange(1_000_000) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="cachewright-chaos-") as folder:
-        told = storm(Path(folder), seed, asked.rounds, lambda line: print(line, flush=True), asked.only)
+    folder = Path(tempfile.mkdtemp(prefix="cachewright-chaos-"))
+    told = storm(folder, seed, asked.rounds, lambda line: print(line, flush=True), asked.only)
     print(f"\n{report(told, seed)}")
-    return int(any(each.wrong for each in told))
+    if any(each.wrong for each in told):
+        print(f"\nWhat the programs said: {folder}/*.log")
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":

@@ -161,7 +161,12 @@ class Probes:
 
     def two_at_once(self) -> float:
         """Seconds of the longest time in which two nodes took writes."""
-        return longest_together([reign for node, taken in self._taken.items() for reign in reigns_of(node, taken)])
+        return longest_together(self.reigns())
+
+    def reigns(self) -> list[Reign]:
+        """Who took writes from when to when, the earliest first."""
+        found = [reign for node, taken in self._taken.items() for reign in reigns_of(node, taken)]
+        return sorted(found, key=lambda reign: reign.since)
 
     def _probe(self, node: str, place: tuple[str, int]) -> None:
         key = f"probe:{{{self._lane.tag}}}:{node}"

@@ -7,6 +7,8 @@ import statistics
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,7 @@ class Storm:
         probes = {lane: Probes(lane, {node["node"]: (node["address"], node["port"]) for node in self._stage.nodes(lane)})
                   for lane in self._stage.lanes}  # fmt: skip
         each(self._writers.values(), lambda writer: writer.go_on_for(50))
-        began_at = time.monotonic()
+        began_at, date = time.monotonic(), datetime.now(UTC)
         try:
             self._go_through(told)
             over_at = time.monotonic()
@@ -99,6 +101,11 @@ class Storm:
             told.lanes.append(judge.of(writer, probes[lane].two_at_once(), len(elections), self._ballast[lane].lost()))
             if told.wrong:
                 told.wrong += [f"{lane}: elected {_election(election)}" for election in elections]
+                told.wrong += [f"{lane}: {reign.node} took writes from {reign.since - began_at:.2f} to {reign.until - began_at:.2f} s"
+                               for reign in probes[lane].reigns()]
+                told.wrong += [f"{lane}: {at - began_at:.2f} s: {why}" for at, why in _first_of_each(writer.failures)]
+        if told.wrong:
+            told.wrong.append(f"the troubles began at {date:%H:%M:%S.%f} and were over {over_at - began_at:.1f} s later")
         self._tidy(told)
         return told
 
@@ -149,7 +156,8 @@ class Judge:
         away = self.over_at - self.began_at if any(isinstance(trouble, PlaneKilled) for trouble in self.told.troubles) else 0.0
         ages = [written.acknowledged_at - self.began_at for written in lost]
         if ages and (min(ages) < -LOST_BEFORE or max(ages) > TWO_AT_MOST + away):
-            self._wrong(f"writes are lost that were acknowledged {-min(ages):.1f} s before, and {max(ages):.1f} s after, the trouble began")
+            self._wrong(f"writes are lost that were acknowledged {-min(ages):.1f} s before, and {max(ages):.1f} s after, the trouble began; "
+                        f"{sum(age > TWO_AT_MOST for age in ages)} of {len(ages)} later than {TWO_AT_MOST:g} s after; writes took {gap:.1f} s to come back")
         if two_at_once > (TWO_AT_MOST if any(trouble.parts for trouble in striking) else APART):
             self._wrong(f"two nodes took writes for {two_at_once:.2f} s")
         if elections and not unseating:
@@ -187,6 +195,11 @@ def storm(folder: Path, seed: int, rounds: int, say=print, kinds: Iterable[str] 
     finally:
         stage.clear()
     return told
+
+
+def _first_of_each(failures: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Of failures that say the same in a row, the first."""
+    return [each for before, each in pairwise([(0.0, ""), *failures]) if before[1] != each[1]]
 
 
 def _election(election: dict[str, Any]) -> str:

@@ -269,6 +269,19 @@ def test_a_takeover_that_nobody_desired_is_noticed_by_a_glance_and_undone(at_wor
     wait_until(lambda: all(shows_as_desired(at_work, node) for node in ALL))
 
 
+def test_a_primary_learns_that_it_is_deposed_and_its_stand_in_deposes_nobody(ground: Ground) -> None:
+    ground.start(LEADER)
+    seen = ground.session(LEADER).observe()
+    assert seen.role is Role.REPLICA and not ground.session(LEADER).is_deposed(ground.spec(LEADER), seen)
+    ground.start(FOLLOWER, OTHER, LAST)
+    ground.agree()
+    assert not any(ground.session(node).is_deposed(ground.spec(node), ground.session(node).observe()) for node in ALL)
+    with engine_at(ground.address(LAST), PORT) as engine:
+        engine.execute_command("CLUSTER FAILOVER TAKEOVER")
+    wait_until(lambda: ground.session(OTHER).is_deposed(ground.spec(OTHER), ground.session(OTHER).observe()))
+    assert not ground.session(LEADER).is_deposed(ground.spec(LEADER), ground.session(LEADER).observe())
+
+
 def shows_as_desired(ground: Ground, node: str) -> bool:
     """Whether the node shows its clients everybody, online and in place."""
     try:

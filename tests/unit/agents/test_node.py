@@ -57,6 +57,8 @@ class Toy:
     """Of how many replicas it demands acknowledgements, and within how many seconds."""
     acknowledging: int = 1
     """How many replicas do acknowledge."""
+    deposed: bool = False
+    """It has heard of another primary in its place."""
     wiped: int = 0
     opened: int = 0
     closed: int = 0
@@ -85,6 +87,9 @@ class Toy:
         if self.silent:
             raise EngineUnreachableError("no answer within 2 s")
         return replace(self.seen, refuses=self.seen.role is Role.PRIMARY and self.acknowledging < self.demanded[0])
+
+    def is_deposed(self, spec: NodeSpec, seen: Observation) -> bool:
+        return self.deposed and spec.role is Role.PRIMARY
 
     def assume(self, spec: NodeSpec, seen: Observation) -> bool:
         if seen.role is spec.role:
@@ -966,6 +971,20 @@ def test_nobody_is_asked_for_acknowledgements_while_writers_wait_for_an_heir(hos
     host.order(yields_to=None)
     host.visit()
     assert host.toy.done[-2:] == ["go on", "prove"]
+
+
+@pytest.mark.parametrize("heir", [True, False], ids=["another was elected", "nobody was"])
+def test_who_was_deposed_while_out_of_touch_takes_nothing_back_until_newer_orders_would_have_come(host: Host, heir: bool) -> None:
+    lead(host)
+    host.out_of_touch, host.toy.deposed, host.toy.seen = True, True, Observation(Role.REPLICA, follows=PLACE_OF_PEER)
+    for out_of_touch, back_for in ((True, 0.0), (False, 0.0), (False, QUICK.lift_after - 0.001)):
+        host.out_of_touch, host.back_for = out_of_touch, back_for
+        host.visit()
+    assert not [said for said in host.toy.done if said.startswith("become")]
+    if heir:
+        host.order(role=Role.REPLICA, follows=FAR, epoch=2, fenced=False, holds=[])
+    host.back_for = QUICK.lift_after
+    assert host.visit().role is (Role.REPLICA if heir else Role.PRIMARY)
 
 
 def test_a_replica_demands_what_it_shall_once_it_follows_for_it_starts_without_taking_writes(host: Host) -> None:
