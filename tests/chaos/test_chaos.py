@@ -10,7 +10,7 @@ from waiting import wait_until
 
 from cachewright import local_server
 from chaos.clients import Lane, Probes, Reign, Written, longest_together, reigns_of
-from chaos.storm import APART, LOST_BEFORE, TWO_AT_MOST, Judge, Round, Told, report, storm
+from chaos.storm import APART, LOST_BEFORE, REPLACED_WITHIN, TWO_AT_MOST, Judge, Round, Told, report, storm
 from chaos.troubles import KINDS, Crash, HandOver, Isolation, Silence, Trouble
 
 LANE = Lane("orders", "0001", ("127.0.0.1", 6379), "x", sharded=False)
@@ -48,10 +48,11 @@ class Ledger:
         return 0.01, since + 0.01
 
 
-def wrong(*troubles: Trouble, elected: bool = False, two_at_once: float = 0.0, ballast: int = 0, **happened: Any) -> list[str]:
+def wrong(*troubles: Trouble, elected: bool = False, two_at_once: float = 0.0, ballast: int = 0, over_after: float = 9.0,
+          **happened: Any) -> list[str]:  # fmt: skip
     told = Round(1, list(troubles))
     primaries: list[dict[str, Any]] = [PRIMARY, HEIR] if elected else [PRIMARY]
-    Judge(told, LANE, primaries, BEGAN, BEGAN + 9).of(Ledger(**happened), two_at_once, int(elected), ballast)  # type: ignore[arg-type]
+    Judge(told, LANE, primaries, BEGAN, BEGAN + over_after).of(Ledger(**happened), two_at_once, int(elected), ballast)  # type: ignore[arg-type]
     return told.wrong
 
 
@@ -60,6 +61,7 @@ def test_what_a_trouble_may_cost_is_not_wrong() -> None:
     assert wrong(ISOLATION, elected=True, lost=(BEGAN + 3,), failed=(BEGAN + 3.5,), two_at_once=0.8) == []
     assert wrong(HAND_OVER, elected=True, failed=(BEGAN + 0.1,)) == []
     assert wrong(SILENCE) == []
+    assert wrong(ISOLATION, over_after=REPLACED_WITHIN - 0.1) == []  # it was back before it had to be
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,7 @@ def test_what_a_trouble_may_cost_is_not_wrong() -> None:
         ((ISOLATION,), {"elected": True, "two_at_once": 5.5}, "two nodes took writes for 5.50 s"),
         ((SILENCE,), {"elected": True}, "its primary was replaced 1 times although nothing befell it"),
         ((CRASH,), {}, "its primary was not replaced"),
+        ((ISOLATION,), {}, "its primary was not replaced"),
         ((SILENCE,), {"failed": (BEGAN + 1,)}, "1 writes failed although nothing befell its primary"),
     ],
 )

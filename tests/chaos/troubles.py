@@ -16,7 +16,7 @@ from chaos.clients import Lane
 from chaos.stage import PLAIN, Stage
 
 LONG = 60  # seconds; a fault is ended by its round
-HOLDS = (4.0, 7.0)  # seconds for which a lasting trouble holds, from and to
+HOLDS = (4.0, 8.0)  # seconds for which a lasting trouble holds, from and to
 
 
 @dataclass
