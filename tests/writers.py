@@ -19,7 +19,7 @@ class Writer:
     """Writes numbered keys through a client, which it makes anew whenever a write fails.
 
     ``acknowledged`` are the numbers that the cache said OK to, ``everywhere`` those of them that all replicas had when it was asked
-    right after; ``longest`` is the longest time between two acknowledged writes.
+    with them; ``longest`` is the longest time between two acknowledged writes.
     """
 
     def __init__(self, connect: Callable[[], Any], replicas: int) -> None:
@@ -57,9 +57,17 @@ class Writer:
             with contextlib.suppress(redis.RedisError, OSError), contextlib.closing(self._connect()) as client:
                 while not self._done.wait(ONE_AFTER_ANOTHER):
                     number = next(numbers)
-                    client.set(f"key:{number}", number)
+                    is_everywhere = self._set(client, number)
                     now = time.monotonic()
                     self.longest, last = max(self.longest, now - last), now
                     self.acknowledged.append(number)
-                    if self._replicas and number % 5 == 0 and client.wait(self._replicas, 100) == self._replicas:
+                    if is_everywhere:
                         self.everywhere.append(number)
+
+    def _set(self, client: Any, number: int) -> bool:
+        """Write, and now and then ask whether all replicas have it: on the same connection, for to a new one WAIT says so of nothing."""
+        if not self._replicas or number % 5:
+            client.set(f"key:{number}", number)
+            return False
+        both = client.pipeline(transaction=False).set(f"key:{number}", number).wait(self._replicas, 100)
+        return bool(both.execute()[1] == self._replicas)

@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 
 from api_schemas.agent.agent import Orders
-from api_schemas.agent.node import NodeSpec
+from api_schemas.agent.node import NodeSpec, Role
 from api_schemas.agent.route import RouteSpec
 from controlplane.domain.topology import Topology
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
@@ -55,12 +55,19 @@ class Pusher:
             return self._taken[agent].get(level.key) != _timeless(level)
 
     def _moves_an_endpoint(self, order: tuple[str, NodeSpec]) -> int:
-        """Who takes an endpoint comes first, for it has a role to take before; then who lets it go; the others have time."""
+        """Who lets an endpoint go comes first, for until then it takes writes, and everybody waits for the endpoint; the others have time.
+
+        One that yields takes no writes; its heir, which has a role to take before the endpoint, needs longer. What was told by a former
+        life of this process nobody knows: then those who shall follow come before those who shall lead.
+        """
         agent, spec = order
         with self._lock:
             former = self._taken[agent].get(spec.key)
-        held = set(former.holds) if isinstance(former, NodeSpec) else set()
-        return 0 if set(spec.holds) - held else 1 if held - set(spec.holds) else 2
+        if not isinstance(former, NodeSpec):
+            return 5 if spec.role is Role.PRIMARY and spec.epoch > 1 else 4
+        if set(former.holds) - set(spec.holds):
+            return 0 if former.yields_to is None else 2
+        return 1 if set(spec.holds) - set(former.holds) else 3
 
     def _deliver(self, agent: str, order: Orders) -> bool:
         with self._lock:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from factories import NOW
 from situations import at_work
 
 from api_schemas.agent.agent import Orders
-from controlplane.domain.topology import Topology
+from controlplane.domain.topology import Handover, Topology
 from controlplane.reconciler.fleet import AgentUnreachableError
 from controlplane.reconciler.push import Pusher
 
@@ -41,14 +42,26 @@ def elected(topology: Topology, heir: str) -> Topology:
     return topology.with_group(replace(group, primary=heir, epoch=group.epoch + 1, holder=heir))
 
 
-@pytest.mark.parametrize(("heir", "order"), [(THIRD, [THIRD, FIRST, SECOND]), (SECOND, [SECOND, FIRST, THIRD])])
-def test_whoever_takes_the_endpoint_is_told_first_then_who_lets_it_go(heir: str, order: list[str]) -> None:
+@pytest.mark.parametrize("heir", [SECOND, THIRD])
+@pytest.mark.parametrize("yields", [True, False])
+def test_who_lets_the_endpoint_go_is_told_first_but_for_one_that_yields_whose_heir_is(heir: str, yields: bool) -> None:
     fleet = Told()
     pusher = Pusher(fleet)
-    assert pusher.push(elected(ORDERS, FIRST))
+    before = elected(ORDERS, FIRST)
+    if yields:
+        (group,) = before.node_groups
+        before = before.with_group(replace(group, handover=Handover(FIRST, NOW, heir=heir)))
+    assert pusher.push(before)
     fleet.nodes.clear()
     assert pusher.push(elected(ORDERS, heir))
-    assert fleet.nodes == order
+    assert fleet.nodes[:2] == ([heir, FIRST] if yields else [FIRST, heir])
+    assert set(fleet.nodes) == {FIRST, SECOND, THIRD}
+
+
+def test_when_nobody_knows_what_was_told_who_shall_lead_is_told_last() -> None:
+    fleet = Told()
+    assert Pusher(fleet).push(elected(ORDERS, SECOND))
+    assert fleet.nodes == [FIRST, THIRD, SECOND]
 
 
 def test_what_was_taken_is_not_told_again_until_it_is_forgotten() -> None:
