@@ -12,6 +12,7 @@ from typing import Any
 from agents.runtimes.process import ProcessRuntime
 from agents.runtimes.runtime import Handle
 from cachewright import client
+from cachewright.data_folder import DataFolder, end_processes
 
 READY = re.compile(r"ready at (http://\S+)")
 
@@ -37,6 +38,13 @@ class Server:
         self.process.send_signal(how)
         self.process.wait(60)
         self.process.stdout.close()
+
+    def clear(self) -> None:
+        """Nothing of it is left, whatever state it is in."""
+        if self.process is not None and self.process.poll() is None:
+            self.end(signal.SIGKILL)
+        end_processes(self.folder)
+        DataFolder(self.folder).remove()
 
     def api(self) -> Any:
         return client(endpoint_url=self.url)

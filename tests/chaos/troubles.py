@@ -6,7 +6,7 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
@@ -39,7 +39,7 @@ class Trouble:
 
     def strikes(self, primary: dict[str, Any]) -> bool:
         """Whether it strikes this primary."""
-        return primary["zone"] in self.struck
+        return False
 
     def begin(self, stage: Stage) -> None:
         """From now on it is so."""
@@ -55,22 +55,35 @@ class Trouble:
 
 
 @dataclass
-class OnNode(Trouble):
-    """A fault of one node."""
+class Injected(Trouble):
+    """A fault of the product's own."""
 
     kind: ClassVar[str] = ""
-    node: str = ""
     fault: str = ""
-    more: dict[str, Any] = field(default_factory=dict)
+
+    def target(self) -> dict[str, Any]:
+        """What the fault is injected into."""
+        raise NotImplementedError
+
+    def begin(self, stage: Stage) -> None:
+        asked = {"Kind": self.kind, "DurationSeconds": LONG, **self.target()}
+        self.fault = stage.lab.create_fault(**asked)["Fault"]["FaultId"]
+
+    def end(self, stage: Stage) -> None:
+        stage.lab.delete_fault(FaultId=self.fault)
+
+
+@dataclass
+class OnNode(Injected):
+    """A fault of one node."""
+
+    node: str = ""
 
     def strikes(self, primary: dict[str, Any]) -> bool:
         return bool(primary["node"] == self.node)
 
-    def begin(self, stage: Stage) -> None:
-        self.fault = _injected(stage, self.kind, CacheClusterId=self.node, **self.more)
-
-    def end(self, stage: Stage) -> None:
-        stage.lab.delete_fault(FaultId=self.fault)
+    def target(self) -> dict[str, Any]:
+        return {"CacheClusterId": self.node}
 
 
 class Crash(OnNode):
@@ -92,20 +105,18 @@ class Slow(OnNode):
 
 
 @dataclass
-class OnZone(Trouble):
+class OnZone(Injected):
     """A fault of a whole zone."""
 
-    kind: ClassVar[str] = ""
     lasts: ClassVar[bool] = True
     order: ClassVar[int] = 1
     zone: str = ""
-    fault: str = ""
 
-    def begin(self, stage: Stage) -> None:
-        self.fault = _injected(stage, self.kind, Zone=self.zone)
+    def strikes(self, primary: dict[str, Any]) -> bool:
+        return primary["zone"] in self.struck
 
-    def end(self, stage: Stage) -> None:
-        stage.lab.delete_fault(FaultId=self.fault)
+    def target(self) -> dict[str, Any]:
+        return {"Zone": self.zone}
 
 
 class PowerLoss(OnZone):
@@ -125,28 +136,19 @@ class Silence(OnZone):
 
     name, kind = "silent agent", "agent-silence"
 
-    def strikes(self, primary: dict[str, Any]) -> bool:
-        return False
-
 
 @dataclass
-class Cut(Trouble):
+class Cut(Injected):
     """No packet passes between two zones; both still speak with everybody else."""
 
     name: ClassVar[str] = "cut link"
+    kind: ClassVar[str] = "link-cut"
     lasts: ClassVar[bool] = True
     order: ClassVar[int] = 1
     zones: tuple[str, str] = ("", "")
-    fault: str = ""
 
-    def strikes(self, primary: dict[str, Any]) -> bool:
-        return False
-
-    def begin(self, stage: Stage) -> None:
-        self.fault = _injected(stage, "link-cut", Zones=list(self.zones))
-
-    def end(self, stage: Stage) -> None:
-        stage.lab.delete_fault(FaultId=self.fault)
+    def target(self) -> dict[str, Any]:
+        return {"Zones": list(self.zones)}
 
 
 @dataclass
@@ -157,9 +159,6 @@ class AgentKilled(Trouble):
     lasts: ClassVar[bool] = True
     order: ClassVar[int] = 2
     zone: str = ""
-
-    def strikes(self, primary: dict[str, Any]) -> bool:
-        return False
 
     def begin(self, stage: Stage) -> None:
         stage.deployment.agents[self.zone].end(signal.SIGKILL)
@@ -207,9 +206,6 @@ class AddReplica(Trouble):
     name: ClassVar[str] = "added replica"
     node: str = "plain-added"
 
-    def strikes(self, primary: dict[str, Any]) -> bool:
-        return False
-
     def begin(self, stage: Stage) -> None:
         stage.elasticache.create_cache_cluster(CacheClusterId=self.node, ReplicationGroupId=PLAIN)
 
@@ -222,10 +218,6 @@ class AddReplica(Trouble):
         stage.elasticache.delete_cache_cluster(CacheClusterId=leaver)
         stage.elasticache.get_waiter("cache_cluster_deleted").wait(CacheClusterId=leaver)
         self.node = leaver
-
-
-def _injected(stage: Stage, kind: str, **target: Any) -> str:
-    return str(stage.lab.create_fault(Kind=kind, DurationSeconds=LONG, **target)["Fault"]["FaultId"])
 
 
 Maker = Callable[[random.Random, Stage], Iterator[Trouble]]

@@ -19,7 +19,6 @@ from waiting import let_pass, wait_until
 from writers import Writer
 
 from cachewright import LocalServer
-from cachewright.data_folder import DataFolder, end_processes
 
 VALKEY, REDIS = {"Engine": "valkey", "EngineVersion": "9.1"}, {"Engine": "redis", "EngineVersion": "7.0"}
 ENGINES = pytest.mark.parametrize("engine", [VALKEY, REDIS], ids=["valkey-9.1", "redis-7.0"])
@@ -338,13 +337,9 @@ def test_a_crash_in_the_middle_of_a_handover_ends_right(create: Callable[..., Gr
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
     """A server that this test may kill."""
-    folder = tmp_path / "data"
-    made = Server(folder)
+    made = Server(tmp_path / "data")
     yield made
-    if made.process is not None and made.process.poll() is None:
-        made.end(signal.SIGKILL)
-    end_processes(folder)
-    DataFolder(folder).remove()
+    made.clear()
 
 
 @pytest.mark.parametrize("after", MOMENTS)

@@ -18,18 +18,12 @@ from bus import must_agree
 from servers import Server
 from waiting import let_pass, wait_until
 
-from cachewright.data_folder import DataFolder, end_processes
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path / "data"
-    made = Server(folder)
+    made = Server(tmp_path / "data")
     yield made
-    if made.process is not None and made.process.poll() is None:
-        made.end(signal.SIGKILL)
-    end_processes(folder)
-    DataFolder(folder).remove()
+    made.clear()
 
 
 def at(group: dict[str, Any], endpoint: str) -> redis.Redis:
