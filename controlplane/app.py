@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -50,10 +51,24 @@ class ControlPlane:
     faults: FaultPusher
 
     def start(self) -> None:
-        """Begin to plan, and to notice who falls silent. Agents are told of faults before anything is decided."""
+        """Begin to plan, and to notice who falls silent, as soon as this control plane leads."""
         self.faults.start()
         self.reconciler.start()
         self.watchdog.start()
+        self.store.leadership.start(self._lead, self.store.follow)
+
+    def _lead(self) -> None:
+        """Listen to the agents and decide. They are told of faults before anything is decided."""
+        self.store.lead()
+        self.pusher.forget_all()
+        if not self.store.is_shared:
+            self._decide()
+        else:  # the lease goes on while agents that may not answer are told
+            threading.Thread(target=self._decide, name="lead", daemon=True).start()
+
+    def _decide(self) -> None:
+        self.faults.lead()
+        self.reconciler.lead()
 
     def url_of(self, agent: str) -> str | None:
         """Where the agent takes orders; None while it is unknown, or silent for another reason than a fault of ours."""
@@ -74,15 +89,15 @@ def join_token(settings: Settings) -> str | None:
     return read_join_token(settings.join_token_file) if settings.join_token_file is not None else None
 
 
-def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> ControlPlane:
+def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_url: Callable[[], str] = lambda: "") -> ControlPlane:
     """A control plane over the database that the settings name, giving its orders through ``fleet``.
 
-    Raises JoinTokenError.
+    ``agents_url`` answers where agents reach it, once it listens. Raises JoinTokenError.
     """
     keepers.load()
     clock = clock or SystemClock()
     policy = settings.policy()
-    store = Store(settings.url())
+    store = Store(settings.url(), clock.uid(), agents_url)
     registry = Registry(store, clock)
     pusher = Pusher(fleet)
     faults = FaultPusher(store, fleet, clock)

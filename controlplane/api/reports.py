@@ -21,6 +21,7 @@ from api_schemas.shape import Shape
 from controlplane.api.body import read_body
 from controlplane.api.join_token import bearer_of, is_same
 from controlplane.api.problems import fault_of
+from controlplane.store.leadership import NotLeadingError
 
 _NAME = re.compile(r"[a-z0-9-]{1,63}")
 _ZONE = re.compile(r"[a-z]{2}(-[a-z0-9]+)+-\d{1,2}[a-z]")
@@ -70,6 +71,8 @@ class JoinDoor:
                 if refusal := self._refusal(request):
                     return refusal
                 return Response((await answer(request)).model_dump_json(), media_type="application/json")
+            except NotLeadingError:
+                return _not_leading()
             except Fault as fault:
                 return _problem(fault, fault.status)
 
@@ -116,6 +119,12 @@ def _is_reachable(url: str | None) -> bool:
         return False
     plain = not (parts.query or parts.fragment or parts.username or parts.password) and port != 0
     return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and len(url or "") <= _LONGEST_URL
+
+
+def _not_leading() -> Response:
+    """The agent is to ask another control plane: one that does not lead must not let it believe that it is heard."""
+    told = "This control plane does not lead: another one listens to the agents, or will in a moment."
+    return JSONResponse({"error": {"code": "ServiceUnavailable", "message": told}}, 503)
 
 
 def _problem(fault: Fault, status: int) -> Response:

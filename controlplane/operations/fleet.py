@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from api_schemas.agent.agent import AgentHello, AgentReport
 from api_schemas.agent.fault import FaultReport
@@ -13,6 +14,7 @@ from api_schemas.faults import InvalidParameterValue
 from controlplane.clock import Clock
 from controlplane.domain.reported import SeenNode, SeenRoute
 from controlplane.domain.topology import Topology
+from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Store, Unit
 
 
@@ -26,9 +28,9 @@ class Registry:
     def welcome(self, hello: AgentHello) -> None:
         """Write down who the agent is. Everything that could use it, or already does, is looked at again.
 
-        Raises InvalidParameterValue when an agent of another process takes the name of one that lives in ours.
+        Raises InvalidParameterValue when an agent of another process takes the name of one that lives in ours, NotLeadingError.
         """
-        with self._store.transaction() as unit:
+        with self._store.transaction(leading=True) as unit:
             known = unit.agents.get(hello.agent)
             if known is not None and known.url is None and hello.url is not None:
                 raise InvalidParameterValue(f"{hello.agent} is an agent inside the control plane. Give yours another --name.")
@@ -38,30 +40,39 @@ class Registry:
             _wake_concerned(unit, hello.agent)
 
     def take(self, report: AgentReport) -> bool:
-        """Write down what changed. Answers False to an agent that has not introduced itself."""
+        """Write down what changed. Answers False to an agent that has not introduced itself. Raises NotLeadingError.
+
+        Who does not lead takes not even a heartbeat: the agent would rely on being heard.
+        """
+        if not self._store.leadership.leads:
+            raise NotLeadingError("another control plane listens to the agents")
         agent = report.agent
         if self._store.agents.get(agent) is None:
             return False
         was_silent = self._store.heartbeats.hear(agent)
         if not (was_silent or _says_something(report)):
             return True
-        now = self._clock.now()
-        with self._store.transaction() as unit:
+        with self._store.transaction(leading=True) as unit:
             if was_silent:
                 _wake_concerned(unit, agent)
-            for node in report.nodes:
-                if _runs(unit, agent, node.key) and unit.reports.put_node(node.key, _seen_node(node), now):
-                    unit.woken.add(_uid(node.key))
-                    _mark_resumed(unit, node)
-            for route in report.routes:
-                if _routes(unit, agent, route.key) and unit.reports.put_route(route.key, _seen_route(route), now):
-                    unit.woken.add(_uid(route.key))
-            _note_problems(unit, agent, report.faults)
-            for key in report.gone_routes:
-                gone = SeenRoute(listening=False, gone=True)
-                if _routes(unit, agent, key) and unit.reports.put_route(key, gone, now):
-                    unit.woken.add(_uid(key))
+            _write_down(unit, report, self._clock.now())
         return True
+
+
+def _write_down(unit: Unit, report: AgentReport, now: datetime) -> None:
+    agent = report.agent
+    for node in report.nodes:
+        if _runs(unit, agent, node.key) and unit.reports.put_node(node.key, _seen_node(node), now):
+            unit.woken.add(_uid(node.key))
+            _mark_resumed(unit, node)
+    for route in report.routes:
+        if _routes(unit, agent, route.key) and unit.reports.put_route(route.key, _seen_route(route), now):
+            unit.woken.add(_uid(route.key))
+    _note_problems(unit, agent, report.faults)
+    for key in report.gone_routes:
+        gone = SeenRoute(listening=False, gone=True)
+        if _routes(unit, agent, key) and unit.reports.put_route(key, gone, now):
+            unit.woken.add(_uid(key))
 
 
 def _says_something(report: AgentReport) -> bool:

@@ -53,6 +53,6 @@ class Operations:
         if name not in _KEEPERS:
             raise OperationNotBuilt(name)
         promise, keeper = _KEEPERS[name]
-        unit_of_work = self._store.reading() if promise.reads else self._store.transaction()
+        unit_of_work = self._store.reading(fresh=True) if promise.reads else self._store.transaction()
         with unit_of_work as unit:
             return keeper(Context(world, unit, self._clock, self._policy, self._memcached_discovery), asked)

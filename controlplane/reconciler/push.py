@@ -41,6 +41,11 @@ class Pusher:
         with self._lock:
             self._taken.pop(agent, None)
 
+    def forget_all(self) -> None:
+        """Another control plane may have told the agents other things since: everything is news to them."""
+        with self._lock:
+            self._taken.clear()
+
     def _add_route(self, topology: Topology, orders: dict[str, Orders]) -> None:
         if topology.reader_agent is None:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -24,11 +24,25 @@ HEARD_WITHIN = LEASE + 1.0
 
 
 class Heartbeats:
-    """When each agent was heard last: only in memory, and on a clock that never jumps."""
+    """When each agent was heard last: only in memory, and on a clock that never jumps.
+
+    Where another control plane leads, the agents speak to that one, and we know whom it counts as silent.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._heard_at: dict[str, float] = {}
+        self._silent: frozenset[str] | None = None
+
+    def follow(self, silent: frozenset[str]) -> None:
+        """Another control plane listens to the agents from now on; these it does not hear."""
+        self._silent = silent
+
+    def listen(self, agents: Iterable[str]) -> None:
+        """We listen to the agents from now on. Nobody is silent before there was time to speak."""
+        self._silent = None
+        now = self._clock()
+        self._heard_at = dict.fromkeys(agents, now)
 
     def hear(self, agent: str) -> bool:
         """The agent said something; answers whether it had been silent."""
@@ -39,6 +53,8 @@ class Heartbeats:
 
     def is_heard(self, agent: str) -> bool:
         """Whether the agent spoke lately."""
+        if self._silent is not None:
+            return agent not in self._silent
         at = self._heard_at.get(agent)
         return at is not None and self._clock() - at <= HEARD_WITHIN
 
@@ -67,6 +83,17 @@ class Agents:
         """Everything the database holds."""
         documents = connection.execute(select(AgentRow.document)).scalars()  # type: ignore[call-overload]
         return {hello.agent: hello for hello in map(AgentHello.model_validate_json, documents)}
+
+    @staticmethod
+    def load_one(connection: Connection, agent: str) -> AgentHello | None:
+        """What the database holds of one agent."""
+        document = connection.execute(select(AgentRow.document).where(AgentRow.agent == agent)).scalar()  # type: ignore[call-overload]
+        return None if document is None else AgentHello.model_validate_json(document)
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The agents that this unit of work has written down."""
+        return frozenset(self._changed)
 
     def all(self) -> list[AgentHello]:
         """Every agent, by name."""
@@ -119,6 +146,17 @@ class Addresses:
         """Everything the database holds."""
         rows = connection.execute(select(AddressRow.address, AddressRow.key))  # type: ignore[call-overload]
         return dict(tuple(row) for row in rows)
+
+    @staticmethod
+    def load_one(connection: Connection, address: str) -> str | None:
+        """For whom the database says that the address is drawn."""
+        key: str | None = connection.execute(select(AddressRow.key).where(AddressRow.address == address)).scalar()  # type: ignore[call-overload]
+        return key
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The addresses that this unit of work has drawn or given back."""
+        return frozenset(self._changed)
 
     def draw(self, network: str, key: str) -> str:
         """The lowest free address of the network (CIDR), now drawn for ``key``. Raises NoAddressLeftError."""

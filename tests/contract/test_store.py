@@ -744,7 +744,8 @@ def test_a_commit_says_whether_it_changed_a_fault(store: Store) -> None:
 def test_a_database_from_before_faults_gains_their_table(url: str) -> None:
     Store(url).close()
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("DROP TABLE faults")
+        for later in ("faults", "changes", "leader"):
+            connection.execute(f"DROP TABLE {later}")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     connection.close()
     migrated = Store(url)
