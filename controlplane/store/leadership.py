@@ -145,7 +145,12 @@ class Elected:
             log.warning("could not say that we lead no more  because=%s", failed)
 
     def step(self) -> None:
-        """One beat of a leader, or one look of somebody else."""
+        """One beat of a leader, or one look of somebody else.
+
+        A leader whose lease ran out begins a new term even if nobody else has led: the agents were not listened to meanwhile.
+        """
+        if self._term is not None and not self.leads:
+            self._lose("the database has not answered in time")
         try:
             if self._term is not None:
                 self._beat(self._term)
@@ -153,8 +158,6 @@ class Elected:
                 self._look()
         except DBAPIError as failed:
             log.warning("the database does not answer  because=%s", str(failed).splitlines()[0])
-        if self._term is not None and not self.leads:
-            self._lose("the database has not answered in time")
 
     def _work(self) -> None:
         while not self._closing.wait(BEAT):

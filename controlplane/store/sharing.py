@@ -6,6 +6,7 @@ has once, then reads what was changed since, and only then begins its work; a re
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable
@@ -120,6 +121,7 @@ class Shared:
         self._told = self._known
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._database: Engine | None = None
 
     def enter(self, connection: Connection) -> News:
         """Waits for the writer before us. A writer that stands still loses its session to the server's own limit of idle transactions."""
@@ -152,14 +154,18 @@ class Shared:
 
     def follow(self, database: Engine, heard: Callable[[], None]) -> None:
         """Over a connection of its own, made anew whenever it is lost."""
+        self._database = database
         self._thread = threading.Thread(target=self._listen, args=(database, heard), name="changes", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread, which may take as long as one look."""
+        """End the thread."""
         self._closing.set()
-        if self._thread is not None:
-            self._thread.join(3 * _POLL)
+        if self._thread is None or self._database is None:
+            return
+        with contextlib.suppress(DBAPIError), self._database.begin() as connection:
+            connection.execute(text(f"NOTIFY {_CHANNEL}"))  # it may be waiting for word
+        self._thread.join(3 * _POLL)
 
     def _listen(self, database: Engine, heard: Callable[[], None]) -> None:
         while not self._closing.is_set():

@@ -184,9 +184,8 @@ class Store:
         self.heartbeats.listen(self.agents)
 
     def follow(self) -> None:
-        """Another control plane listens to the agents from now on."""
-        with self._database.connect() as connection:
-            self._hear_of_silence(connection)
+        """Another control plane listens to the agents from now on. Until it says whom it does not hear, that is as we knew it."""
+        self.heartbeats.follow(frozenset(agent for agent in self.agents if not self.heartbeats.is_heard(agent)))
 
     def say_who_is_silent(self, silent: frozenset[str]) -> None:
         """Have other control planes know whom we do not hear. Raises NotLeadingError."""
