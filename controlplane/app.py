@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from api_schemas.agent.agent import AgentHello
+from api_schemas.agent.agent import AgentHello, Welcome
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.join_token import read_join_token
@@ -114,10 +114,11 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
         return RestDoor(operations, callers, holding, store, hold=settings.describe_hold, longest_wait=settings.longest_wait,
                         largest_body=settings.largest_body)  # fmt: skip
 
-    def welcome(hello: AgentHello) -> None:
+    def welcome(hello: AgentHello) -> Welcome:
         pusher.forget(hello.agent)
-        registry.welcome(hello)
+        welcomed = registry.welcome(hello)
         faults.welcome(hello.agent)
+        return welcomed
 
     join = JoinDoor(join_token(settings), welcome, registry.take, settings.largest_body)
 

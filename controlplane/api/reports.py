@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from api_schemas.agent.agent import Accepted, AgentHello, AgentReport, ReportTaken
+from api_schemas.agent.agent import AgentHello, AgentReport, ReportTaken, Welcome
 from api_schemas.faults import AccessDenied, Fault, InvalidParameterValue
 from api_schemas.shape import Shape
 from controlplane.api.body import read_body
@@ -39,7 +39,7 @@ class JoinDoor:
     ``welcome`` takes an introduction, ``take`` a report, answering whether the agent is known.
     """
 
-    def __init__(self, token: str | None, welcome: Callable[[AgentHello], None], take: Callable[[AgentReport], bool],
+    def __init__(self, token: str | None, welcome: Callable[[AgentHello], Welcome], take: Callable[[AgentReport], bool],
                  largest_body: int) -> None:  # fmt: skip
         self._token = token
         self._welcome = welcome
@@ -56,8 +56,7 @@ class JoinDoor:
     async def _introduce(self, request: Request) -> Shape:
         hello = await self._read(request, AgentHello)
         _check(hello)
-        await run_in_threadpool(self._welcome, hello)
-        return Accepted()
+        return await run_in_threadpool(self._welcome, hello)
 
     async def _report(self, request: Request) -> Shape:
         report = await self._read(request, AgentReport)

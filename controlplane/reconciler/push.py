@@ -33,8 +33,9 @@ class Pusher:
         for agent, key in dropped_nodes(topology):
             orders[agent].dropped_nodes.append(key)
         self._add_route(topology, orders)
-        delivered = [self._deliver(agent, order) for agent, order in orders.items()]  # to each, whoever does not answer
-        return all(delivered)
+        optional = {leftover.agent for leftover in topology.leftovers}  # one that is lost is told when it joins again
+        delivered = {agent: self._deliver(agent, order) for agent, order in orders.items()}  # to each, whoever does not answer
+        return all(taken or (agent in optional and not orders[agent].nodes) for agent, taken in delivered.items())
 
     def forget(self, agent: str) -> None:
         """The agent has joined again, perhaps without what it knew: everything is news to it."""

@@ -7,25 +7,24 @@ from typing import Self
 
 from sqlalchemy import Connection
 
-from api_schemas.agent.agent import AgentHello
-from controlplane.store.fleet import Addresses, Agents
+from controlplane.store.fleet import Addresses, AgentMemory, load_agent, load_agents
 from controlplane.store.reports import ReportMemory, load_report, load_reports
 from controlplane.store.topologies import TopologyMemory, load_topologies, load_topology
 
 
 @dataclass
 class Memory:
-    """Topologies, the newest reports, agents by name, and for whom each address is drawn."""
+    """Topologies, the newest reports, agents, and for whom each address is drawn."""
 
     topologies: TopologyMemory
     reports: ReportMemory
-    agents: dict[str, AgentHello]
+    agents: AgentMemory
     addresses: dict[str, str]
 
     @classmethod
     def load(cls, connection: Connection) -> Self:
         """Everything the database holds."""
-        return cls(load_topologies(connection), load_reports(connection), Agents.load(connection), Addresses.load(connection))
+        return cls(load_topologies(connection), load_reports(connection), load_agents(connection), Addresses.load(connection))
 
     def load_anew(self, connection: Connection) -> None:
         """Everything the database holds, in place of what was known; each part is replaced at once, for readers take no lock."""
@@ -46,11 +45,7 @@ class Memory:
 
     def take_agent(self, connection: Connection, agent: str) -> None:
         """Know the agent as the database holds it."""
-        hello = Agents.load_one(connection, agent)
-        if hello is None:
-            self.agents.pop(agent, None)
-        else:
-            self.agents[agent] = hello
+        load_agent(connection, agent, self.agents)
 
     def take_address(self, connection: Connection, address: str) -> None:
         """Know for whom the address is drawn as the database holds it."""

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from api_schemas.agent.agent import AgentHello
 from controlplane.domain.events import Event
 from controlplane.store.faults import InjectedFaults
-from controlplane.store.fleet import Addresses, Agents, Heartbeats
+from controlplane.store.fleet import Addresses, AgentMemory, Agents, Heartbeats
 from controlplane.store.leadership import Elected, Leadership, Sole
 from controlplane.store.memory import Memory
 from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags
@@ -45,7 +45,7 @@ class Unit:
     def __init__(self, store: Store, connection: Connection | None, connect: Callable[[], Connection]) -> None:
         self.topologies = Topologies(store.topologies, connection)
         self.reports = Reports(store.reports, connection)
-        self.agents = Agents(store.agents, connection, store.heartbeats)
+        self.agents = Agents(store.fleet, connection, store.heartbeats)
         self.addresses = Addresses(store.addresses, connection)
         self.events = Events(connect)
         self.tags = Tags(connect)
@@ -113,6 +113,11 @@ class Store:
     @property
     def agents(self) -> dict[str, AgentHello]:
         """The agents that have introduced themselves, by name."""
+        return self._memory.agents.known
+
+    @property
+    def fleet(self) -> AgentMemory:
+        """The agents, and whose hosts shall be emptied."""
         return self._memory.agents
 
     @property

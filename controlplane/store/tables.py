@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, Integer, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, Text, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 
@@ -56,12 +56,13 @@ class AddressRow(SQLModel, table=True):
 
 
 class AgentRow(SQLModel, table=True):
-    """An agent that has introduced itself."""
+    """An agent that has introduced itself; ``draining`` when its host shall be emptied."""
 
     __tablename__ = "agents"
 
     agent: str = Field(primary_key=True)
     document: str = Field(sa_column=Column(Text, nullable=False))
+    draining: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
 
 
 class EventRow(SQLModel, table=True):

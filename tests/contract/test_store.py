@@ -771,6 +771,7 @@ def test_a_database_from_before_faults_gains_their_table(sqlite_url: str) -> Non
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
         for later in ("faults", "changes", "leader"):
             connection.execute(f"DROP TABLE {later}")
+        connection.execute("ALTER TABLE agents DROP COLUMN draining")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     connection.close()
     migrated = Store(sqlite_url)

@@ -1,4 +1,4 @@
-"""What several control planes on one database tell each other, and which of them leads."""
+"""What several control planes on one database tell each other, which of them leads, and which hosts are being emptied."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Create their tables."""
+    """Create their tables, and the hosts' column."""
     op.create_table(
         "changes",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
@@ -23,3 +23,4 @@ def upgrade() -> None:
         sa.Column("term", sa.BigInteger(), nullable=False),
         sa.Column("beat", sa.BigInteger(), nullable=False),
     )
+    op.add_column("agents", sa.Column("draining", sa.Boolean(), nullable=False, server_default=sa.false()))
