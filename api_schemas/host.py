@@ -27,6 +27,6 @@ class Drained(Shape):
 
 
 DRAIN_AGENT = Operation("DrainAgent", "POST /agents/{agent}/drain", DrainAgent, Drained,
-                        "Empty an agent's host: its nodes move to others of their zone, a primary hands over first.", ours=True)  # fmt: skip
+                        "Empty an agent's host: its nodes move to others of their zone, primaries hand over.", ours=True)  # fmt: skip
 UNDRAIN_AGENT = Operation("UndrainAgent", "POST /agents/{agent}/undrain", UndrainAgent, Drained,
                           "Use an agent's host again for new nodes.", ours=True)  # fmt: skip

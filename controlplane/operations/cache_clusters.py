@@ -173,7 +173,7 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
     settings = replace(settings, cross_az=asked.az_mode == "cross-az", fronted=fronted)
     ids = [f"{place + 1:04d}" for place in range(number)] if is_memcached else [name]
     nodes = tuple(Node(node, zone) for node, zone in zip(ids, zones, strict=True))
-    cluster = Topology(
+    created = Topology(
         uid=ctx.clock.uid(),
         kind=Kind.CACHE_CLUSTER,
         world=ctx.world,
@@ -189,8 +189,8 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
         requested_at=ctx.now,
         settings=settings,
     )
-    layout.must_fit(ctx, cluster)
-    return ctx.unit.topologies.save(cluster)
+    layout.must_fit(ctx, created)
+    return ctx.unit.topologies.save(created)
 
 
 def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[Topology, Node]:
