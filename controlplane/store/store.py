@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from api_schemas.agent.agent import AgentHello
 from controlplane.domain.events import Event
@@ -28,6 +29,18 @@ from controlplane.store.sharing import Alone, Change, News, Shared, Sharing, Tou
 from controlplane.store.topologies import Topologies, TopologyMemory
 
 _SILENT = "silent-agents"
+
+
+class StoreAwayError(Exception):
+    """The database does not answer, or broke off; what was to be written is not, unless only the answer to a commit was lost."""
+
+
+@contextmanager
+def _telling_who_is_away() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, InternalError) as away:  # the last when the server ends a session that stood still
+        raise StoreAwayError(str(away.orig).strip().partition("\n")[0]) from away
 
 
 @dataclass(frozen=True)
@@ -138,11 +151,11 @@ class Store:
     def transaction(self, *, leading: bool = False) -> Iterator[Unit]:
         """A unit of work that writes: committed whole when the block ends, undone whole when it raises.
 
-        With ``leading``, only the control plane that decides may do it: raises NotLeadingError in any other.
+        With ``leading``, only the control plane that decides may do it: raises NotLeadingError in any other. Raises StoreAwayError.
         """
         told: list[Committed] = []
         try:
-            with self._writing:
+            with _telling_who_is_away(), self._writing:
                 with self._database.begin() as connection:
                     told.append(self._take_in(connection, self._sharing.enter(connection)))
                     if leading:
@@ -159,7 +172,7 @@ class Store:
     def reading(self, *, fresh: bool = False) -> Iterator[Unit]:
         """A unit of work that only reads; it opens a database transaction only when it needs one.
 
-        With ``fresh``, it knows what any control plane had committed before.
+        With ``fresh``, it knows what any control plane had committed before. Raises StoreAwayError.
         """
         opened: list[Connection] = []
 
@@ -168,13 +181,14 @@ class Store:
                 opened.append(self._database.connect().execution_options(reads=True))
             return opened[0]
 
-        if fresh and self.is_shared:
-            self.catch_up()
-        try:
-            yield Unit(self, None, connect)
-        finally:
-            for connection in opened:
-                connection.close()
+        with _telling_who_is_away():
+            if fresh and self.is_shared:
+                self.catch_up()
+            try:
+                yield Unit(self, None, connect)
+            finally:
+                for connection in opened:
+                    connection.close()
 
     def catch_up(self) -> None:
         """Take in what other control planes have written."""
