@@ -1,8 +1,9 @@
-"""Tells the control plane who we are and what changed, over HTTP. While it is away, the engines go on and it is tried again."""
+"""Tells the control plane who we are and what changed, over HTTP and TLS. While it is away, the engines go on and it is tried again."""
 
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from api_schemas.agent.agent import BEAT, AgentHello, AgentReport, ReportTaken
+from api_schemas.agent.identity import CONTROL_PLANE_HOST
 from api_schemas.shape import Shape
 
 log = logging.getLogger("cachewright.agent")
@@ -40,17 +42,18 @@ class NotTakenError(Exception):
 
 
 class Reporter:
-    """Speaks to the control plane at ``url`` for one agent, from any thread.
+    """Speaks to the control plane at ``url`` for one agent, from any thread. ``context`` shows the agent's certificate.
 
     One report that fails means that we have to introduce ourselves again, and until that is done all others fail at once:
     those who look after engines must not wait for a control plane that is away.
     """
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, context: ssl.SSLContext) -> None:
         self._url = url
         self._client = httpx.Client(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            verify=context,
+            headers={"Content-Type": "application/json"},
             timeout=_PATIENCE,
             limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
             trust_env=False,
@@ -120,7 +123,7 @@ class Reporter:
     def _post(self, path: str, body: Shape) -> bytes:
         """The answer's body. Raises NotTakenError."""
         try:
-            answer = self._client.post(path, content=body.model_dump_json())
+            answer = self._client.post(path, content=body.model_dump_json(), extensions={"sni_hostname": CONTROL_PLANE_HOST})
         except httpx.HTTPError as failed:
             raise NotTakenError(f"it does not answer: {str(failed) or type(failed).__name__}") from failed
         if answer.status_code != 200:

@@ -20,6 +20,8 @@ MODULES = (
     "reserved_nodes",
     "lab",
     "injected_faults",
+    "join_tokens",
+    "agents",
 )
 
 

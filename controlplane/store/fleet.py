@@ -97,6 +97,13 @@ class Agents:
             self._connection.execute(insert(AgentRow).values(agent=hello.agent, document=document))
         self._changed[hello.agent] = hello
 
+    def forget(self, agent: str) -> None:
+        """Know the agent no more."""
+        if self._connection is None:
+            raise RuntimeError("a reading unit of work cannot write")
+        self._connection.execute(delete(AgentRow).where(AgentRow.agent == agent))  # type: ignore[arg-type]
+        self._changed[agent] = None
+
     def settle(self) -> None:
         """Make this unit's changes visible to everybody; called after the commit."""
         for name, hello in self._changed.items():

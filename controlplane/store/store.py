@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from controlplane.domain.events import Event
+from controlplane.store.enrolment import Authorities, CertifiedAgents, JoinTokens
 from controlplane.store.faults import InjectedFaults
 from controlplane.store.fleet import Addresses, Agents, Heartbeats
 from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags
@@ -45,6 +46,9 @@ class Unit:
         self.parameter_groups = ParameterGroups(connect)
         self.faults = InjectedFaults(connect)
         self.facts = Facts(connect)
+        self.authorities = Authorities(connect)
+        self.join_tokens = JoinTokens(connect)
+        self.certified_agents = CertifiedAgents(connect)
         self.woken: set[str] = set()
 
     def settle(self) -> Committed:
