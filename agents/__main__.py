@@ -119,8 +119,9 @@ def _must_fit(settings: Settings, credentials: Credentials) -> None:
     except TokenError:  # not needed any more
         return
     if token is not None and token.pin != credentials.pin:
-        raise CannotStartError(f"the join token in {settings.token_file} is for another control plane than the one that this agent has joined; "
-                               f"give that one's, or another --data-dir; to leave the old one for good, delete {credentials.folder}")  # fmt: skip
+        raise CannotStartError(f"the join token in {settings.token_file} is for another control plane than the one that this agent has "
+                               "joined; give that one's, or another --data-dir. To leave the control plane that it has joined for good, "
+                               f"delete {credentials.folder}")  # fmt: skip
 
 
 def _join(settings: Settings, token: JoinToken, credentials: Credentials, name: str) -> None:

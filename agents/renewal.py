@@ -59,4 +59,5 @@ class Renewal:
         """Once for each reason in a row, not for each attempt."""
         if why != self._complaint:
             self._complaint = why
-            log.warning("certificate not renewed, trying again  agent=%s until=%s because=%s", self._agent, self._credentials.lasts_until(), why)
+            until = self._credentials.lasts_until()
+            log.warning("certificate not renewed, trying again  agent=%s until=%s because=%s", self._agent, until, why)

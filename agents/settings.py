@@ -62,4 +62,5 @@ class Settings(BaseSettings):
         except (OSError, UnicodeDecodeError) as failed:
             raise TokenError(f"the join token cannot be read from {self.token_file}: {failed}") from failed
         except ValueError as wrong:
-            raise TokenError(f"{self.token_file} holds no join token: {wrong}. Have one made with cachewright agent token create") from wrong
+            told = f"{self.token_file} holds no join token: {wrong}. Have one made with cachewright agent token create"
+            raise TokenError(told) from wrong

@@ -11,7 +11,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from controlplane.domain.topology import MemcachedDiscovery
 from controlplane.planner.situation import Policy
 
-
 AGENTS_LISTEN = "127.0.0.1:8380"
 _ADDRESS = r"^([^:\s]+|\[[0-9a-fA-F:.]+\]):\d{1,5}$"
 

@@ -12,7 +12,7 @@ class AuthorityShown(Shape):
 
 
 class CertificateWanted(Shape):
-    """An agent asks for a certificate for its name and zone. ``signing_request`` (PEM) carries its public key, and nothing else that counts."""
+    """An agent asks for a certificate for its name and zone. Of ``signing_request`` (PEM) only the public key counts."""
 
     agent: str
     zone: str

@@ -25,7 +25,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def remove(session: Session, name: Annotated[str, typer.Argument(help="The agent, as list shows it.")]) -> None:
     """Refuse an agent's certificate from now on, and give its name free. It must run no nodes."""
     answer = session.server.delete("agents", name)
-    session.paper.answer(answer, lambda: session.paper.line(f"Agent {answer['agent']} is removed; its certificate is refused from now on."))
+    told = f"Agent {name} is removed; its certificate is refused from now on."
+    session.paper.answer(answer, lambda: session.paper.line(told))
     session.paper.aside("Whoever knows a valid join token can join anew: see cachewright agent token list.")
 
 
@@ -33,12 +34,12 @@ def remove(session: Session, name: Annotated[str, typer.Argument(help="The agent
 @remote
 def create(
     session: Session,
-    expires: Annotated[str | None, typer.Option(metavar="24h", help="How long it lets agents in (s, m, h, d).", show_default="always")] = None,
+    expires: Annotated[str | None, typer.Option(metavar="24h", help="For how long (s, m, h, d).", show_default="until revoked")] = None,
 ) -> None:
     """Make a token. It is told this once; only a hash of its secret is kept."""
     answer = session.server.post("join-tokens", body={"expires_in_seconds": seconds(expires)})
     session.paper.answer(answer, lambda: session.paper.line(answer["text"]))
-    session.paper.aside("On the other host: write it to a file, and say python -m agents --zone ZONE --join URL --token-file FILE --data-dir DIR.")
+    session.paper.aside("On the other host, with this in FILE: python -m agents --zone ZONE --join URL --token-file FILE --data-dir DIR")
 
 
 @tokens.command("list")

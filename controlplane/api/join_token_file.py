@@ -40,7 +40,7 @@ def _must_be_ours(file: Path, enrolment: Enrolment) -> None:
     except (OSError, UnicodeDecodeError) as failed:
         raise JoinTokenError(f"the join token cannot be read from {file}: {failed}") from failed
     except (ValueError, TokenUnknownError) as why:
-        told = f"the join token in {file} cannot be used: {why}. Delete the file to have a new one made, or choose another --join-token-file"
-        raise JoinTokenError(told) from why
+        what_next = "Delete the file to have a new one made, or choose another --join-token-file"
+        raise JoinTokenError(f"the join token in {file} cannot be used: {why}. {what_next}") from why
     if status != "valid":
         log.warning("nobody can join with the token in the file: it is %s  file=%s token=%s", status, file, token.id)

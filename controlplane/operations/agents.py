@@ -18,7 +18,8 @@ def remove_agent(ctx: Context, asked: RemoveAgent) -> RemovedAgent:
         raise InvalidParameterValue(f"{asked.agent} is an agent inside the control plane; it cannot be removed.")
     used_by = sorted(_users(ctx, asked.agent))
     if used_by:
-        raise InvalidParameterValue(f"Agent {asked.agent} is in use by {', '.join(used_by)}. Delete these first, or have them leave its zone.")
+        told = f"Agent {asked.agent} is in use by {', '.join(used_by)}. Delete these first, or have them leave its zone."
+        raise InvalidParameterValue(told)
     ctx.unit.certified_agents.forget(asked.agent)
     if hello is not None:
         ctx.unit.agents.forget(asked.agent)

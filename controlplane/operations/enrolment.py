@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from api_schemas.agent.identity import Identity
 from api_schemas.agent.join_token import JoinToken
-from api_schemas.agent.joining import Certified, CertificateWanted
+from api_schemas.agent.joining import CertificateWanted, Certified
 from api_schemas.faults import AccessDenied, InvalidParameterValue
 from controlplane.clock import Clock
 from controlplane.domain.enrolment import CertifiedAgent, KeptToken
@@ -78,8 +78,8 @@ class Enrolment:
         with self._store.reading() as unit:
             certified = unit.certified_agents.get(agent)
         if certified is None:
-            raise AccessDenied(f"Agent {agent} was removed, and its certificate is refused. To have it join anew, stop it, delete the folder "
-                               "tls in its data folder, and start it with a valid join token.")  # fmt: skip
+            raise AccessDenied(f"Agent {agent} was removed, and its certificate is refused. To have it join anew, stop it, delete the "
+                               "folder tls in its data folder, and start it with a valid join token.")  # fmt: skip
         if certified.key_print != peer.key_print:
             raise AccessDenied(f"Another agent has the name {agent} by now; the certificate of its former bearer is refused.")
         return peer.identity
@@ -102,7 +102,7 @@ class Enrolment:
         """Another certificate for the same agent, zone and key. Raises AccessDenied, InvalidParameterValue."""
         identity = self.check(peer)
         if (wanted.agent, wanted.zone) != (identity.agent, identity.zone):
-            raise AccessDenied(f"The certificate is that of {identity}; it cannot be renewed for {wanted.agent} in {wanted.zone}.")
+            raise AccessDenied(f"The certificate is that of {identity} and cannot be renewed for {wanted.agent} in {wanted.zone}.")
         if key_print(_key_in(wanted)) != peer.key_print:
             raise AccessDenied(f"The certificate of {identity} can be renewed for its own key only.")
         with self._store.transaction() as unit:

@@ -84,7 +84,8 @@ def new_authority(now: datetime) -> Pair:
     return Pair(_pem(made.sign(key, hashes.SHA256())), _key_pem(key))
 
 
-def _started(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, lasts: timedelta) -> x509.CertificateBuilder:
+def _started(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime,
+             lasts: timedelta) -> x509.CertificateBuilder:  # fmt: skip
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, RowMapping, Table, delete, insert, inspect, select, text
+from sqlalchemy import Connection, RowMapping, Table, bindparam, delete, insert, inspect, select, text
 
 from controlplane.domain.enrolment import CertifiedAgent, KeptToken
 from controlplane.store.tables import AuthorityRow, CertifiedAgentRow, JoinTokenRow
@@ -15,6 +15,7 @@ _AUTHORITIES = cast(Table, inspect(AuthorityRow).local_table)
 _TOKENS = cast(Table, inspect(JoinTokenRow).local_table)
 _AGENTS = cast(Table, inspect(CertifiedAgentRow).local_table)
 _FIRST = text("INSERT INTO authorities (name, certificate, private_key) VALUES (:name, :certificate, :private_key) ON CONFLICT DO NOTHING")
+_FIND_AGENT = select(_AGENTS).where(_AGENTS.c.agent == bindparam("wanted"))  # made once: it is asked for with every report
 Connect = Callable[[], Connection]
 
 
@@ -66,7 +67,7 @@ class CertifiedAgents:
 
     def get(self, agent: str) -> CertifiedAgent | None:
         """The agent of that name, if it is certified."""
-        row = self._connect().execute(select(_AGENTS).where(_AGENTS.c.agent == agent)).mappings().first()
+        row = self._connect().execute(_FIND_AGENT, {"wanted": agent}).mappings().first()
         if row is None:
             return None
         times = {name: _aware(row[name]) for name in ("certified_at", "expires_at")}
