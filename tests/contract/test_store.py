@@ -742,11 +742,13 @@ def test_a_commit_says_whether_it_changed_a_fault(store: Store) -> None:
 
 
 def test_a_database_from_before_faults_gains_their_table(url: str) -> None:
-    Store(url).close()
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("DROP TABLE faults")
-        connection.execute("UPDATE alembic_version SET version_num = '0002'")
-    connection.close()
+    old = create_engine(url)
+    with old.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "0002")
+    old.dispose()
+    assert "faults" not in shape_of(create_engine(url))
     migrated = Store(url)
     with migrated.transaction() as unit:
         unit.faults.save(a_fault("f1"))
