@@ -114,6 +114,13 @@ class PeerProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.app_state = {**self.app_state, "peer": identity_in(transport.get_extra_info("ssl_object").getpeercert())}
 
+    def shutdown(self) -> None:
+        """Let an idle connection go at once: a farewell of TLS waits for an answer, which nobody gives who is not listening just then."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
 
 class Server(uvicorn.Server):
     """Says when it is ready, and leaves the end of the process to us: engines are still to be saved."""

@@ -44,6 +44,13 @@ class PeerProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.app_state = {**self.app_state, "peer": peer_of(transport.get_extra_info("ssl_object"))}
 
+    def shutdown(self) -> None:
+        """Let an idle connection go at once: a farewell of TLS waits for an answer, which nobody gives who is not listening just then."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
 
 class AgentsDoor:
     """Serves ``app`` on the listener from ``start`` until ``close``."""
