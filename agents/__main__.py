@@ -101,7 +101,11 @@ def _have_certificate(settings: Settings, credentials: Credentials, name: str) -
 
     Raises CannotStartError, TokenError.
     """
-    until = credentials.lasts_until()
+    try:
+        until = credentials.lasts_until()
+    except (OSError, ValueError) as wrong:
+        told = f"the certificate in {credentials.folder} cannot be read: {wrong}. Delete that folder and join anew with --token-file"
+        raise CannotStartError(told) from wrong
     if until is not None and until > clock.now():
         _must_fit(settings, credentials)
         return

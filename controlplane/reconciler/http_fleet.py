@@ -15,7 +15,7 @@ from controlplane.reconciler.fleet import AgentUnreachableError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 _LIMITS = httpx.Limits(max_keepalive_connections=None, keepalive_expiry=60.0)  # an agent keeps an idle connection for longer
-_WARM_EVERY = 20.0  # seconds
+_WARM_EVERY = 20.0  # seconds; in less time than an idle connection is kept
 
 
 class HttpFleet:
@@ -25,9 +25,10 @@ class HttpFleet:
     an agent is, None while it is unknown or silent: then nothing is tried, for that would hold up the orders of all others.
     """
 
-    def __init__(self, context: Callable[[], ssl.SSLContext], urls: Callable[[str], str | None]) -> None:
+    def __init__(self, context: Callable[[], ssl.SSLContext], urls: Callable[[str], str | None], warm_every: float = _WARM_EVERY) -> None:
         self._context = context
         self._urls = urls
+        self._warm_every = warm_every
         self._known: set[str] = set()
         self._making = threading.Lock()
         self._client: httpx.Client | None = None
@@ -39,6 +40,8 @@ class HttpFleet:
         url = self._urls(agent)
         if url is None:
             raise AgentUnreachableError(f"agent {agent} has not joined, or was not heard for a while")
+        if not url.startswith("https://"):  # so said an agent of former times; it is to join again
+            raise AgentUnreachableError(f"agent {agent} has not joined over TLS, and nobody is given orders otherwise")
         self._known.add(agent)
         try:
             answer = self._put(agent, url, orders.model_dump_json())
@@ -77,9 +80,9 @@ class HttpFleet:
 
     def _keep_warm(self) -> None:
         """Ask every agent how it is, so that its connection does not go cold."""
-        while not self._closing.wait(_WARM_EVERY):
+        while not self._closing.wait(self._warm_every):
             for agent in sorted(self._known):
                 url = self._urls(agent)
-                if url is not None:
+                if url is not None and url.startswith("https://"):
                     with suppress(httpx.HTTPError, httpx.InvalidURL):
                         self._opened().get(f"{url.rstrip('/')}/healthz", extensions={"sni_hostname": agent_host(agent)})

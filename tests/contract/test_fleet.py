@@ -561,6 +561,12 @@ def test_an_agent_takes_orders_of_the_control_plane_alone(http: HttpGround, tmp_
     assert order.key(1) not in http.desk.nodes
 
 
+def test_nobody_is_given_orders_without_tls(http: HttpGround) -> None:
+    http.desk.welcome(http.desk.joined[http.name].model_copy(update={"url": http.url.replace("https://", "http://")}))
+    with pytest.raises(AgentUnreachableError, match="over TLS"):
+        http.fleet.push(http.name, Orders())
+
+
 def test_orders_of_the_control_plane_of_others_are_refused_and_change_nothing(http: HttpGround) -> None:
     order = Orderer(http)
     stranger = another_plane()
@@ -609,6 +615,17 @@ def test_orders_for_another_agent_are_refused_on_a_connection_that_is_open_alrea
 def test_too_many_orders_are_not_read(http: HttpGround) -> None:
     answer = http.ask("PUT", "/v1/orders", content=b" " * (16 * 1024 * 1024 + 1))
     assert answer.status_code == 413
+
+
+def test_an_agent_whose_certificate_is_spoilt_says_so(http: HttpGround) -> None:
+    http.end()
+    (http.folder / "tls" / "certificate.pem").write_text("nonsense")
+    again = http.launch()
+    assert again.wait(20) == 1
+    assert again.stdout is not None
+    again.stdout.close()
+    assert "cannot be read" in http.log.read_text()
+    assert "Traceback" not in http.log.read_text()
 
 
 def test_an_agent_that_is_unknown_introduces_itself_again_and_tells_everything(http: HttpGround) -> None:
