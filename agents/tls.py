@@ -14,8 +14,7 @@ class AgentTls:
         self._credentials = credentials
         self.server = trusting(ssl.PROTOCOL_TLS_SERVER, credentials.authority)
         self.server.verify_mode = ssl.CERT_OPTIONAL  # who has none is told what is missing; orders are taken of nobody without
-        self.server.options |= ssl.OP_NO_TICKET  # whoever comes back shows its certificate again
-        self.server.num_tickets = 0
+        self.server.num_tickets = 0  # whoever comes back shows its certificate again
         self.client = trusting(ssl.PROTOCOL_TLS_CLIENT, credentials.authority)
         self.refresh()
 
@@ -28,7 +27,7 @@ class AgentTls:
 def trusting(protocol: int, authority: str) -> ssl.SSLContext:
     """TLS that believes what that authority (PEM) has signed."""
     context = ssl.SSLContext(protocol)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.hostname_checks_common_name = False
     context.load_verify_locations(cadata=authority)
     return context
@@ -37,7 +36,7 @@ def trusting(protocol: int, authority: str) -> ssl.SSLContext:
 def trusting_nobody() -> ssl.SSLContext:
     """TLS without knowing with whom: only to be shown an authority, and never to say anything that is not public."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

@@ -25,8 +25,7 @@ class PlaneTls:
         self._lock = threading.Lock()
         self.server = _trusting(ssl.PROTOCOL_TLS_SERVER, authority)
         self.server.verify_mode = ssl.CERT_OPTIONAL
-        self.server.options |= ssl.OP_NO_TICKET  # whoever comes back shows its certificate again
-        self.server.num_tickets = 0
+        self.server.num_tickets = 0  # whoever comes back shows its certificate again
         self.client = _trusting(ssl.PROTOCOL_TLS_CLIENT, authority)
         self._renew_at = now
         self.refresh(now)
@@ -56,7 +55,7 @@ def show(context: ssl.SSLContext, pair: Pair) -> None:
 
 def _trusting(protocol: int, authority: Authority) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.hostname_checks_common_name = False
     context.load_verify_locations(cadata=authority.certificate)
     return context

@@ -200,29 +200,24 @@ def test_plain_http_gets_no_answer(door: Door) -> None:
 
 def test_old_tls_is_refused(door: Door) -> None:
     old = door.without_certificate()
-    old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    with pytest.warns(DeprecationWarning):
-        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(httpx.ConnectError):
         ask(old, "GET", f"{door.url}/v1/authority")
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_who_comes_back_shows_its_certificate_again(door: Door, version: ssl.TLSVersion) -> None:
-    context = door.agent_b.client
-    context.maximum_version = version
+def test_who_comes_back_shows_its_certificate_again(door: Door) -> None:
     address = ("127.0.0.1", int(door.url.rpartition(":")[2]))
-    sessions = []
+    session = None
     for _ in range(2):
         with (
             socket.create_connection(address) as plain,
-            context.wrap_socket(plain, server_hostname="control-plane.cachewright.internal", session=next(iter(sessions), None)) as tls,
+            door.agent_b.client.wrap_socket(plain, server_hostname="control-plane.cachewright.internal", session=session) as tls,
         ):
-            tls.sendall(b"GET /v1/authority HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert tls.recv(100).startswith(b"HTTP/1.1 200")
+            tls.sendall(b"GET /v1/authority HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: tls.recv(65_536), b""))
+            assert answer.startswith(b"HTTP/1.1 200")
             assert not tls.session_reused
-            if tls.session is not None:
-                sessions.append(tls.session)
+            session = tls.session
 
 
 def test_an_agent_is_no_control_plane_to_other_agents(door: Door) -> None:
