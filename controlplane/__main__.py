@@ -14,7 +14,7 @@ from controlplane.settings import Settings
 
 def main() -> int:
     """0 after SIGINT or SIGTERM, 1 when the control plane could not start."""
-    from controlplane.api.join_token import JoinTokenError
+    from controlplane.api.join_token_file import JoinTokenError
     from controlplane.api.listening import CannotServeError
     from controlplane.store.folder import FolderInUseError
 
@@ -36,8 +36,7 @@ def main() -> int:
 def run(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; agents and engines go on. Raises CannotServeError, FolderInUseError, JoinTokenError."""
     from controlplane.api import listening
-    from controlplane.api.join_token import make_join_token
-    from controlplane.app import ControlPlane, build, join_token
+    from controlplane.app import ControlPlane, Outside, build, outside_of
     from controlplane.reconciler.http_fleet import HttpFleet
     from controlplane.store.folder import lock_folder
 
@@ -45,25 +44,35 @@ def run(settings: Settings) -> None:
     folder = settings.data_dir.expanduser().resolve()
     listener = listening.listen(settings.host, settings.port)
     lock = lock_folder(folder)
-    if settings.join_token_file is not None:
-        make_join_token(settings.join_token_file)
     sys.setswitchinterval(0.001)  # workers and the event loop hand over often, and none of them computes for long
     plane: ControlPlane
-    fleet = HttpFleet(join_token(settings), lambda agent: plane.url_of(agent))
-    plane = build(settings, fleet, agents_url=lambda: listening.url_of(listener))
+    outside: Outside
+    fleet = HttpFleet(lambda: outside.tls.client, lambda agent: plane.url_of(agent))
+    plane = build(settings, fleet, agents_url=lambda: outside.url or "")
+    outside = outside_of(plane, settings)
     plane.start()
+    if outside.door is not None:
+        outside.door.start()
 
     def ready() -> None:
-        joining = f"join token: {settings.join_token_file or 'none, so no agent can join; see --join-token-file'}"
-        sys.stdout.write(f"Cachewright control plane is ready at {listening.url_of(listener)}  data: {folder}  {joining}\n")
+        line = f"Cachewright control plane is ready at {listening.url_of(listener)}  data: {folder}  {_joining(settings, outside.url)}"
+        sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
     try:
         listening.run(plane.app, listener, ready)
     finally:
+        if outside.door is not None:
+            outside.door.close()
         plane.close()
         fleet.close()
         lock.close()
+
+
+def _joining(settings: Settings, url: str | None) -> str:
+    if url is None:
+        return "agents: none can join; see --join-token-file and --agents-listen"
+    return f"agents: {url}  join token: {settings.join_token_file or 'see cachewright agent token create'}"
 
 
 def _given() -> dict[str, Any]:
