@@ -28,7 +28,7 @@ class Settings(BaseSettings):
 
     zone: str = Field(pattern=_ZONE, description="Availability zone of this host, such as us-east-1b.")
     join: str = Field(
-        description="URL of the control plane's door for agents, such as https://127.0.0.1:8380; of several control planes all, with commas."
+        description="URL of the control plane's door for agents, such as https://127.0.0.1:8380; of several all, with commas."
     )
     token_file: Path | None = Field(None, description="File with a join token; needed until the agent has its first certificate.")
     data_dir: Path = Field(description="Folder of the engines' data and of what this agent must remember.")

@@ -11,7 +11,7 @@ import httpx
 
 from agents.credentials import Credentials
 from agents.tls import AgentTls
-from api_schemas.agent.agent import AgentHello, AgentReport
+from api_schemas.agent.agent import AgentHello, AgentReport, Welcome
 from api_schemas.agent.identity import CONTROL_PLANE_HOST
 from api_schemas.agent.joining import CertificateWanted
 from controlplane.api.agents_door import AgentsDoor, agents_app
@@ -29,7 +29,7 @@ CLOCK = SystemClock()
 class OpenDoor:
     """The door is open from the beginning, and again wherever it was whenever ``open`` is called after ``stop``."""
 
-    def __init__(self, folder: Path, welcome: Callable[[AgentHello], None], take: Callable[[AgentReport], bool],
+    def __init__(self, folder: Path, welcome: Callable[[AgentHello], Welcome], take: Callable[[AgentReport], bool],
                  largest_body: int = 1_000_000) -> None:  # fmt: skip
         folder.mkdir(exist_ok=True)
         self.store = Store(f"sqlite:///{folder / 'door.db'}")

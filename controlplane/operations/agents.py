@@ -24,8 +24,8 @@ def remove_agent(ctx: Context, asked: RemoveAgent) -> RemovedAgent:
     used_by = sorted(_users(ctx, asked.agent))
     if used_by and not asked.lost:
         raise InvalidParameterValue(
-            f"Agent {asked.agent} is in use by {', '.join(used_by)}. Have its nodes leave with cachewright agent drain; or, if its host will "
-            "never come back, say --lost: what only that host had is lost then."
+            f"Agent {asked.agent} is in use by {', '.join(used_by)}. Have its nodes leave with cachewright agent drain; or, if its host "
+            "will never come back, say --lost: what only that host had is lost then."
         )
     if spreads := sorted(topology.name for topology in ctx.unit.topologies.all() if topology.reader_agent == asked.agent):
         raise InvalidParameterValue(f"Agent {asked.agent} serves endpoints of {', '.join(spreads)}. Delete these first.")

@@ -19,7 +19,7 @@ from agents.joining import CannotJoinError, NoAnswerError, fetch_authority, join
 from agents.renewal import Renewal
 from agents.reporter import Reporter
 from agents.tls import AgentTls
-from api_schemas.agent.agent import AgentHello, AgentReport
+from api_schemas.agent.agent import AgentHello, AgentReport, Welcome
 from api_schemas.agent.identity import agent_host
 from api_schemas.agent.join_token import JoinToken
 from api_schemas.agent.joining import CertificateWanted
@@ -51,8 +51,9 @@ class Door(OpenDoor):
         super().__init__(folder / "plane", self.welcome, self.take, LARGEST)
         self.agent_b = self.certify(folder / "agent-b", "agent-b", B)
 
-    def welcome(self, hello: AgentHello) -> None:
+    def welcome(self, hello: AgentHello) -> Welcome:
         self.joined[hello.agent] = hello
+        return Welcome()
 
     def take(self, report: AgentReport) -> bool:
         self.heard.append(report.agent)

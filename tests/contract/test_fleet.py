@@ -36,7 +36,7 @@ from agents.node import Pace
 from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import Host, Supervisor
 from agents.tls import AgentTls
-from api_schemas.agent.agent import AgentHello, AgentReport, Orders
+from api_schemas.agent.agent import AgentHello, AgentReport, Orders, Welcome
 from api_schemas.agent.fault import FaultSpec, FaultyNode
 from api_schemas.agent.identity import agent_host
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Phase, Role
@@ -68,8 +68,9 @@ class Desk:
         self.words: Counter[str] = Counter()
         self.listens = True
 
-    def welcome(self, hello: AgentHello) -> None:
+    def welcome(self, hello: AgentHello) -> Welcome:
         self.joined[hello.agent] = hello
+        return Welcome()
 
     def take(self, report: AgentReport) -> bool:
         if not self.listens or report.agent not in self.joined:
