@@ -16,6 +16,7 @@ from agents.supervisor import AgentSilentError, Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
 from api_schemas.agent.node import EngineBinary
 from controlplane.app import ControlPlane, build, join_token
+from controlplane.dns.listening import Listeners
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
 from controlplane.settings import Settings
 
@@ -90,8 +91,9 @@ class Embedded:
         self.plane.close()
 
 
-def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
-    """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses.
+def start_embedded(settings: Settings, zones: int, block: int, queries: Listeners | None = None) -> Embedded:
+    """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses, ``queries`` where
+    names are asked for, if they are served.
 
     Raises JoinTokenError when agents of other processes shall join but there is no token.
     """
@@ -99,7 +101,7 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
         finding = aside.submit(find_binaries)  # programs are asked for their versions while the database is opened
         aside.submit(find_filter)  # a trial, which is remembered
         fleet = EmbeddedFleet()
-        plane = _plane(settings, fleet, block)
+        plane = _plane(settings, fleet, block, queries)
         binaries = finding.result()
     closing = threading.Event()
 
@@ -119,11 +121,11 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
     return Embedded(plane, supervisors, binaries, closing)
 
 
-def _plane(settings: Settings, fleet: EmbeddedFleet, block: int) -> ControlPlane:
+def _plane(settings: Settings, fleet: EmbeddedFleet, block: int, queries: Listeners | None) -> ControlPlane:
     plane: ControlPlane
     token = join_token(settings)
     whole = fleet if token is None else _joinable(fleet, token, lambda agent: plane.url_of(agent))
-    plane = build(settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"}), whole)
+    plane = build(settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"}), whole, queries=queries)
     return plane
 
 

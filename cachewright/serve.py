@@ -15,6 +15,8 @@ from cachewright.data_folder import DataFolder, new_ephemeral_folder, reap
 from cachewright.embedded import MOST_ZONES, Embedded, start_embedded
 from controlplane.api.join_token import JoinTokenError, make_join_token, read_join_token
 from controlplane.api.listening import CannotServeError, listen, must_be_loopback, run, url_of
+from controlplane.app import query_listeners
+from controlplane.dns.listening import CannotListenError
 from controlplane.settings import Settings
 from controlplane.store.folder import FolderInUseError
 
@@ -39,13 +41,14 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
     path = new_ephemeral_folder() if wanted.ephemeral else wanted.settings.data_dir.expanduser()
     listener = listen(wanted.settings.host, wanted.settings.port)
     try:
+        queries = query_listeners(wanted.settings)
         folder = DataFolder(path)
         block = folder.block
-    except (FolderInUseError, NoBlockLeftError) as used:
+    except (CannotListenError, FolderInUseError, NoBlockLeftError) as used:
         raise CannotServeError(str(used)) from used
     set_up()
     settings = wanted.settings.model_copy(update={"data_dir": folder.path})
-    embedded = start_embedded(settings, wanted.zones, block)
+    embedded = start_embedded(settings, wanted.zones, block, queries)
     try:
         run(embedded.plane.app, listener, lambda: _announce(listener, folder, embedded, ready))
     finally:
@@ -84,7 +87,8 @@ def _have_token(settings: Settings) -> None:
 
 def _ready_line(listener: socket.socket, folder: DataFolder, embedded: Embedded) -> str:
     engines = ", ".join(f"{binary.engine} {binary.version}" for binary in embedded.binaries) or "none"
-    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {engines}"
+    names = f"  {embedded.plane.names.invitation}" if embedded.plane.names else ""
+    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {engines}{names}"
 
 
 __all__ = ["CannotServeError", "Wanted", "serve"]

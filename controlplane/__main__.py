@@ -16,6 +16,7 @@ def main() -> int:
     """0 after SIGINT or SIGTERM, 1 when the control plane could not start."""
     from controlplane.api.join_token import JoinTokenError
     from controlplane.api.listening import CannotServeError
+    from controlplane.dns.listening import CannotListenError
     from controlplane.store.folder import FolderInUseError
 
     given = _given()
@@ -28,34 +29,39 @@ def main() -> int:
         run(Settings(**given))
     except ValidationError as wrong:
         return _fail("; ".join(_told(error) for error in wrong.errors()))
-    except (CannotServeError, FolderInUseError, JoinTokenError) as why:
+    except (CannotServeError, CannotListenError, FolderInUseError, JoinTokenError) as why:
         return _fail(str(why))
     return 0
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; agents and engines go on. Raises CannotServeError, FolderInUseError, JoinTokenError."""
+    """Serve until SIGINT or SIGTERM; agents and engines go on.
+
+    Raises CannotServeError, CannotListenError, FolderInUseError, JoinTokenError.
+    """
     from controlplane.api import listening
     from controlplane.api.join_token import make_join_token
-    from controlplane.app import ControlPlane, build, join_token
+    from controlplane.app import ControlPlane, build, join_token, query_listeners
     from controlplane.reconciler.http_fleet import HttpFleet
     from controlplane.store.folder import lock_folder
 
     listening.must_be_loopback(settings.host)
     folder = settings.data_dir.expanduser().resolve()
     listener = listening.listen(settings.host, settings.port)
+    queries = query_listeners(settings)
     lock = lock_folder(folder)
     if settings.join_token_file is not None:
         make_join_token(settings.join_token_file)
     sys.setswitchinterval(0.001)  # workers and the event loop hand over often, and none of them computes for long
     plane: ControlPlane
     fleet = HttpFleet(join_token(settings), lambda agent: plane.url_of(agent))
-    plane = build(settings, fleet)
+    plane = build(settings, fleet, queries=queries)
     plane.start()
 
     def ready() -> None:
         joining = f"join token: {settings.join_token_file or 'none, so no agent can join; see --join-token-file'}"
-        sys.stdout.write(f"Cachewright control plane is ready at {listening.url_of(listener)}  data: {folder}  {joining}\n")
+        names = f"  {plane.names.invitation}" if plane.names else ""
+        sys.stdout.write(f"Cachewright control plane is ready at {listening.url_of(listener)}  data: {folder}  {joining}{names}\n")
         sys.stdout.flush()
 
     try:
@@ -77,7 +83,8 @@ def _given() -> dict[str, Any]:
 
 
 def _told(error: Any) -> str:
-    return f"--{'-'.join(map(str, error['loc'])).replace('_', '-')}: {error['msg']}"
+    option = f"--{'-'.join(map(str, error['loc'])).replace('_', '-')}: " if error["loc"] else ""  # else it is about several
+    return option + str(error["msg"])
 
 
 def _fail(why: str) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -23,6 +25,7 @@ from controlplane.api.query import QueryDoor
 from controlplane.api.reports import JoinDoor
 from controlplane.api.strangers import NoStrangers
 from controlplane.clock import Clock, SystemClock
+from controlplane.dns.listening import Listeners, listen_for_queries
 from controlplane.domain.topology import World
 from controlplane.operations import keepers
 from controlplane.operations.fleet import Registry
@@ -36,6 +39,9 @@ from controlplane.reconciler.worker import Reconciler
 from controlplane.settings import Settings
 from controlplane.store.store import Store
 
+if TYPE_CHECKING:
+    from controlplane.dns.server import NameServer
+
 
 @dataclass(frozen=True)
 class ControlPlane:
@@ -48,12 +54,15 @@ class ControlPlane:
     pusher: Pusher
     watchdog: Watchdog
     faults: FaultPusher
+    names: NameServer | None = None
 
     def start(self) -> None:
         """Begin to plan, and to notice who falls silent. Agents are told of faults before anything is decided."""
         self.faults.start()
         self.reconciler.start()
         self.watchdog.start()
+        if self.names is not None:
+            self.names.start()
 
     def url_of(self, agent: str) -> str | None:
         """Where the agent takes orders; None while it is unknown, or silent for another reason than a fault of ours."""
@@ -63,6 +72,8 @@ class ControlPlane:
 
     def close(self) -> None:
         """Stop working and close the database; agents and engines go on."""
+        if self.names is not None:
+            self.names.close()
         self.watchdog.close()
         self.faults.close()
         self.reconciler.close()
@@ -74,8 +85,24 @@ def join_token(settings: Settings) -> str | None:
     return read_join_token(settings.join_token_file) if settings.join_token_file is not None else None
 
 
-def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> ControlPlane:
-    """A control plane over the database that the settings name, giving its orders through ``fleet``.
+def query_listeners(settings: Settings) -> Listeners | None:
+    """Sockets for DNS where the settings say, None when they say nowhere. Raises CannotListenError."""
+    return listen_for_queries(settings.dns_listen) if settings.dns_listen else None
+
+
+def _name_server(listeners: Listeners | None, store: Store, settings: Settings) -> NameServer | None:
+    if listeners is None:
+        return None
+    from controlplane.dns.server import NameServer  # who serves no names need not wait for a DNS library
+    from controlplane.dns.zone import Authority, Zone
+
+    host, _ = listeners.place
+    own = None if ipaddress.ip_address(host).is_unspecified else host
+    return NameServer(listeners, Zone(store, Authority(settings.dns_suffix, settings.dns_ttl, own)))
+
+
+def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, queries: Listeners | None = None) -> ControlPlane:
+    """A control plane over the database that the settings name, giving its orders through ``fleet`` and names to who ``queries``.
 
     Raises JoinTokenError.
     """
@@ -88,7 +115,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     faults = FaultPusher(store, fleet, clock)
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network), clock, policy)
     watchdog = Watchdog(store, reconciler)
-    operations = Operations(store, clock, policy, settings.memcached_discovery)
+    operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style())
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
     query = QueryDoor(operations, callers, holding, settings.describe_hold, settings.largest_body)
@@ -120,7 +147,8 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None) -> Contr
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults)
+    names = _name_server(queries, store, settings)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, names)
 
 
 async def _health(_: Request) -> Response:

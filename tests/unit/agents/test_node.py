@@ -104,6 +104,9 @@ class Toy:
         self.done.append(f"hold {sorted(spec.holds)}")
         self.seen = replace(seen, holds=frozenset(spec.holds))
 
+    def send_away(self) -> None:
+        self.done.append("send away")
+
     def glance(self, seen: Observation) -> Observation:
         """As an engine that holds what it held: only a whole look finds out."""
         return replace(self.observe(), holds=seen.holds)
