@@ -86,7 +86,8 @@ class NodeSpec(Shape):
     all of them, says so, and goes on if nothing comes of it.
     ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``named`` says that a name leads the clients of
     the primary to its own address instead: when it is none any more they are closed, so that they ask for the name anew.
-    ``memory`` is the engine's limit in bytes; ``parameters`` are the parameter group's values under the service's names. ``mesh`` is set in cluster mode.
+    ``memory`` is the engine's limit in bytes; ``parameters`` are the parameter group's values under the service's names.
+    ``mesh`` is set in cluster mode.
     ``discovery`` is what clients of a Memcached cluster are told of its nodes; with ``front``, the agent's relay listens at the node's
     address in the engine's stead, answers ``config get cluster`` with it and passes everything else on.
     """

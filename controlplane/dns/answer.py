@@ -108,7 +108,8 @@ class _Reply:
         if found is None:
             self._reply = self._empty(RCODE.NXDOMAIN)
         elif self._question.qtype in _ADDRESS_TYPES:
-            for kind, record in [pair for pair in map(_record, found) if self._question.qtype in (pair[0], QTYPE.ANY)][:MOST_RECORDS]:
+            fitting = [pair for pair in map(_record, found) if self._question.qtype in (pair[0], QTYPE.ANY)]
+            for kind, record in self._zone.in_turn(labels, fitting)[:MOST_RECORDS]:
                 self._reply.add_answer(RR(self._question.qname, kind, _IN, self._about.ttl, record))
         if not self._reply.rr:
             self._reply.add_auth(self._authority(0))  # what is not there may be the next moment: not to be remembered

@@ -52,7 +52,8 @@ class NameServer:
     def invitation(self) -> str:
         """How to ask it, in words for people."""
         host, port = self.place
-        return f"DNS: *.{self.zone.authority.suffix} at {host}:{port} (dig @{host} -p {port} NAME)"
+        shown = f"[{host}]" if ":" in host else host
+        return f"DNS: *.{self.zone.authority.suffix} at {shown}:{port} (dig @{host} -p {port} NAME)"
 
     def start(self) -> None:
         """Begin to answer."""

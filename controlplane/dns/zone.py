@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from controlplane.domain.endpoint_names import EndpointName, Purpose, account_hash, is_above_names, parsed, short_region
 from controlplane.domain.resolution import addresses
@@ -12,6 +14,7 @@ from controlplane.store.store import Store, Unit
 
 NAME_SERVER = "ns"
 _MOST_TURNS = 10_000
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,7 @@ class Zone:
         self._turns: Counter[tuple[str, ...]] = Counter()
 
     def lookup(self, labels: tuple[str, ...]) -> tuple[str, ...] | None:
-        """The addresses that a name leads to now, its labels in lower case and without the suffix; None for a name that there is not.
-
-        Each time another of them comes first, so that clients who take the first are spread.
-        """
+        """The addresses that a name leads to now, its labels in lower case and without the suffix; None for a name that there is not."""
         if labels == (NAME_SERVER,):
             return (self.authority.server,) if self.authority.server else ()
         with self._store.reading() as unit:
@@ -45,7 +45,7 @@ class Zone:
                 if topology is not None:
                     found = addresses(topology, name, unit.reports.of(topology), unit.agents.is_heard)
                     if found is not None:
-                        return self._in_turn(labels, found)
+                        return found
             return () if any(is_above_names(labels, world) for world in self._known(unit).values()) else None
 
     def _owner(self, unit: Unit, name: EndpointName) -> Topology | None:
@@ -63,11 +63,12 @@ class Zone:
         self._worlds = {(account_hash(world), short_region(world.region)): world for world in worlds}
         return self._worlds
 
-    def _in_turn(self, labels: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:
+    def in_turn(self, labels: tuple[str, ...], found: Sequence[Record]) -> Sequence[Record]:
+        """The same, another of them first each time that the name is answered, so that clients who take the first are spread."""
         if len(found) < 2:
             return found
         if len(self._turns) >= _MOST_TURNS:
             self._turns.clear()
         first = self._turns[labels] % len(found)
         self._turns[labels] += 1
-        return found[first:] + found[:first]
+        return [*found[first:], *found[:first]]
