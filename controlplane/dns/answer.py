@@ -10,12 +10,13 @@ from dnslib import AAAA, CLASS, EDNS0, NS, QTYPE, RCODE, RR, SOA, A, DNSError, D
 
 from controlplane.dns.zone import NAME_SERVER, Zone
 
-UDP_LIMIT = 512
-LARGEST_UDP = 1232
-"""Bytes of the largest answer over UDP to who takes more than 512: what passes any path unfragmented."""
-
 MOST_RECORDS = 8
 """Addresses in one answer. Of more nodes than that, each query hears of others."""
+
+LARGEST_ANSWER = 512
+"""Bytes that any answer is within, so that none is ever cut off over UDP: the longest name, and so few records, make no more."""
+
+_TAKEN = 1232  # bytes of a query over UDP that we say we take: what passes any path unfragmented
 
 _HEADER = struct.Struct("!HHHHHH")
 _RESPONSE, _OPCODE, _RECURSION_DESIRED = 0x8000, 0x7800, 0x0100
@@ -25,7 +26,7 @@ _TRANSFERS = (QTYPE.AXFR, QTYPE.IXFR)
 _BAD_VERSION = 1  # the upper part of the extended code BADVERS
 
 
-def answer(query: bytes, zone: Zone, *, tcp: bool = False) -> bytes | None:
+def answer(query: bytes, zone: Zone) -> bytes | None:
     """The answer to a query; None for what deserves none, such as an answer."""
     if len(query) < _HEADER.size:
         return None
@@ -38,7 +39,7 @@ def answer(query: bytes, zone: Zone, *, tcp: bool = False) -> bytes | None:
         return _refused(query, RCODE.FORMERR)
     try:
         asked = DNSRecord.parse(query)
-        return _Reply(asked, zone).packed(UDP_LIMIT if not tcp else 65535)
+        return _Reply(asked, zone).packed()
     except (DNSError, ValueError, struct.error):
         return _refused(query, RCODE.FORMERR)
 
@@ -62,13 +63,11 @@ class _Reply:
         self._twice = len(options) > 1
         self._reply = self._empty(RCODE.NOERROR)
 
-    def packed(self, limit: int) -> bytes:
-        """The reply as bytes; over UDP, when it is too long, only that it is."""
+    def packed(self) -> bytes:
+        """The reply as bytes."""
         self._fill()
         packed: bytes = self._reply.pack()
-        if limit == UDP_LIMIT and self._edns is not None:
-            limit = min(max(UDP_LIMIT, self._edns.rclass), LARGEST_UDP)
-        return packed if len(packed) <= limit else self._truncated()
+        return packed
 
     def _empty(self, code: int) -> DNSRecord:
         header = DNSHeader(id=self._asked.header.id, qr=1, aa=int(code in (RCODE.NOERROR, RCODE.NXDOMAIN)), ra=0,
@@ -76,14 +75,8 @@ class _Reply:
         reply = DNSRecord(header, q=self._question)
         if self._edns is not None:
             version = self._edns.ttl >> 16 & 0xFF
-            reply.add_ar(EDNS0(udp_len=LARGEST_UDP, ext_rcode=_BAD_VERSION if version else 0))
+            reply.add_ar(EDNS0(udp_len=_TAKEN, ext_rcode=_BAD_VERSION if version else 0))
         return reply
-
-    def _truncated(self) -> bytes:
-        short = self._empty(self._reply.header.rcode)
-        short.header.tc = 1
-        packed: bytes = short.pack()
-        return packed
 
     def _fill(self) -> None:
         if self._twice:

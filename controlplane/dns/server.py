@@ -127,7 +127,7 @@ class NameServer:
         while len(received) >= 2 and len(received) >= (end := 2 + int.from_bytes(received[:2], "big")):
             query = bytes(received[2:end])
             del received[:end]
-            reply = answer(query, self.zone, tcp=True)
+            reply = answer(query, self.zone)
             if reply is None:
                 return False
             whole = len(reply).to_bytes(2, "big") + reply

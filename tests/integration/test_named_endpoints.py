@@ -43,20 +43,35 @@ class Named(Deployment):
         except OSError:
             return set()
 
+    def delete_everything(self) -> None:
+        client = self.client()
+        for group in client.describe_replication_groups()["ReplicationGroups"]:
+            client.delete_replication_group(ReplicationGroupId=group["ReplicationGroupId"])
+        for alone in client.describe_cache_clusters(ShowCacheClustersNotInReplicationGroups=True)["CacheClusters"]:
+            client.delete_cache_cluster(CacheClusterId=alone["CacheClusterId"])
+        wait_until(lambda: not self.nodes(), within=20)
+
     def reporting(self, role: str) -> set[str]:
         return {node["node"] for node in self.nodes() if node.get("role") == role and node.get("phase") == "running"}
 
 
-@pytest.fixture
-def named(tmp_path: Path) -> Iterator[Named]:
-    made = Named(tmp_path)
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Named]:
+    made = Named(tmp_path_factory.mktemp("named"))
     try:
         made.start()
         wait_until(lambda: sum(made.heard().values()) == 3)
-        with made.resolver.in_use():
-            yield made
+        yield made
     finally:
         made.clear()
+
+
+@pytest.fixture
+def named(deployment: Named) -> Iterator[Named]:
+    """The deployment, with nothing in it."""
+    with deployment.resolver.in_use():
+        yield deployment
+        deployment.delete_everything()
 
 
 def names(group: dict[str, Any]) -> tuple[str, str]:
@@ -114,13 +129,13 @@ def test_a_planned_failover_sends_clients_to_the_heir_and_loses_nothing(named: N
     writer.start()
     try:
         wait_until(lambda: len(written) > 100)
-        with redis.Redis(named.resolver.resolve(primary)[0], PORT) as idle:
+        with redis.Redis(named.resolver.resolve(primary)[0], PORT, single_connection_client=True) as idle:
             before = idle.client_id()
             named.client().test_failover(ReplicationGroupId="orders", NodeGroupId="0001")
             wait_until(lambda: named.reporting("primary") == named.leads_to(primary) and named.leads_to(primary) - {"orders-001"}, within=20)
             so_far = len(written)
             wait_until(lambda: len(written) > so_far + 100, within=20)
-            assert before
+            assert idle.client_id() != before, "a client of the former primary was left where it was"
     finally:
         ended.set()
         writer.join()
