@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from situations import (
     CONFIGURATION_ADDRESS,
@@ -18,6 +16,7 @@ from situations import (
     desiring,
     grouped,
     memcached_at_work,
+    named,
     noded,
     seeing,
     sharded_at_work,
@@ -27,19 +26,9 @@ from situations import (
 from controlplane.domain.endpoint_names import EndpointName, Purpose
 from controlplane.domain.reported import DEAD, STARTING
 from controlplane.domain.resolution import addresses
-from controlplane.domain.topology import Endpoints
 from controlplane.planner.situation import Situation
 
 PLACE = ("7abc2d", "use1")
-
-
-def named(now: Situation) -> Situation:
-    """The same, but its endpoints are names."""
-    topology = replace(now.topology, primary_address=None, reader_address=None, configuration_address=None, reader_agent=None)
-    now = replace(now, topology=replace(topology, endpoints=Endpoints.NAMED), reported=replace(now.reported, route=None))
-    for node in now.reported.nodes:
-        now = seeing(now, node, holds=frozenset())
-    return now
 
 
 def led(now: Situation, purpose: Purpose, *, unheard: str = "") -> set[str] | None:
