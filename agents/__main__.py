@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from agents.address_block import NoBlockLeftError, block_of
 from agents.folder import AgentFolder, FolderRefusedError, network_of
+from agents.host_facts import why_unusable
 from agents.settings import Settings, TokenError
 from agents.this_process import set_up
 
@@ -55,7 +56,7 @@ def run(settings: Settings) -> None:
     binaries = find_binaries(settings.engines_dir)
     url = settings.url or _url_of(listener)
     host = Host(agent=name, zone=settings.zone, network=network, folder=folder.path, host=settings.host,
-                binaries=binaries, url=url, packet_filter=find_filter())  # fmt: skip
+                binaries=binaries, url=url, packet_filter=find_filter(), memory=settings.memory, cores=settings.cores)  # fmt: skip
     reporter = Reporter(settings.join, token)
     supervisor = Supervisor(host, ProcessRuntime(folder.path), engines_in(folder.path), reporter.report)
     reporter.on_taken = supervisor.lease.renew
@@ -114,9 +115,12 @@ def _network(settings: Settings, folder: AgentFolder) -> str:
     if settings.network is None:
         return network_of(settings.zone, block_of(folder.path))
     try:
-        return str(ipaddress.IPv4Network(settings.network))
+        network = str(ipaddress.IPv4Network(settings.network))
     except ValueError as wrong:
         raise CannotStartError(f"--network {settings.network}: {wrong}. Give a network such as 127.102.9.0/24.") from wrong
+    if why := why_unusable(network):
+        raise CannotStartError(f"--network {network}: {why}")
+    return network
 
 
 def _fail(why: str) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import httpx
 from pydantic import ValidationError
 
-from api_schemas.agent.agent import BEAT, AgentHello, AgentReport, ReportTaken
+from api_schemas.agent.agent import BEAT, AgentHello, AgentReport, ReportTaken, Welcome
 from api_schemas.shape import Shape
 
 log = logging.getLogger("cachewright.agent")
@@ -29,6 +29,12 @@ class Joining(Protocol):
 
     def report_all(self) -> None:
         """Offer everything again."""
+
+    def keys(self) -> frozenset[str]:
+        """The keys of all its nodes."""
+
+    def keep_only(self, keeps: Collection[str], of: Collection[str]) -> None:
+        """Drop the nodes among ``of`` that are not to be kept."""
 
     @property
     def silent(self) -> bool:
@@ -108,11 +114,14 @@ class Reporter:
         self._stirred.clear()
         if self._closing:
             return
+        had = agent.keys()  # what is ordered from now on may not be known to who answers
         try:
-            self._post("/v1/agents", agent.hello())
-        except NotTakenError as failed:
+            welcome = Welcome.model_validate_json(self._post("/v1/agents", agent.hello()))
+        except (NotTakenError, ValidationError) as failed:
             self._complain(str(failed))
             return
+        if welcome.keeps is not None:
+            agent.keep_only(welcome.keeps, had)
         self._joined, self._complaint = True, ""
         log.info("joined  control_plane=%s", self._url)
         agent.report_all()

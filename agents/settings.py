@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from pathlib import Path
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agents.host_facts import bytes_of, physical_memory
 
 _ZONE = r"^[a-z]{2}(-[a-z0-9]+)+-\d{1,2}[a-z]$"
 _NAME = r"^[a-z0-9-]{1,63}$"
@@ -33,8 +36,17 @@ class Settings(BaseSettings):
     url: str | None = Field(None, description="Where the control plane reaches this agent, if not where it listens.")
     network: str | None = Field(None, description="Addresses that nodes may use (CIDR); by default a share of the zone's.")
     engines_dir: Path | None = Field(None, description="Folder with more engine programs, besides those installed.")
+    memory: int | None = Field(
+        default_factory=physical_memory, description="What the nodes of this host may take of its memory, such as 8G; by default all of it."
+    )
+    cores: int | None = Field(default_factory=os.cpu_count, description="Processors of this host; by default those it has.")
     host: str = Field(default_factory=socket.gethostname, description="What this host is called in descriptions.")
     log_level: str = Field("warning", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error.")
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _in_bytes(cls, memory: object) -> object:
+        return bytes_of(memory) if isinstance(memory, str) else memory
 
     @field_validator("join", "url")
     @classmethod

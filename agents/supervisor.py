@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -40,7 +40,8 @@ _RELAY = "relay"
 class Host:
     """Who an agent is: its name, its zone, the addresses its nodes may use, its folder, what its host can run.
 
-    ``packet_filter`` is what it can keep zones apart with, if anything.
+    ``packet_filter`` is what it can keep zones apart with, if anything. ``memory`` is what its nodes may take of the host's, in bytes, None
+    where they are not counted; ``cores`` are the host's processors.
     """
 
     agent: str
@@ -51,6 +52,8 @@ class Host:
     binaries: list[EngineBinary] = field(default_factory=list)
     url: str | None = None
     packet_filter: PacketFilter | None = None
+    memory: int | None = None
+    cores: int | None = None
 
 
 class AgentSilentError(Exception):
@@ -83,7 +86,8 @@ class Supervisor:
         """How this agent introduces itself."""
         host = self.host
         return AgentHello(agent=host.agent, zone=host.zone, host=host.host, runtime=self._runtime.name, network=host.network,
-                          engines=host.binaries, url=host.url, faults=self._faults.kinds())  # fmt: skip
+                          engines=host.binaries, url=host.url, faults=self._faults.kinds(), memory=host.memory,
+                          cores=host.cores)  # fmt: skip
 
     def start(self) -> None:
         """Find every node of the journal again, end what is ours but not in it, and begin the rounds."""
@@ -130,6 +134,16 @@ class Supervisor:
         if orders.routes or orders.dropped_routes:
             self._relay.take(orders.routes, orders.dropped_routes)
             self._rounds.wake(_RELAY)
+
+    def keys(self) -> frozenset[str]:
+        """The keys of all nodes that are here."""
+        return frozenset(self._nodes)
+
+    def keep_only(self, keeps: Collection[str], of: Collection[str]) -> None:
+        """Drop the nodes among ``of`` that are not to be kept: they moved, or were forgotten, while we were away."""
+        for key in sorted(set(of) - set(keeps)):
+            log.warning("node lives here no more and is removed  node=%s", key)
+            self._drop_node(key)
 
     def report_all(self) -> None:
         """Offer the newest report of every node and route again, as to a control plane that has just met us."""

@@ -288,5 +288,7 @@ class ResourceNotFound(NotFound):
     code, status, says = "ResourceNotFound", 404, "There is nothing at {id}."
 class FaultNotFound(NotFound):
     code, status, says = "FaultNotFound", 404, "There is no injected fault {id}."
+class AgentNotFound(NotFound):
+    code, status, says = "AgentNotFound", 404, "There is no agent {id}."
 class MethodNotAllowed(Fault):
     code, status = "MethodNotAllowed", 405

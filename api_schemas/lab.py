@@ -22,6 +22,8 @@ class InstalledEngine(Shape):
 class Agent(Shape):
     """An agent that has joined, how many nodes it runs for everybody, and whether it was heard in the last seconds.
 
+    ``memory`` is what its nodes may take of the host's in bytes, absent where they are not counted, and ``memory_used`` what their node
+    types promise; ``cores`` are the host's processors. One that is ``draining`` gets no more nodes and gives away those it has.
     ``faults`` are the kinds of fault that can be injected there.
     """
 
@@ -32,6 +34,10 @@ class Agent(Shape):
     network: str
     heard: bool
     nodes: int
+    memory: int | None = None
+    memory_used: int
+    cores: int | None = None
+    draining: bool
     engines: list[InstalledEngine]
     faults: list[str]
 

@@ -108,14 +108,15 @@ def start_embedded(settings: Settings, zones: int, block: int, queries: Listener
     def report(said: AgentReport) -> bool:
         return not closing.is_set() and plane.registry.take(said)
 
-    supervisors = []
+    supervisors, welcomes = [], []
     for number in range(zones):
         supervisor = _agent(settings.data_dir, settings.region, number, block, binaries, report)
         fleet.add(supervisor)
         supervisors.append(supervisor)
-        plane.registry.welcome(supervisor.hello())
-    for supervisor in supervisors:
+        welcomes.append(plane.registry.welcome(supervisor.hello()))
+    for supervisor, welcome in zip(supervisors, welcomes, strict=True):
         supervisor.start()
+        supervisor.keep_only(welcome.keeps or (), supervisor.keys())
         supervisor.lease.keep(supervisor.beat)
     plane.start()
     return Embedded(plane, supervisors, binaries, closing)

@@ -68,6 +68,10 @@ def _must_be_possible(wanted: Wanted) -> None:
     if not 1 <= wanted.zones <= MOST_ZONES:
         raise CannotServeError(f"there can be 1 to {MOST_ZONES} zones, not {wanted.zones}")
     must_be_loopback(wanted.settings.host)
+    if not wanted.settings.url().startswith("sqlite:"):
+        raise CannotServeError(
+            "serve keeps its definitions in its data folder, for its agents are its own; run python -m controlplane on a shared database"
+        )
     if sys.platform != "linux":
         raise CannotServeError(
             "every node has a loopback address of its own, which only Linux has without set-up; run Cachewright in Linux, or in a container"

@@ -55,7 +55,7 @@ def run(settings: Settings) -> None:
     sys.setswitchinterval(0.001)  # workers and the event loop hand over often, and none of them computes for long
     plane: ControlPlane
     fleet = HttpFleet(join_token(settings), lambda agent: plane.url_of(agent))
-    plane = build(settings, fleet, queries=queries)
+    plane = build(settings, fleet, queries=queries, agents_url=lambda: listening.url_of(listener))
     plane.start()
 
     def ready() -> None:

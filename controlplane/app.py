@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from api_schemas.agent.agent import AgentHello
+from api_schemas.agent.agent import AgentHello, Welcome
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.join_token import read_join_token
@@ -57,12 +58,26 @@ class ControlPlane:
     names: NameServer | None = None
 
     def start(self) -> None:
-        """Begin to plan, and to notice who falls silent. Agents are told of faults before anything is decided."""
+        """Begin to plan, and to notice who falls silent, as soon as this control plane leads."""
         self.faults.start()
         self.reconciler.start()
         self.watchdog.start()
+        self.store.leadership.start(self._lead, self.store.follow)
         if self.names is not None:
             self.names.start()
+
+    def _lead(self) -> None:
+        """Listen to the agents and decide. They are told of faults before anything is decided."""
+        self.store.lead()
+        self.pusher.forget_all()
+        if not self.store.is_shared:
+            self._decide()
+        else:  # the lease goes on while agents that may not answer are told
+            threading.Thread(target=self._decide, name="lead", daemon=True).start()
+
+    def _decide(self) -> None:
+        self.faults.lead()
+        self.reconciler.lead()
 
     def url_of(self, agent: str) -> str | None:
         """Where the agent takes orders; None while it is unknown, or silent for another reason than a fault of ours."""
@@ -101,15 +116,16 @@ def _name_server(listeners: Listeners | None, store: Store, settings: Settings) 
     return NameServer(listeners, Zone(store, Authority(settings.dns_suffix, settings.dns_ttl, own)))
 
 
-def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, queries: Listeners | None = None) -> ControlPlane:
+def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_url: Callable[[], str] = lambda: "",
+          queries: Listeners | None = None) -> ControlPlane:  # fmt: skip
     """A control plane over the database that the settings name, giving its orders through ``fleet`` and names to who ``queries``.
 
-    Raises JoinTokenError.
+    ``agents_url`` answers where agents reach it, once it listens. Raises JoinTokenError.
     """
     keepers.load()
     clock = clock or SystemClock()
     policy = settings.policy()
-    store = Store(settings.url())
+    store = Store(settings.url(), clock.uid(), agents_url)
     registry = Registry(store, clock)
     pusher = Pusher(fleet)
     faults = FaultPusher(store, fleet, clock)
@@ -126,10 +142,11 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, queries:
         return RestDoor(operations, callers, holding, store, hold=settings.describe_hold, longest_wait=settings.longest_wait,
                         largest_body=settings.largest_body)  # fmt: skip
 
-    def welcome(hello: AgentHello) -> None:
+    def welcome(hello: AgentHello) -> Welcome:
         pusher.forget(hello.agent)
-        registry.welcome(hello)
+        welcomed = registry.welcome(hello)
         faults.welcome(hello.agent)
+        return welcomed
 
     join = JoinDoor(join_token(settings), welcome, registry.take, settings.largest_body)
 

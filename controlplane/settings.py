@@ -24,7 +24,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("~/.local/share/cachewright"), description="Folder of the database, and of agents that live in this process."
     )
-    database_url: str = Field("", description="SQLAlchemy URL of the database; by default SQLite in the data folder.")
+    database_url: str = Field(
+        "",
+        description="Database, such as `postgresql://user:password@host/name`, which several control planes may share; by default SQLite "
+        "in the data folder.",
+    )
     region: str = Field("us-east-1", description="Region of requests that name none.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account of requests whose access key is no account id.")
     endpoint_network: str = Field("127.100.0.0/24", description="Addresses that primary and reader endpoints are drawn from (CIDR).")
@@ -52,6 +56,10 @@ class Settings(BaseSettings):
         0, ge=0, description="Node groups whose failover an account may test in 24 hours (15 in the service); 0 is no limit."
     )
 
+    lost_host_after: float = Field(
+        60.0, ge=0, description="Seconds of silence after which the nodes of a host move to another host of their zone, where one has room."
+    )
+
     @field_validator("dns_suffix")
     @classmethod
     def _is_a_domain(cls, asked: str) -> str:
@@ -69,7 +77,11 @@ class Settings(BaseSettings):
 
     def policy(self) -> Policy:
         """The planner's intervals."""
-        return Policy(settle=timedelta(seconds=self.election_settle), most_failover_tests=self.most_failover_tests)
+        return Policy(
+            settle=timedelta(seconds=self.election_settle),
+            lost_after=timedelta(seconds=self.lost_host_after),
+            most_failover_tests=self.most_failover_tests,
+        )
 
     def url(self) -> str:
         """The database's URL."""

@@ -20,7 +20,8 @@ class AgentHello(Shape):
     """An agent introduces itself.
 
     ``network`` is the block of addresses its nodes may use (CIDR). ``url`` is where it takes orders, absent when it lives
-    in the control plane's process. ``faults`` are the kinds of fault that can be injected there.
+    in the control plane's process. ``faults`` are the kinds of fault that can be injected there. ``memory`` is what its nodes may take of
+    the host's in bytes, None where they are not counted, and ``cores`` are the host's processors.
     """
 
     agent: str
@@ -31,6 +32,8 @@ class AgentHello(Shape):
     engines: list[EngineBinary] = Field(default_factory=list)
     url: str | None = None
     faults: list[str] = Field(default_factory=list)
+    memory: int | None = None
+    cores: int | None = None
 
 
 class Orders(Shape):
@@ -46,8 +49,13 @@ class Orders(Shape):
     faults: list[FaultSpec] | None = None
 
 
-class Accepted(Shape):
-    """The orders are written down and will be carried out."""
+class Welcome(Shape):
+    """The agent is known. ``keeps`` are the keys of all nodes that may be there, None when nothing is said of them.
+
+    Whatever else the agent had before is to go.
+    """
+
+    keeps: list[str] | None = None
 
 
 class AgentReport(Shape):

@@ -15,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from api_schemas.agent.agent import Accepted, AgentHello, AgentReport, ReportTaken
+from api_schemas.agent.agent import AgentHello, AgentReport, ReportTaken, Welcome
 from api_schemas.faults import AccessDenied, Fault, InvalidParameterValue
 from api_schemas.shape import Shape
 from controlplane.api.body import read_body
 from controlplane.api.join_token import bearer_of, is_same
 from controlplane.api.problems import fault_of
+from controlplane.store.leadership import NotLeadingError
 
 _NAME = re.compile(r"[a-z0-9-]{1,63}")
 _ZONE = re.compile(r"[a-z]{2}(-[a-z0-9]+)+-\d{1,2}[a-z]")
@@ -38,7 +39,7 @@ class JoinDoor:
     ``welcome`` takes an introduction, ``take`` a report, answering whether the agent is known.
     """
 
-    def __init__(self, token: str | None, welcome: Callable[[AgentHello], None], take: Callable[[AgentReport], bool],
+    def __init__(self, token: str | None, welcome: Callable[[AgentHello], Welcome], take: Callable[[AgentReport], bool],
                  largest_body: int) -> None:  # fmt: skip
         self._token = token
         self._welcome = welcome
@@ -55,8 +56,7 @@ class JoinDoor:
     async def _introduce(self, request: Request) -> Shape:
         hello = await self._read(request, AgentHello)
         _check(hello)
-        await run_in_threadpool(self._welcome, hello)
-        return Accepted()
+        return await run_in_threadpool(self._welcome, hello)
 
     async def _report(self, request: Request) -> Shape:
         report = await self._read(request, AgentReport)
@@ -70,6 +70,8 @@ class JoinDoor:
                 if refusal := self._refusal(request):
                     return refusal
                 return Response((await answer(request)).model_dump_json(), media_type="application/json")
+            except NotLeadingError:
+                return _not_leading()
             except Fault as fault:
                 return _problem(fault, fault.status)
 
@@ -116,6 +118,12 @@ def _is_reachable(url: str | None) -> bool:
         return False
     plain = not (parts.query or parts.fragment or parts.username or parts.password) and port != 0
     return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and len(url or "") <= _LONGEST_URL
+
+
+def _not_leading() -> Response:
+    """The agent is to ask another control plane: one that does not lead must not let it believe that it is heard."""
+    told = "This control plane does not lead: another one listens to the agents, or will in a moment."
+    return JSONResponse({"error": {"code": "ServiceUnavailable", "message": told}}, 503)
 
 
 def _problem(fault: Fault, status: int) -> Response:

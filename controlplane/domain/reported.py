@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.topology import Binary, Node, NodeGroup, Topology
@@ -50,7 +51,10 @@ class SeenRoute:
 class SeenAgent:
     """An agent that has introduced itself: its zone's letter, what it can run, how many nodes it has, whether it is heard.
 
-    ``last_word`` names the moment since when it is silent.
+    ``last_word`` names the moment since when it is silent, ``silent_for`` says how long that is. ``memory`` is what its host has for
+    nodes, in bytes, None where that is no limit, and ``used`` what the nodes there are promised; ``cores`` and ``threads`` are the same
+    of processors. One that is ``draining`` gets no more nodes and gives away those it has; one that was ``removed`` is only remembered
+    by what lived there.
     """
 
     id: str
@@ -59,6 +63,14 @@ class SeenAgent:
     nodes: int = 0
     heard: bool = True
     last_word: str | None = None
+    silent_for: timedelta = timedelta(0)
+    host: str = ""
+    memory: int | None = None
+    used: int = 0
+    cores: int | None = None
+    threads: int = 0
+    draining: bool = False
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

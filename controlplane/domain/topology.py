@@ -83,6 +83,15 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a node that moved may have left behind: with which agent, under which address."""
+
+    node: str
+    agent: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One engine. For Redis and Valkey its id is that of its cache cluster; for Memcached ``0001`` and on.
 
@@ -237,6 +246,7 @@ class Topology:
     ``configuration_holder`` is the node of a group in cluster mode which the configuration endpoint was published to. ``elections`` are
     the newest, oldest first.
     ``parameters`` are the values of its parameter group that differ from the family's defaults, by name.
+    ``leftovers`` are what nodes that moved may have left with agents that were not heard of since.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
     had before those that are being added. ``reader_agent`` is the agent whose relay serves the reader endpoint, or the configuration
     endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
@@ -272,6 +282,7 @@ class Topology:
     deleting: bool = False
     retained: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
     version: int = 0
 
     @property
@@ -344,6 +355,10 @@ class Topology:
             if group.node(node_id):
                 return group
         raise KeyError(node_id)
+
+    def without_leftover(self, gone: Leftover) -> Self:
+        """The same topology, of which nothing is left there any more."""
+        return replace(self, leftovers=tuple(leftover for leftover in self.leftovers if leftover != gone))
 
     def with_group(self, changed: NodeGroup) -> Self:
         """The same topology with the node group of that id replaced."""

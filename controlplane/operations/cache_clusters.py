@@ -109,6 +109,7 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
     changed = replace(wanted, pending=change, modifying=topology.modifying or wanted != topology)
     if change is not None and at_once:
         changed = changed.resized(change)
+        layout.must_fit(ctx, changed)
         for message in resizing_messages(change):
             ctx.say(Kind.CACHE_CLUSTER.value, topology.name, message)
     changed = ctx.unit.topologies.save(changed)
@@ -172,25 +173,25 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
     settings = replace(settings, cross_az=asked.az_mode == "cross-az", fronted=fronted)
     ids = [f"{place + 1:04d}" for place in range(number)] if is_memcached else [name]
     nodes = tuple(Node(node, zone) for node, zone in zip(ids, zones, strict=True))
-    return ctx.unit.topologies.save(
-        Topology(
-            uid=ctx.clock.uid(),
-            kind=Kind.CACHE_CLUSTER,
-            world=ctx.world,
-            name=name,
-            engine=version.engine,
-            engine_version=version.version,
-            node_type=size.name,
-            port=layout.checked_port(asked.port, 11211 if is_memcached else 6379),
-            parameter_group=parameters.name,
-            parameters=parameters.values,
-            subnet_group=subnet_group(ctx, asked.cache_subnet_group_name),
-            node_groups=(NodeGroup("0001", nodes, primary=None if is_memcached else name),),
-            requested_at=ctx.now,
-            endpoints=ctx.style.new,
-            settings=settings,
-        )
+    created = Topology(
+        uid=ctx.clock.uid(),
+        kind=Kind.CACHE_CLUSTER,
+        world=ctx.world,
+        name=name,
+        engine=version.engine,
+        engine_version=version.version,
+        node_type=size.name,
+        port=layout.checked_port(asked.port, 11211 if is_memcached else 6379),
+        parameter_group=parameters.name,
+        parameters=parameters.values,
+        subnet_group=subnet_group(ctx, asked.cache_subnet_group_name),
+        node_groups=(NodeGroup("0001", nodes, primary=None if is_memcached else name),),
+        requested_at=ctx.now,
+        endpoints=ctx.style.new,
+        settings=settings,
     )
+    layout.must_fit(ctx, created)
+    return ctx.unit.topologies.save(created)
 
 
 def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[Topology, Node]:
@@ -212,6 +213,7 @@ def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[To
     layout.must_be_servable(ctx, engine_version(group.engine, group.engine_version), [zone])
     replica = Node(name, zone)
     grown = group.with_group(replace(part, nodes=(*part.nodes, replica)))
+    layout.must_fit(ctx, grown)
     return ctx.unit.topologies.save(grown), replica
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 
-from api_schemas.agent.agent import AgentHello, AgentReport
+from api_schemas.agent.agent import AgentHello, AgentReport, Welcome
 from api_schemas.agent.fault import FaultReport
 from api_schemas.agent.node import NodeReport, Phase
 from api_schemas.agent.route import RouteReport
@@ -13,6 +14,7 @@ from api_schemas.faults import InvalidParameterValue
 from controlplane.clock import Clock
 from controlplane.domain.reported import SeenNode, SeenRoute
 from controlplane.domain.topology import Topology
+from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Store, Unit
 
 
@@ -23,12 +25,12 @@ class Registry:
         self._store = store
         self._clock = clock
 
-    def welcome(self, hello: AgentHello) -> None:
-        """Write down who the agent is. Everything that could use it, or already does, is looked at again.
+    def welcome(self, hello: AgentHello) -> Welcome:
+        """Write down who the agent is; tells it which nodes it may keep. Everything that could use it, or already does, is looked at again.
 
-        Raises InvalidParameterValue when an agent of another process takes the name of one that lives in ours.
+        Raises InvalidParameterValue when an agent of another process takes the name of one that lives in ours, NotLeadingError.
         """
-        with self._store.transaction() as unit:
+        with self._store.transaction(leading=True) as unit:
             known = unit.agents.get(hello.agent)
             if known is not None and known.url is None and hello.url is not None:
                 raise InvalidParameterValue(f"{hello.agent} is an agent inside the control plane. Give yours another --name.")
@@ -36,32 +38,44 @@ class Registry:
                 unit.agents.put(hello)
             self._store.heartbeats.hear(hello.agent)
             _wake_concerned(unit, hello.agent)
+            return Welcome(keeps=list(_living_at(unit, hello.agent)))
 
     def take(self, report: AgentReport) -> bool:
-        """Write down what changed. Answers False to an agent that has not introduced itself."""
+        """Write down what changed. Answers False to an agent that has not introduced itself. Raises NotLeadingError.
+
+        Who does not lead takes not even a heartbeat: the agent would rely on being heard.
+        """
+        if not self._store.leadership.leads:
+            raise NotLeadingError("another control plane listens to the agents")
         agent = report.agent
         if self._store.agents.get(agent) is None:
             return False
         was_silent = self._store.heartbeats.hear(agent)
         if not (was_silent or _says_something(report)):
             return True
-        now = self._clock.now()
-        with self._store.transaction() as unit:
+        with self._store.transaction(leading=True) as unit:
             if was_silent:
                 _wake_concerned(unit, agent)
-            for node in report.nodes:
-                if _runs(unit, agent, node.key) and unit.reports.put_node(node.key, _seen_node(node), now):
-                    unit.woken.add(_uid(node.key))
-                    _mark_resumed(unit, node)
-            for route in report.routes:
-                if _routes(unit, agent, route.key) and unit.reports.put_route(route.key, _seen_route(route), now):
-                    unit.woken.add(_uid(route.key))
-            _note_problems(unit, agent, report.faults)
-            for key in report.gone_routes:
-                gone = SeenRoute(listening=False, gone=True)
-                if _routes(unit, agent, key) and unit.reports.put_route(key, gone, now):
-                    unit.woken.add(_uid(key))
+            _write_down(unit, report, self._clock.now())
         return True
+
+
+def _write_down(unit: Unit, report: AgentReport, now: datetime) -> None:
+    agent = report.agent
+    for node in report.nodes:
+        if node.phase is Phase.GONE:
+            _clear_leftovers(unit, agent, node.key)
+        if _runs(unit, agent, node.key) and unit.reports.put_node(node.key, _seen_node(node), now):
+            unit.woken.add(_uid(node.key))
+            _mark_resumed(unit, node)
+    for route in report.routes:
+        if _routes(unit, agent, route.key) and unit.reports.put_route(route.key, _seen_route(route), now):
+            unit.woken.add(_uid(route.key))
+    _note_problems(unit, agent, report.faults)
+    for key in report.gone_routes:
+        gone = SeenRoute(listening=False, gone=True)
+        if _routes(unit, agent, key) and unit.reports.put_route(key, gone, now):
+            unit.woken.add(_uid(key))
 
 
 def _says_something(report: AgentReport) -> bool:
@@ -77,6 +91,23 @@ def _note_problems(unit: Unit, agent: str, reports: Iterable[FaultReport]) -> No
             unit.faults.save(fault.with_problem(f"{agent}: {said.problem}"))
 
 
+def _clear_leftovers(unit: Unit, agent: str, key: str) -> None:
+    """A node that moved away has left nothing with that agent any more: its former address is free."""
+    topology = unit.topologies.get(_uid(key))
+    for leftover in topology.leftovers if topology is not None else ():
+        if topology is not None and leftover.agent == agent and topology.key(leftover.node) == key:
+            unit.addresses.release(leftover.address)
+            topology = unit.topologies.save(topology.without_leftover(leftover))
+
+
+def _living_at(unit: Unit, agent: str) -> Iterator[str]:
+    """The keys of the nodes that have their place with the agent, those included that are to leave."""
+    for topology in unit.topologies.all():
+        for node in topology.nodes:
+            if node.placement is not None and node.placement.agent == agent:
+                yield topology.key(node.id)
+
+
 def _wake_concerned(unit: Unit, agent: str) -> None:
     """Have everything that could use the agent, or already does, looked at again."""
     unit.woken.update(topology.uid for topology in unit.topologies.all() if _concerns(topology, agent))
@@ -84,6 +115,7 @@ def _wake_concerned(unit: Unit, agent: str) -> None:
 
 def _concerns(topology: Topology, agent: str) -> bool:
     agents = {node.placement.agent if node.placement is not None else agent for node in topology.nodes}
+    agents |= {leftover.agent for leftover in topology.leftovers}
     return agent in agents or topology.reader_agent == agent
 
 

@@ -19,6 +19,7 @@ MODULES = (
     "service_updates",
     "reserved_nodes",
     "lab",
+    "hosts",
     "injected_faults",
 )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
+from api_schemas.agent.agent import AgentHello
 from api_schemas.lab import (
     DESCRIBE_AGENTS,
     DESCRIBE_NODES,
@@ -20,35 +20,48 @@ from api_schemas.lab import (
     Zone,
     Zones,
 )
+from controlplane.domain.hosts import Load
 from controlplane.domain.reported import does_duty
 from controlplane.domain.topology import Kind, NodeGroup, Topology
 from controlplane.domain.topology import Node as DesiredNode
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
+from controlplane.store.hosts import load_of
 
 
 @performs(DESCRIBE_AGENTS)
 def describe_agents(ctx: Context, asked: DescribeAgents) -> Agents:
     """Every agent, with the programs it offers."""
-    load = _load(ctx)
-    shown = []
-    for hello in ctx.unit.agents.all():
-        engines = [InstalledEngine(**binary.model_dump()) for binary in hello.engines]
-        about = hello.model_dump(include={"agent", "zone", "host", "runtime", "network", "faults"})
-        shown.append(Agent(**about, heard=ctx.unit.agents.is_heard(hello.agent), nodes=load[hello.agent], engines=engines))
-    return Agents(agents=shown)
+    load = load_of(ctx.unit)
+    return Agents(agents=[_agent(ctx, hello, load.get(hello.agent, Load())) for hello in ctx.unit.agents.all()])
+
+
+def shown_agent(ctx: Context, hello: AgentHello) -> Agent:
+    """One agent, with the programs it offers."""
+    return _agent(ctx, hello, load_of(ctx.unit).get(hello.agent, Load()))
+
+
+def _agent(ctx: Context, hello: AgentHello, load: Load) -> Agent:
+    return Agent(
+        **hello.model_dump(include={"agent", "zone", "host", "runtime", "network", "faults", "memory", "cores"}),
+        engines=[InstalledEngine(**binary.model_dump()) for binary in hello.engines],
+        heard=ctx.unit.agents.is_heard(hello.agent),
+        draining=ctx.unit.agents.is_draining(hello.agent),
+        nodes=load.nodes,
+        memory_used=load.memory,
+    )
 
 
 @performs(DESCRIBE_ZONES)
 def describe_zones(ctx: Context, asked: DescribeZones) -> Zones:
     """One zone for each letter that an agent serves."""
-    load = _load(ctx)
+    load = load_of(ctx.unit)
     by_letter: dict[str, list[str]] = {}
     for hello in ctx.unit.agents.all():
         by_letter.setdefault(hello.zone[-1:], []).append(hello.agent)
     return Zones(
         zones=[
-            Zone(zone=f"{ctx.world.region}{letter}", agents=agents, nodes=sum(load[agent] for agent in agents))
+            Zone(zone=f"{ctx.world.region}{letter}", agents=agents, nodes=sum(load[agent].nodes for agent in agents if agent in load))
             for letter, agents in sorted(by_letter.items())
         ]
     )
@@ -102,8 +115,3 @@ def _node(ctx: Context, topology: Topology, group: NodeGroup, node: DesiredNode)
         engine_binary=InstalledEngine(engine=binary.engine, version=binary.version, path=binary.path, tls=binary.tls) if binary else None,
         problem=seen.problem if seen else None,
     )
-
-
-def _load(ctx: Context) -> Counter[str]:
-    placed = (node.placement for topology in ctx.unit.topologies.all() for node in topology.nodes)
-    return Counter(placement.agent for placement in placed if placement is not None)

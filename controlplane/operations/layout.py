@@ -13,8 +13,10 @@ from api_schemas.faults import (
 from api_schemas.replication_group import CreateReplicationGroup
 from controlplane.domain.binaries import best_binary, why_none_fits
 from controlplane.domain.engine_versions import EngineVersion
-from controlplane.domain.topology import Binary, Endpoints, Kind
+from controlplane.domain.hosts import Room, demand_of
+from controlplane.domain.topology import Binary, Endpoints, Kind, Topology
 from controlplane.operations.context import Context
+from controlplane.store.hosts import seen_agents
 
 MOST_NODES_IN_A_GROUP = 6
 NODES_PER_REGION = 300
@@ -68,6 +70,25 @@ def must_be_servable(ctx: Context, version: EngineVersion, zones: Sequence[str])
         offered = [Binary(engine.engine, engine.version, engine.path) for hello in hosts for engine in hello.engines]
         if best_binary(version.engine, version.version, offered) is None:
             raise InvalidParameterValue(why_none_fits(version.engine, version.version))
+
+
+def must_fit(ctx: Context, topology: Topology) -> None:
+    """Raises InsufficientCacheClusterCapacity when no host of a zone has room for a node that has no place yet."""
+    room, demand = Room(seen_agents(ctx.unit)), demand_of(topology)
+    for group in topology.node_groups:
+        beside = [room.host_of(node.placement.agent) for node in group.staying if node.placement is not None]
+        for node in group.staying:
+            if node.placement is not None:
+                continue
+            place = room.find(node.zone, demand, beside)
+            if place is None and room.is_full(node.zone, demand):
+                raise InsufficientCacheClusterCapacity(
+                    f"No host in {node.zone} has {demand.memory / 2**30:.2f} GiB left for a node of type {topology.node_type}. "
+                    "Choose a smaller node type or another zone, or have another agent join."
+                )
+            if place is not None:
+                room.take(place, demand)
+                beside.append(room.host_of(place.agent.id))
 
 
 def must_have_room(ctx: Context, more: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from api_schemas.faults import OperationNotBuilt
+from api_schemas.faults import OperationNotBuilt, ServiceUnavailable
 from api_schemas.operation import Operation
 from api_schemas.shape import Shape
 from controlplane.clock import Clock
@@ -13,11 +14,15 @@ from controlplane.domain.endpoint_names import EndpointStyle
 from controlplane.domain.topology import MemcachedDiscovery, World
 from controlplane.operations.context import Context
 from controlplane.planner.situation import Policy
-from controlplane.store.store import Store
+from controlplane.store.store import Store, StoreAwayError
+
+log = logging.getLogger("cachewright")
 
 Asked = TypeVar("Asked", bound=Shape)
 Answer = TypeVar("Answer", bound=Shape)
 Keeper = Callable[[Context, Asked], Answer]
+
+_AWAY = "The database of the control plane does not answer, so nothing was read or changed. The caches go on. Try again."
 
 _KEEPERS: dict[str, tuple[Operation[Any, Any], Callable[[Context, Any], Shape]]] = {}
 
@@ -56,6 +61,13 @@ class Operations:
         if name not in _KEEPERS:
             raise OperationNotBuilt(name)
         promise, keeper = _KEEPERS[name]
-        unit_of_work = self._store.reading() if promise.reads else self._store.transaction()
+        try:
+            return self._run(promise, keeper, world, asked)
+        except StoreAwayError as away:
+            log.warning("the database is away  operation=%s because=%s", name, away)
+            raise ServiceUnavailable(_AWAY) from away
+
+    def _run(self, promise: Operation[Any, Any], keeper: Callable[[Context, Any], Shape], world: World, asked: Shape) -> Shape:
+        unit_of_work = self._store.reading(fresh=True) if promise.reads else self._store.transaction()
         with unit_of_work as unit:
             return keeper(Context(world, unit, self._clock, self._policy, self._memcached_discovery, self._style), asked)

@@ -86,6 +86,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
         endpoints=ctx.style.new,
         settings=settings,
     )
+    layout.must_fit(ctx, group)
     group = ctx.unit.topologies.save(group)
     for resource, resource_name in [("replicationgroup", name), *(("cluster", node.id) for node in group.nodes)]:
         tag_new(ctx, arn(ctx.world, resource, resource_name), asked.tags)

@@ -19,6 +19,26 @@ class PlaceNode:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveNode:
+    """Have a node live on another host from now on, started there emptied; the former one shall keep nothing of it."""
+
+    node: str
+    agent: str
+    binary: Binary
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskHandover:
+    """Have the primary of a node group replaced by this replica as if a caller had asked for it."""
+
+    group: str
+    node: str
+    heir: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class GiveEndpoints:
     """Give the topology the stable addresses it lacks, and the agent whose relay serves the one that is spread, if any is."""
 
@@ -198,6 +218,8 @@ class LookAgain:
 
 Decision = (
     PlaceNode
+    | MoveNode
+    | AskHandover
     | GiveEndpoints
     | BootNode
     | CallRoll

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controlplane.domain.reported import holds_configuration, holds_endpoint, serves_discovery
+from controlplane.domain.topology import Leftover
 from controlplane.planner.decisions import Announce, Bury, CloseModification, Decision, Release
 from controlplane.planner.discovery import publish_discovery
 from controlplane.planner.nodes import all_up
@@ -47,10 +48,16 @@ def endpoints_lead(now: Situation) -> bool:
     return held and route is not None and route.listening and set(route.backends) == set(topology.reader_backends)
 
 
+def _left_behind(now: Situation) -> list[Leftover]:
+    """What is left with agents that could still take it away; who is silent is told what it may keep when it joins again."""
+    heard = {agent.id for agent in now.agents if agent.heard}
+    return [leftover for leftover in now.topology.leftovers if leftover.agent in heard]
+
+
 def bury(now: Situation) -> Iterator[Decision]:
     """A deleted topology is forgotten once none of it runs, or released to its retained node."""
     topology = now.topology
-    left = [node for node in topology.nodes if node.id != topology.retained]
+    left = [node for node in topology.nodes if node.id != topology.retained] or _left_behind(now)
     route_gone = topology.route_address is None or now.reported.route is None or now.reported.route.gone
     if not topology.deleting or left or not route_gone:
         return

@@ -1,39 +1,18 @@
-"""Rules about nodes: where they live, when they start again, when they count as joined, when they are forgotten."""
+"""Rules about nodes: when they start again, when they count as joined, when they are forgotten."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from controlplane.domain.binaries import best_binary
 from controlplane.domain.reported import GONE, does_duty, is_down, is_given_up
 from controlplane.domain.topology import Node, NodeGroup, Restart
-from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, PlaceNode, RemoveNode, WelcomeNode
+from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, RemoveNode, WelcomeNode
 from controlplane.planner.primaries import may_start_empty, ranked, serves
 from controlplane.planner.situation import Situation
 
 
-def place_missing_nodes(now: Situation) -> Iterator[Decision]:
-    """Every desired node has an agent in its zone and a program that fits; one whose address turned out taken gets another."""
-    topology = now.topology
-    load = {agent.id: agent.nodes for agent in now.agents}
-    for node in _without_place(now):
-        hosts = [agent for agent in now.agents if agent.heard and agent.zone == node.zone[-1:]]
-        for agent in sorted(hosts, key=lambda agent: (load[agent.id], agent.id)):
-            if binary := best_binary(topology.engine, topology.engine_version, agent.binaries):
-                load[agent.id] += 1
-                yield PlaceNode(node.id, agent.id, binary, because=f"zone {node.zone}, fewest nodes there")
-                break
-
-
-def _without_place(now: Situation) -> Iterator[Node]:
-    for group in now.topology.node_groups:
-        for node in group.staying:
-            if node.placement is None or (_is_expelled(now, node) and _may_start(now, group, node)):
-                yield node
-
-
-def _is_expelled(now: Situation, node: Node) -> bool:
+def is_expelled(now: Situation, node: Node) -> bool:
     """Whether a foreign process listens at the node's address. To give it another is to start it again, emptied."""
     seen = now.reported.of(node)
     return seen is not None and seen.address_taken and is_down(node, seen)
@@ -58,8 +37,8 @@ def start_dead_nodes(now: Situation) -> Iterator[Decision]:
 def _start_again(now: Situation, group: NodeGroup, node: Node) -> Iterator[Decision]:
     if _due(now, node) > now.now:
         yield LookAgain(_due(now, node), because=f"{node.id} could not be started; trying again")
-    elif _may_start(now, group, node):
-        if not _is_expelled(now, node):
+    elif may_start(now, group, node):
+        if not is_expelled(now, node):
             saved = "; no living replica has its data" if node.id == group.primary else ""
             yield BootNode(node.id, node.boot + 1, because=f"{_cause(now, node)}{saved}")
     elif node.id != group.primary:
@@ -71,7 +50,8 @@ def _start_again(now: Situation, group: NodeGroup, node: Node) -> Iterator[Decis
             yield LookAgain(until, because=f"a replica may have the data of {node.id}")
 
 
-def _may_start(now: Situation, group: NodeGroup, node: Node) -> bool:
+def may_start(now: Situation, group: NodeGroup, node: Node) -> bool:
+    """Whether a dead node may be started again at this moment, emptied."""
     if _is_given_up(now, node) or _due(now, node) > now.now:
         return False
     if node.id == group.primary:
@@ -125,13 +105,15 @@ def close_restarts(now: Situation) -> Iterator[Decision]:
 
 
 def retire_leaving_nodes(now: Situation) -> Iterator[Decision]:
-    """A leaving node is forgotten once its agent has left nothing of it behind."""
+    """A leaving node is forgotten once its agent has left nothing of it behind, or was removed itself."""
     for node in now.topology.nodes:
         if not node.leaving:
             continue
-        seen = now.reported.of(node)
+        seen, agent = now.reported.of(node), now.agent_of(node)
         if node.placement is None:
             yield RemoveNode(node.id, because="it was never placed")
+        elif agent is not None and agent.removed:
+            yield RemoveNode(node.id, because=f"{agent.id}, where it lived, was removed")
         elif seen is not None and seen.phase == GONE:
             yield RemoveNode(node.id, because="its agent has removed it")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from controlplane.domain.topology import Discovery, Election, Kind, Node, Placement, Restart, Settings, Topology
+from controlplane.domain.topology import Discovery, Election, Handover, Kind, Leftover, Node, Placement, Restart, Settings, Topology
 from controlplane.planner import decisions as d
 
 MOST_ELECTIONS = 50
@@ -28,6 +28,11 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
     match decision:
         case d.PlaceNode():
             return _placed(topology, decision, drawn.node)
+        case d.MoveNode():
+            return _moved(topology, decision, drawn.node)
+        case d.AskHandover():
+            group = topology.group_of(decision.node)
+            return topology.with_group(replace(group, handover=Handover(decision.node, now, heir=decision.heir)))
         case d.GiveEndpoints():
             return _addressed(topology, decision, drawn)
         case d.BootNode():
@@ -111,6 +116,16 @@ def _placed(topology: Topology, decision: d.PlaceNode, address: str) -> Topology
     node = _node(topology, decision.node)
     boot = node.boot if node.placement is None else node.boot + 1  # a new address asks for a new start
     return topology.with_node(replace(node, placement=Placement(decision.agent, address, decision.binary), boot=boot))
+
+
+def _moved(topology: Topology, decision: d.MoveNode, address: str) -> Topology:
+    node = _node(topology, decision.node)
+    former = node.placement
+    if former is not None:
+        topology = replace(topology, leftovers=(*topology.leftovers, Leftover(node.id, former.agent, former.address)))
+    restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
+    place = Placement(decision.agent, address, decision.binary)
+    return topology.with_node(replace(node, placement=place, boot=node.boot + 1, restart=restart))
 
 
 def _addressed(topology: Topology, decision: d.GiveEndpoints, drawn: Addresses) -> Topology:

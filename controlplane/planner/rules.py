@@ -8,7 +8,8 @@ from controlplane.planner.decisions import Decision
 from controlplane.planner.discovery import apply_pending, publish_discovery, stop_leaving_nodes
 from controlplane.planner.endpoints import give_endpoints, publish_configuration, publish_primary, spread_readers
 from controlplane.planner.lifecycle import announce, bury, close_modification
-from controlplane.planner.nodes import close_restarts, place_missing_nodes, retire_leaving_nodes, start_dead_nodes, welcome_nodes
+from controlplane.planner.nodes import close_restarts, retire_leaving_nodes, start_dead_nodes, welcome_nodes
+from controlplane.planner.placement import drain_hosts, place_missing_nodes, replace_lost_nodes
 from controlplane.planner.primaries import call_roll, elect_primaries, hand_back, hand_over, rebuild_formers
 from controlplane.planner.situation import Situation
 
@@ -17,6 +18,8 @@ Rule = Callable[[Situation], Iterator[Decision]]
 RULES: tuple[Rule, ...] = (
     apply_pending,          # what was put off to the maintenance window is done when it opens
     place_missing_nodes,    # every desired node has an agent in its zone
+    replace_lost_nodes,     # a node whose host is lost lives on another
+    drain_hosts,            # nodes leave a host that is being emptied
     give_endpoints,         # every topology has its stable addresses
     call_roll,              # whoever may replace a lost primary has told how far it came
     elect_primaries,        # every node group has a living primary

@@ -14,6 +14,7 @@ from controlplane.clock import Clock
 from controlplane.domain.events import Event
 from controlplane.domain.fault import DONE, TIME_IS_UP, InjectedFault, end
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
+from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Committed, Store
 
 log = logging.getLogger("cachewright.reconciler")
@@ -43,12 +44,18 @@ class FaultPusher:
         store.listen(self._on_commit)
 
     def start(self) -> None:
-        """Begin, with everybody told once what goes on, or that nothing does. Where something does, that comes before all else."""
+        """Begin, as soon as this control plane leads."""
+        self._thread.start()
+
+    def lead(self) -> None:
+        """Everybody is told once what goes on, or that nothing does. Where something does, that comes before all else."""
+        with self._lock:
+            self._taken.clear()
         with self._store.reading() as unit:
             goes_on = bool(unit.faults.active())
         if goes_on:
             self.converge_once()
-        self._thread.start()
+        self._due.set()
 
     def welcome(self, agent: str) -> None:
         """The agent has joined, perhaps without what it knew: it is told again."""
@@ -88,7 +95,7 @@ class FaultPusher:
         ids = [fault.id for fault in faults]
         if not ids:
             return
-        with self._store.transaction() as unit:
+        with self._store.transaction(leading=True) as unit:
             for found in map(unit.faults.get, ids):
                 if found is None or not found.is_active:
                     continue
@@ -125,8 +132,13 @@ class FaultPusher:
             self._due.clear()
             if self._closing:
                 return
+            if not self._store.leadership.leads:
+                wait = _RETRY
+                continue
             try:
                 wait = self.converge_once()
+            except NotLeadingError:
+                wait = _RETRY
             except Exception:  # a round that fails must not end the work
                 log.exception("telling agents of faults failed")
                 wait = _RETRY

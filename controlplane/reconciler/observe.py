@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 
-from api_schemas.agent.agent import AgentHello
-from controlplane.domain.reported import SeenAgent
-from controlplane.domain.topology import Binary, Topology
+from controlplane.domain.topology import Topology
 from controlplane.planner.situation import Policy, Situation
+from controlplane.store.hosts import seen_agents
 from controlplane.store.store import Unit
 
 
@@ -17,22 +15,8 @@ def observe(unit: Unit, topology: Topology, now: datetime, policy: Policy) -> Si
     return Situation(
         topology=topology,
         reported=unit.reports.of(topology),
-        agents=tuple(_seen(unit, hello, load) for load in [_load(unit, topology)] for hello in unit.agents.all()),
+        agents=seen_agents(unit, topology),
         now=now,
         policy=policy,
         seen_at=unit.reports.times(topology),
     )
-
-
-def _load(unit: Unit, topology: Topology) -> Counter[str]:
-    """How many nodes each agent has; counted only while a node of this topology still needs a place."""
-    if all(node.placement is not None for node in topology.nodes):
-        return Counter()
-    placed = (node.placement for each in unit.topologies.all() for node in each.nodes)
-    return Counter(placement.agent for placement in placed if placement is not None)
-
-
-def _seen(unit: Unit, hello: AgentHello, load: Counter[str]) -> SeenAgent:
-    binaries = tuple(Binary(binary.engine, binary.version, binary.path, binary.tls) for binary in hello.engines)
-    return SeenAgent(hello.agent, hello.zone[-1:], binaries, load[hello.agent], unit.agents.is_heard(hello.agent),
-                     unit.agents.last_word(hello.agent))  # fmt: skip

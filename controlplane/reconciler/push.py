@@ -33,13 +33,19 @@ class Pusher:
         for agent, key in dropped_nodes(topology):
             orders[agent].dropped_nodes.append(key)
         self._add_route(topology, orders)
-        delivered = [self._deliver(agent, order) for agent, order in orders.items()]  # to each, whoever does not answer
-        return all(delivered)
+        optional = {leftover.agent for leftover in topology.leftovers}  # one that is lost is told when it joins again
+        delivered = {agent: self._deliver(agent, order) for agent, order in orders.items()}  # to each, whoever does not answer
+        return all(taken or (agent in optional and not orders[agent].nodes) for agent, taken in delivered.items())
 
     def forget(self, agent: str) -> None:
         """The agent has joined again, perhaps without what it knew: everything is news to it."""
         with self._lock:
             self._taken.pop(agent, None)
+
+    def forget_all(self) -> None:
+        """Another control plane may have told the agents other things since: everything is news to them."""
+        with self._lock:
+            self._taken.clear()
 
     def _add_route(self, topology: Topology, orders: dict[str, Orders]) -> None:
         if topology.reader_agent is None:

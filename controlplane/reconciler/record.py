@@ -48,11 +48,17 @@ class Recorder:
             node = topology.node(decision.node)
             if node is not None and node.placement is not None:
                 unit.addresses.block(node.placement.address)  # a foreign process has it
-            hello = unit.agents.get(decision.agent)
-            return Addresses(node=unit.addresses.draw(hello.network, key) if hello else "")
+            return self._draw_node(unit, decision.agent, key)
+        if isinstance(decision, d.MoveNode):
+            return self._draw_node(unit, decision.agent, topology.key(decision.node))
         if isinstance(decision, d.GiveEndpoints):
             return self._draw_endpoints(unit, topology)
         return Addresses()
+
+    def _draw_node(self, unit: Unit, agent: str, key: str) -> Addresses:
+        """An address of the agent's own network for a node."""
+        hello = unit.agents.get(agent)
+        return Addresses(node=unit.addresses.draw(hello.network, key) if hello else "")
 
     def _draw_endpoints(self, unit: Unit, topology: Topology) -> Addresses:
         """An address for each endpoint that the topology lacks."""

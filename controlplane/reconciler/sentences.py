@@ -15,6 +15,8 @@ Sentence = tuple[str, str, str]
 def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
     """The events of one decision, in the order the service emits them."""
     match decision:
+        case d.MoveNode(node=node):
+            yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
         case d.PlaceNode(node=node, binary=binary):
             if said := stands_in(topology.engine, topology.engine_version, binary):
                 yield _of_node(topology, node, f"{said}, a wire compatible program, on this host")

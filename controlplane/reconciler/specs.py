@@ -23,10 +23,12 @@ def node_specs(topology: Topology) -> Iterator[tuple[str, NodeSpec]]:
 
 
 def dropped_nodes(topology: Topology) -> Iterator[tuple[str, str]]:
-    """Agent and key of every node that shall be no more."""
+    """Agent and key of every node that shall be no more, there at least."""
     for node in topology.nodes:
         if node.placement is not None and _shall_end(topology, node):
             yield node.placement.agent, topology.key(node.id)
+    for leftover in topology.leftovers:
+        yield leftover.agent, topology.key(leftover.node)
 
 
 def _shall_end(topology: Topology, node: Node) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 
 from controlplane.reconciler.worker import Reconciler
+from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Store
 
 log = logging.getLogger("cachewright.reconciler")
@@ -22,6 +24,7 @@ class Watchdog:
         self._store = store
         self._reconciler = reconciler
         self._heard: dict[str, bool] = {}
+        self._said: frozenset[str] | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -36,13 +39,18 @@ class Watchdog:
             self._thread.join(5)
 
     def look(self, late: float) -> None:
-        """One look, which is so many seconds late."""
+        """One look, which is so many seconds late. Who does not lead hears nobody."""
+        if not self._store.leadership.leads:
+            self._heard.clear()
+            self._said = None
+            return
         if late > _DEAF:
             log.warning("the control plane stood still and forgives everybody's silence  for=%.1fs", late)
             self._store.heartbeats.forgive(late)
         heard = {agent: self._store.heartbeats.is_heard(agent) for agent in list(self._store.agents)}
         silent = [agent for agent, is_heard in heard.items() if not is_heard and self._heard.get(agent, True)]
         self._heard = heard
+        self._say(frozenset(agent for agent, is_heard in heard.items() if not is_heard))
         for agent in silent:
             log.warning("agent is not heard any more  agent=%s", agent)
         if silent:
@@ -50,9 +58,19 @@ class Watchdog:
                 if any(node.placement is not None and node.placement.agent in silent for node in topology.nodes):
                     self._reconciler.wake(topology.uid)
 
+    def _say(self, silent: frozenset[str]) -> None:
+        """Have other control planes know, once for each change."""
+        if silent != self._said:
+            with contextlib.suppress(NotLeadingError):
+                self._store.say_who_is_silent(silent)
+                self._said = silent
+
     def _watch(self) -> None:
         before = time.monotonic()
         while not self._closing.wait(INTERVAL):
             now = time.monotonic()
-            self.look(now - before - INTERVAL)
+            try:
+                self.look(now - before - INTERVAL)
+            except Exception:  # a look that fails must not end the watch
+                log.exception("looking for silent agents failed")
             before = now

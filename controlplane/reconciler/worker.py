@@ -13,6 +13,7 @@ from controlplane.planner.situation import Policy
 from controlplane.reconciler.observe import observe
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
+from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Committed, Store
 
 log = logging.getLogger("cachewright.reconciler")
@@ -39,11 +40,16 @@ class Reconciler:
         store.listen(self._on_commit)
 
     def start(self) -> None:
-        """Begin, with every topology due once: what a former life left unfinished is simply looked at again."""
-        for topology in self._store.topologies.by_uid:
-            self.wake(topology)
+        """Begin, as soon as this control plane leads."""
         for thread in self._threads:
             thread.start()
+
+    def lead(self) -> None:
+        """Every topology is due once: what a former life, or another control plane, left unfinished is simply looked at again."""
+        for topology in list(self._store.topologies.by_uid):
+            self.wake(topology)
+        with self._changed:
+            self._changed.notify_all()
 
     def wake(self, uid: str, delay: float = 0.0) -> None:
         """Look at the topology after ``delay`` seconds, or earlier if it is due earlier."""
@@ -65,7 +71,7 @@ class Reconciler:
     def converge_once(self, uid: str) -> int:
         """One pass. Safe to repeat, safe to lose halfway. Answers how many decisions it took that may call for another."""
         now = self._clock.now()
-        with self._store.transaction() as unit:
+        with self._store.transaction(leading=True) as unit:
             topology = unit.topologies.get(uid)
             if topology is None:
                 return 0
@@ -87,6 +93,8 @@ class Reconciler:
         while (uid := self._next()) is not None:
             try:
                 self._converge(uid)
+            except NotLeadingError:  # whoever leads now has every topology due
+                log.info("pass given up, for another control plane leads  topology=%s", uid)
             except Exception:  # one topology's failure must not end the work on all others
                 log.exception("pass failed  topology=%s", uid)
                 self.wake(uid, _RETRY)
@@ -107,6 +115,10 @@ class Reconciler:
     def _next(self) -> str | None:
         with self._changed:
             while not self._closing:
+                if not self._store.leadership.leads:
+                    self._due.clear()  # all will be due when we lead
+                    self._changed.wait(_RETRY)
+                    continue
                 now = time.monotonic()
                 free = [(at, uid) for uid, at in self._due.items() if uid not in self._busy]
                 if free and (first := min(free))[0] <= now:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -30,11 +30,12 @@ _SAY = insert(EventRow)  # made once: to make a statement takes longer than to c
 
 
 class Events:
-    """What happened, newest first."""
+    """What happened, newest first. ``said`` is what this unit of work has said, and ``numbers`` are the events' numbers."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self.said: list[Event] = []
+        self.numbers: list[int] = []
 
     def say(self, event: Event) -> None:
         """Write an event down."""
@@ -42,8 +43,15 @@ class Events:
                "message": event.message, "because": event.because, "at": event.at}  # fmt: skip
         written = self._connect().execute(_SAY, row)
         self.said.append(event)
-        if written.inserted_primary_key is not None and written.inserted_primary_key[0] % _PRUNE_EVERY == 0:
+        number = written.inserted_primary_key[0] if written.inserted_primary_key is not None else 0
+        self.numbers.append(number)
+        if number % _PRUNE_EVERY == 0:
             self.prune(event.at - KEPT)
+
+    def numbered(self, numbers: Collection[int]) -> list[Event]:
+        """The events of these numbers, oldest first."""
+        asked = select(*_EVENT_COLUMNS).where(EventRow.number.in_(numbers)).order_by(EventRow.number)  # type: ignore[union-attr, arg-type]
+        return [_event_of(row) for row in self._connect().execute(asked).mappings()]
 
     def between(self, world: World, start: datetime, end: datetime, source_type: str | None, source: str | None) -> list[Event]:
         """The events of a world from ``start`` up to ``end``, newest first."""
@@ -137,10 +145,11 @@ class ParameterGroups(_Groups[ParameterGroup]):
 
 
 class Facts:
-    """Facts about this control plane, by name."""
+    """Facts about this control plane, by name. ``touched`` are those that this unit of work has written down."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
+        self.touched: set[str] = set()
 
     def get(self, name: str) -> str | None:
         """The fact of that name."""
@@ -149,5 +158,6 @@ class Facts:
 
     def put(self, name: str, text: str) -> None:
         """Write a fact down in place of its former value."""
+        self.touched.add(name)
         self._connect().execute(delete(FactRow).where(FactRow.name == name))  # type: ignore[arg-type]
         self._connect().execute(insert(FactRow).values(name=name, text=text))

@@ -13,6 +13,7 @@ from controlplane.domain.topology import Topology
 from controlplane.store.tables import ReportRow
 
 # Made once: to make a statement takes longer than to carry it out.
+_READ = select(ReportRow.key, ReportRow.kind, ReportRow.document, ReportRow.seen_at)  # type: ignore[call-overload]
 _SAY = insert(ReportRow)
 _SAY_ANEW = update(ReportRow).where(ReportRow.key == bindparam("of"))  # type: ignore[arg-type]
 
@@ -27,27 +28,50 @@ class ReportMemory:
     routes: dict[str, SeenRoute] = field(default_factory=dict)
     seen_at: dict[str, datetime] = field(default_factory=dict)
 
+    def put(self, key: str, seen: SeenNode | SeenRoute | None, at: datetime | None) -> None:
+        """Remember a report in place of the former one, None meaning that there is none; ``at`` unless that stays as it was."""
+        if isinstance(seen, SeenNode):
+            self.nodes[key] = seen
+        elif isinstance(seen, SeenRoute):
+            self.routes[key] = seen
+        else:
+            for known in (self.nodes, self.routes, self.seen_at):
+                known.pop(key, None)
+        if at is not None:
+            self.seen_at[key] = at
+
 
 def load_reports(connection: Connection) -> ReportMemory:
     """Everything the database holds, but that a primary had yielded: it has long gone on by itself, and says so anew if it has not."""
     memory = ReportMemory()
-    rows = connection.execute(select(ReportRow.key, ReportRow.kind, ReportRow.document, ReportRow.seen_at))  # type: ignore[call-overload]
-    for key, kind, document, seen_at in rows:
-        if kind == "node":
-            memory.nodes[key] = replace(_NODE.validate_json(document), yielded_to=None)
-        else:
-            memory.routes[key] = _ROUTE.validate_json(document)
-        memory.seen_at[key] = seen_at if seen_at.tzinfo else seen_at.replace(tzinfo=UTC)
+    for key, kind, document, seen_at in connection.execute(_READ):
+        memory.put(key, _written(kind, document), seen_at if seen_at.tzinfo else seen_at.replace(tzinfo=UTC))
     return memory
 
 
+def load_report(connection: Connection, key: str, memory: ReportMemory) -> None:
+    """Have the memory know what the database holds under that key."""
+    row = connection.execute(_READ.where(ReportRow.key == key)).one_or_none()
+    if row is None:
+        memory.put(key, None, None)
+    else:
+        memory.put(key, _written(row[1], row[2]), row[3])
+
+
+def _written(kind: str, document: str) -> SeenNode | SeenRoute:
+    if kind == "node":
+        return replace(_NODE.validate_json(document), yielded_to=None)
+    return _ROUTE.validate_json(document)
+
+
 class Reports:
-    """Reports as one unit of work sees them."""
+    """Reports as one unit of work sees them. ``written`` are the keys of those that it has written down or forgotten."""
 
     def __init__(self, memory: ReportMemory, connection: Connection | None) -> None:
         self._memory = memory
         self._connection = connection
         self._changed: dict[str, tuple[SeenNode | SeenRoute | None, datetime | None]] = {}
+        self.written: set[str] = set()
 
     def of(self, topology: Topology) -> Reported:
         """All that was seen of a topology."""
@@ -91,20 +115,12 @@ class Reports:
         if self._connection is not None:
             self._connection.execute(delete(ReportRow).where(ReportRow.key == key))  # type: ignore[arg-type]
         self._changed[key] = (None, None)
+        self.written.add(key)
 
     def settle(self) -> None:
         """Make this unit's changes visible to everybody; called after the commit."""
         for key, (seen, at) in self._changed.items():
-            if isinstance(seen, SeenNode):
-                self._memory.nodes[key] = seen
-            elif isinstance(seen, SeenRoute):
-                self._memory.routes[key] = seen
-            else:
-                self._memory.nodes.pop(key, None)
-                self._memory.routes.pop(key, None)
-                self._memory.seen_at.pop(key, None)
-            if at is not None:
-                self._memory.seen_at[key] = at
+            self._memory.put(key, seen, at)
 
     def _newest(self, key: str) -> SeenNode | SeenRoute | None:
         """This unit's own word, else the committed one."""
@@ -116,6 +132,7 @@ class Reports:
         if self._connection is None:
             raise RuntimeError("a reading unit of work cannot write")
         said = {"document": document, "seen_at": at}
+        self.written.add(key)
         if known:
             self._connection.execute(_SAY_ANEW, {"of": key, **said})
         else:

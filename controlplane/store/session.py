@@ -5,25 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlmodel import SQLModel
 
 from controlplane.store import tables
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test compares it with the folder."""
 
 MIGRATIONS = Path(__file__).with_name("migrations")
+
+_MIGRATING = 0x0CAC4F  # the key of a lock that PostgreSQL knows
+
+_POSTGRESQL = {
+    "connect_timeout": 2,
+    "tcp_user_timeout": 3000,  # milliseconds; a server whose host is cut off is given up
+    "application_name": "cachewright",
+    "options": "-c idle_in_transaction_session_timeout=1500 -c lock_timeout=5000 -c statement_timeout=10000",
+}
+"""How we connect to PostgreSQL. A writer of ours that stands still must not hold up the others: the server ends its session."""
 
 
 def open_database(url: str) -> Engine:
     """An engine on the database at ``url``, its schema created or migrated. SQLite is set to write-ahead logging.
 
+    Raises ValueError for a URL that makes no sense, SQLAlchemy's DBAPIError when the database cannot be opened.
     A commit of SQLite survives the end of this process at any moment; after a power loss the newest commits may be missing,
     which is consistent (``synchronous=NORMAL``): the engines they speak of are gone then as well.
     """
-    engine = create_engine(url, poolclass=QueuePool if not url.endswith(":memory:") else NullPool)
+    where = make_url(url)
+    if where.get_backend_name() == "postgresql":
+        engine = create_engine(where.set(drivername="postgresql+psycopg"), connect_args=_POSTGRESQL, pool_size=10, max_overflow=20)
+    else:
+        engine = create_engine(where, poolclass=QueuePool if not url.endswith(":memory:") else NullPool)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_at_once)
@@ -43,6 +58,21 @@ def _begin_at_once(connection: Connection) -> None:
 
 
 def _bring_up_to_date(engine: Engine) -> None:
+    """Of several control planes that start on a database together, one does it and the others wait."""
+    if engine.dialect.name != "postgresql":
+        _migrate_if_need_be(engine)
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET lock_timeout = '60s'"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _MIGRATING})
+        try:
+            _migrate_if_need_be(engine)
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _MIGRATING})
+            connection.invalidate()  # its settings are not ours any more
+
+
+def _migrate_if_need_be(engine: Engine) -> None:
     """A new database gets the newest schema at once; an older one is migrated (Alembic is loaded only then)."""
     found = inspect(engine).has_table("alembic_version")
     if not found:

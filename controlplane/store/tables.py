@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Column, DateTime, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, Text, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 
@@ -56,12 +56,13 @@ class AddressRow(SQLModel, table=True):
 
 
 class AgentRow(SQLModel, table=True):
-    """An agent that has introduced itself."""
+    """An agent that has introduced itself; ``draining`` when its host shall be emptied."""
 
     __tablename__ = "agents"
 
     agent: str = Field(primary_key=True)
     document: str = Field(sa_column=Column(Text, nullable=False))
+    draining: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
 
 
 class EventRow(SQLModel, table=True):
@@ -131,3 +132,25 @@ class FactRow(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     text: str
+
+
+class ChangeRow(SQLModel, table=True):
+    """Something that one of several control planes has written, for the others: which kind of thing, and its key."""
+
+    __tablename__ = "changes"
+
+    number: int | None = Field(default=None, sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True))
+    kind: str
+    key: str
+
+
+class LeaderRow(SQLModel, table=True):
+    """Which of several control planes decides. One row: ``term`` rises with every change of the leader, ``beat`` while one leads."""
+
+    __tablename__ = "leader"
+
+    number: int = Field(primary_key=True)
+    plane: str
+    url: str
+    term: int = Field(sa_column=Column(BigInteger, nullable=False))
+    beat: int = Field(sa_column=Column(BigInteger, nullable=False))

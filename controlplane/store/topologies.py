@@ -71,6 +71,12 @@ def load_topologies(connection: Connection) -> TopologyMemory:
     return memory
 
 
+def load_topology(connection: Connection, uid: str) -> Topology | None:
+    """The topology of that uid as the database holds it, unless it is gone."""
+    document = connection.execute(select(TopologyRow.document).where(TopologyRow.uid == uid)).scalar()  # type: ignore[call-overload]
+    return None if document is None else _DOCUMENT.validate_json(document)
+
+
 class Topologies:
     """The topologies as one unit of work sees them: its own changes over what is committed."""
 

@@ -18,6 +18,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from factories import NOW, WORLD, a_cache_cluster, a_group, an_agent
+from postgres import Postgres, postgres_server
 from pydantic import TypeAdapter
 from sqlalchemy import Engine, create_engine, inspect, text
 
@@ -44,8 +45,21 @@ SEEN = SeenNode(RUNNING, 1, "primary", 1, offset=100, proven=frozenset({"a", "b"
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'plane.db'}"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite_url"))
+    return str(request.getfixturevalue("postgres").database())
 
 
 @pytest.fixture
@@ -75,10 +89,11 @@ def saved(store: Store, *topologies: Topology) -> list[Topology]:
 
 
 def rows(url: str, query: str) -> list[Any]:
-    """What the database file holds, read past the store."""
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        found = connection.execute(query).fetchall()
-    connection.close()
+    """What the database holds, read past the store."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(text(query))]
+    engine.dispose()
     return found
 
 
@@ -105,8 +120,16 @@ def version_of(engine: Engine) -> list[str]:
 
 
 def test_a_new_database_has_the_schema_that_migrations_lead_to(tmp_path: Path) -> None:
-    fresh = open_database(f"sqlite:///{tmp_path / 'fresh.db'}")
-    migrated = create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
+    same_schema(f"sqlite:///{tmp_path / 'fresh.db'}", f"sqlite:///{tmp_path / 'migrated.db'}")
+
+
+def test_a_new_database_of_postgresql_has_it_too(postgres: Postgres) -> None:
+    same_schema(postgres.database(), postgres.database())
+
+
+def same_schema(one: str, other: str) -> None:
+    fresh = open_database(one)
+    migrated = create_engine(other.replace("postgresql:", "postgresql+psycopg:"))
     migrate(migrated)
     assert "topologies" in shape_of(fresh)
     assert shape_of(fresh) == shape_of(migrated)
@@ -162,8 +185,9 @@ def test_a_database_of_the_first_release_is_migrated_with_what_it_holds(tmp_path
     assert rows(url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
-def test_sqlite_writes_ahead_so_that_readers_do_not_wait(store: Store, url: str) -> None:
-    assert rows(url, "PRAGMA journal_mode") == [("wal",)]
+def test_sqlite_writes_ahead_so_that_readers_do_not_wait(sqlite_url: str) -> None:
+    Store(sqlite_url).close()
+    assert rows(sqlite_url, "PRAGMA journal_mode") == [("wal",)]
 
 
 # ---- whole or nothing
@@ -308,7 +332,7 @@ def test_names_and_members_are_taken_once_in_each_world(store: Store) -> None:
 @pytest.mark.parametrize("twin", [a_group(uid="twin"), a_cache_cluster("orders-002", engine="valkey")])
 def test_the_database_refuses_what_is_taken_even_if_nobody_looked(store: Store, twin: Topology) -> None:
     saved(store, a_group())
-    with pytest.raises(Exception, match="UNIQUE constraint failed"):
+    with pytest.raises(Exception, match=r"(UNIQUE|unique) constraint"):
         saved(store, twin)
     assert [topology.uid for topology in everything(store)["topologies"]] == [a_group().uid]
 
@@ -345,7 +369,8 @@ def test_every_field_of_a_topology_survives(store: Store, reopened: Callable[[],
 
 
 def reports_written(url: str) -> list[Any]:
-    return rows(url, "SELECT json_extract(document, '$.offset'), seen_at FROM reports ORDER BY key")
+    written = rows(url, "SELECT document, seen_at FROM reports ORDER BY key")
+    return [(json.loads(document)["offset"], seen_at) for document, seen_at in written]
 
 
 def put(store: Store, seen: SeenNode, minutes: float = 0) -> bool:
@@ -741,13 +766,15 @@ def test_a_commit_says_whether_it_changed_a_fault(store: Store) -> None:
     assert heard == [True, False]
 
 
-def test_a_database_from_before_faults_gains_their_table(url: str) -> None:
-    Store(url).close()
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("DROP TABLE faults")
+def test_a_database_from_before_faults_gains_their_table(sqlite_url: str) -> None:
+    Store(sqlite_url).close()
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
+        for later in ("faults", "changes", "leader"):
+            connection.execute(f"DROP TABLE {later}")
+        connection.execute("ALTER TABLE agents DROP COLUMN draining")
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
     connection.close()
-    migrated = Store(url)
+    migrated = Store(sqlite_url)
     with migrated.transaction() as unit:
         unit.faults.save(a_fault("f1"))
         assert unit.faults.active() == [a_fault("f1")]

@@ -41,8 +41,9 @@ from controlplane.planner.decisions import (
 )
 from controlplane.planner.endpoints import give_endpoints, publish_configuration, publish_primary, spread_readers
 from controlplane.planner.lifecycle import announce, close_modification
-from controlplane.planner.nodes import close_restarts, place_missing_nodes, start_dead_nodes, welcome_nodes
+from controlplane.planner.nodes import close_restarts, start_dead_nodes, welcome_nodes
 from controlplane.planner.outcome import Addresses, after
+from controlplane.planner.placement import place_missing_nodes
 from controlplane.planner.primaries import call_roll, elect_primaries, leads
 from controlplane.planner.rules import plan
 from controlplane.planner.situation import Situation

@@ -32,7 +32,8 @@ from situations import (
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, SeenAgent
 from controlplane.domain.topology import Binary, Restart, Topology
 from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, PlaceNode, RemoveNode, WelcomeNode
-from controlplane.planner.nodes import close_restarts, place_missing_nodes, retire_leaving_nodes, start_dead_nodes, welcome_nodes
+from controlplane.planner.nodes import close_restarts, retire_leaving_nodes, start_dead_nodes, welcome_nodes
+from controlplane.planner.placement import place_missing_nodes
 from controlplane.planner.rules import plan
 from controlplane.planner.situation import Policy, Situation
 
@@ -85,7 +86,7 @@ def test_an_agent_that_is_not_heard_gets_nothing() -> None:
     ("loads", "agents"),
     [
         ({"one": 0, "two": 0}, ["one", "two", "one"]),  # each node placed counts for the next
-        ({"one": 5, "two": 0}, ["two", "two", "two"]),
+        ({"one": 5, "two": 0}, ["two", "one", "two"]),
         ({"one": 1, "two": 0}, ["two", "one", "two"]),
     ],
 )

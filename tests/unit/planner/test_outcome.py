@@ -17,6 +17,7 @@ from controlplane.domain.topology import (
     Election,
     Handover,
     Kind,
+    Leftover,
     Node,
     Placement,
     Resizing,
@@ -71,6 +72,17 @@ NEW_PLACE = Placement("agent-c", "127.102.0.77", VALKEY)
 OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
     (PLACE, noded(SECOND, placement=None), noded(SECOND, placement=NEW_PLACE)),
     (PLACE, BEFORE, noded(SECOND, placement=NEW_PLACE, boot=2)),  # a new address asks for a new start
+    (
+        d.MoveNode(SECOND, "agent-c", VALKEY, "lost"),
+        BEFORE,
+        replace(noded(SECOND, placement=NEW_PLACE, boot=2, restart=Restart.RECOVERY), leftovers=(Leftover(SECOND, "agent-b", "127.101.0.2"),)),
+    ),
+    (
+        d.MoveNode(SECOND, "agent-c", VALKEY, "lost"),
+        noded(SECOND, joined_at=None),
+        replace(noded(SECOND, joined_at=None, placement=NEW_PLACE, boot=2), leftovers=(Leftover(SECOND, "agent-b", "127.101.0.2"),)),
+    ),
+    (d.AskHandover("0001", FIRST, SECOND, "drained"), BEFORE, grouped(handover=Handover(FIRST, THEN, SECOND))),
     (
         d.GiveEndpoints("agent-b", "first"),
         replace(BEFORE, primary_address=None, reader_address=None, reader_agent=None),
@@ -162,7 +174,7 @@ def test_the_endpoint_that_is_bound_is_no_part_of_a_released_node() -> None:
 
 def test_deciding_twice_is_no_different_from_once() -> None:
     for decision, _, expected in OUTCOMES:
-        if expected is not None and not isinstance(decision, d.CallRoll | d.PlaceNode | d.RemoveNode):
+        if expected is not None and not isinstance(decision, d.CallRoll | d.PlaceNode | d.MoveNode | d.RemoveNode):
             again = after(expected, decision, THEN, DRAWN)
             assert again is not None
             assert replace(again, elections=again.elections[:1]) == expected, decision
