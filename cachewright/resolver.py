@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dnslib import QTYPE, RCODE, DNSError, DNSRecord
+from dnslib.label import DNSLabelError
 
 DEFAULT_PORT = 8353
 _TRIES = 2
@@ -72,7 +73,7 @@ class Resolver:
             question = DNSRecord.question(name, kind)
             reply = self._exchange(question, socket.SOCK_DGRAM)
             return self._exchange(question, socket.SOCK_STREAM) if reply.header.tc else reply
-        except (DNSError, UnicodeError) as strange:
+        except (DNSError, DNSLabelError, UnicodeError) as strange:
             raise socket.gaierror(socket.EAI_FAIL, f"{name} was not answered sensibly: {strange}") from strange
         except OSError as failed:
             host, port = self._server

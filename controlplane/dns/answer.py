@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 
 from dnslib import AAAA, CLASS, EDNS0, NS, QTYPE, RCODE, RR, SOA, A, DNSError, DNSHeader, DNSQuestion, DNSRecord
+from dnslib.label import DNSLabelError
 
 from controlplane.dns.zone import NAME_SERVER, Zone
 
@@ -40,7 +41,7 @@ def answer(query: bytes, zone: Zone) -> bytes | None:
     try:
         asked = DNSRecord.parse(query)
         return _Reply(asked, zone).packed()
-    except (DNSError, ValueError, struct.error):
+    except (DNSError, DNSLabelError, ValueError, struct.error):
         return _refused(query, RCODE.FORMERR)
 
 
