@@ -1,14 +1,16 @@
-"""Where an agent takes orders: a small HTTP door for the control plane and nobody else."""
+"""Where an agent takes orders: a small HTTP door over TLS, for the control plane and nobody else."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
+import logging
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
@@ -17,9 +19,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agents.supervisor import AgentSilentError, Supervisor
 from api_schemas.agent.agent import Orders
+from api_schemas.agent.identity import Identity, identity_in
+
+log = logging.getLogger("cachewright.agent")
 
 LARGEST_BODY = 16 * 1024 * 1024  # bytes; some thousand nodes
 
@@ -33,11 +39,11 @@ class RefusedError(Exception):
 
 
 class OrderDoor:
-    """Hands orders to the supervisor of this host, for those who know the join token."""
+    """Hands orders to the supervisor of this host, from who has the certificate of a control plane."""
 
-    def __init__(self, supervisor: Supervisor, token: str) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._token = token.encode()
+        self._complaint = ""
 
     def app(self) -> Starlette:
         """The routes."""
@@ -77,12 +83,21 @@ class OrderDoor:
         return PlainTextResponse("ok\n")
 
     def _admit(self, request: Request) -> None:
-        """Raises RefusedError for who does not know the token."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise RefusedError(401, "AccessDenied", "Orders need the header Authorization: Bearer with the join token.")
-        if not hmac.compare_digest(token.strip().encode(), self._token):
-            raise RefusedError(403, "AccessDenied", "This is not the token that the agent has joined with.")
+        """Raises RefusedError for everybody but a control plane. Another agent is nobody here."""
+        identity: Identity | None = getattr(request.state, "peer", None)
+        if identity is not None and identity.is_control_plane:
+            return
+        self._complain(request, identity)
+        if identity is None:
+            raise RefusedError(401, "AccessDenied", "Orders need the certificate of the control plane that this agent has joined.")
+        raise RefusedError(403, "AccessDenied", f"This is the certificate of {identity}; agents take no orders from agents.")
+
+    def _complain(self, request: Request, identity: Identity | None) -> None:
+        """Once for each stranger in a row, not for each attempt."""
+        who = f"from={request.client.host if request.client else '-'} certificate={identity or 'none'}"
+        if who != self._complaint:
+            self._complaint = who
+            log.warning("stranger refused  %s path=%s", who, request.url.path)
 
     def _must_be_meant(self, request: Request) -> None:
         """Raises RefusedError when the orders are another agent's that listened here before us."""
@@ -91,12 +106,30 @@ class OrderDoor:
             raise RefusedError(421, "InvalidParameterValue", f"These orders are for another agent; this is {name}.")
 
 
+class PeerProtocol(HttpToolsProtocol):
+    """Tells the application whose certificate the connection has shown: ``request.state.peer``."""
+
+    def connection_made(self, transport: Any) -> None:
+        """The handshake is over, and has verified the certificate if there is one."""
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "peer": identity_in(transport.get_extra_info("ssl_object").getpeercert())}
+
+    def shutdown(self) -> None:
+        """Let an idle connection go at once: a farewell of TLS waits for an answer, which nobody gives who is not listening just then."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+
 class Server(uvicorn.Server):
     """Says when it is ready, and leaves the end of the process to us: engines are still to be saved."""
 
-    def __init__(self, app: Starlette, ready: Callable[[], None]) -> None:
-        config = uvicorn.Config(app, loop="uvloop", http="httptools", log_config=None, access_log=False, lifespan="off",
+    def __init__(self, app: Starlette, context: ssl.SSLContext, ready: Callable[[], None]) -> None:
+        config = uvicorn.Config(app, loop="uvloop", http=PeerProtocol, log_config=None, access_log=False, lifespan="off",
                                 ws="none", timeout_graceful_shutdown=1, timeout_keep_alive=75, server_header=False)  # fmt: skip
+        config.load()
+        config.ssl = context
         super().__init__(config)
         self._ready = ready
 
@@ -139,5 +172,5 @@ async def _body(request: Request) -> bytes:
 async def _refuse(_: Request, refused: Exception) -> Response:
     if not isinstance(refused, RefusedError):
         raise refused
-    headers = {"WWW-Authenticate": "Bearer"} if refused.status == 401 else None
+    headers = {"Connection": "close"} if refused.status in (401, 403) else None  # the body was not read
     return JSONResponse({"error": {"code": refused.code, "message": refused.message}}, refused.status, headers)

@@ -1,23 +1,26 @@
-"""Tells the control plane who we are and what changed, over HTTP. While it is away, the engines go on and it is tried again."""
+"""Tells the control plane who we are and what changed, over HTTP and TLS. While it is away, the engines go on and it is tried again."""
 
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import httpx
 from pydantic import ValidationError
 
 from api_schemas.agent.agent import BEAT, AgentHello, AgentReport, ReportTaken, Welcome
+from api_schemas.agent.identity import CONTROL_PLANE_HOST
 from api_schemas.shape import Shape
 
 log = logging.getLogger("cachewright.agent")
 
 _PATIENCE = 2.0  # seconds for one answer
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between attempts to join
+_CONNECT = 1.0  # seconds for a connection: whoever follows a leader whose host is gone must hear us within 2.5
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5  # seconds between attempts to join
 _KEEP_ALIVE = 3.0  # seconds; less than the control plane keeps an idle connection, so that neither meets one the other has closed
 
 
@@ -46,18 +49,20 @@ class NotTakenError(Exception):
 
 
 class Reporter:
-    """Speaks to the control plane at ``url`` for one agent, from any thread.
+    """Speaks to one of the control planes at ``urls`` for one agent, from any thread. ``context`` shows the agent's certificate.
 
+    Of several control planes one leads, and takes what we say; the others refuse, and the next one is asked.
     One report that fails means that we have to introduce ourselves again, and until that is done all others fail at once:
     those who look after engines must not wait for a control plane that is away.
     """
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url = url
+    def __init__(self, urls: Sequence[str], context: ssl.SSLContext) -> None:
+        self._urls = urls
+        self._spoken_to = 0
         self._client = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-            timeout=_PATIENCE,
+            verify=context,
+            headers={"Content-Type": "application/json"},
+            timeout=httpx.Timeout(_PATIENCE, connect=_CONNECT),
             limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
             trust_env=False,
         )
@@ -68,6 +73,11 @@ class Reporter:
         self._stirred = threading.Event()  # contact was lost since we introduced ourselves, or we are closing
         self._hush = threading.Event()  # set once we are closing
         self._complaint = ""
+
+    @property
+    def url(self) -> str:
+        """The control plane that is spoken to."""
+        return self._urls[self._spoken_to % len(self._urls)]
 
     @property
     def joined(self) -> bool:
@@ -115,21 +125,31 @@ class Reporter:
         if self._closing:
             return
         had = agent.keys()  # what is ordered from now on may not be known to who answers
-        try:
-            welcome = Welcome.model_validate_json(self._post("/v1/agents", agent.hello()))
-        except (NotTakenError, ValidationError) as failed:
-            self._complain(str(failed))
+        welcome = self._welcome_by_any(agent)
+        if welcome is None:
             return
         if welcome.keeps is not None:
             agent.keep_only(welcome.keeps, had)
         self._joined, self._complaint = True, ""
-        log.info("joined  control_plane=%s", self._url)
+        log.info("joined  control_plane=%s", self.url)
         agent.report_all()
+
+    def _welcome_by_any(self, agent: Joining) -> Welcome | None:
+        """The answer of the first that takes our introduction, beginning with the one spoken to last."""
+        for _ in self._urls:
+            try:
+                return Welcome.model_validate_json(self._post("/v1/agents", agent.hello()))
+            except (NotTakenError, ValidationError) as failed:
+                self._complain(str(failed))
+                self._spoken_to += 1
+            if self._closing:
+                return None
+        return None
 
     def _post(self, path: str, body: Shape) -> bytes:
         """The answer's body. Raises NotTakenError."""
         try:
-            answer = self._client.post(path, content=body.model_dump_json())
+            answer = self._client.post(self.url + path, content=body.model_dump_json(), extensions={"sni_hostname": CONTROL_PLANE_HOST})
         except httpx.HTTPError as failed:
             raise NotTakenError(f"it does not answer: {str(failed) or type(failed).__name__}") from failed
         if answer.status_code != 200:
@@ -145,4 +165,4 @@ class Reporter:
         """Once for each reason in a row, not for each attempt."""
         if why != self._complaint and not self._closing:
             self._complaint = why
-            log.warning("the control plane did not take what we said, trying again  control_plane=%s because=%s", self._url, why)
+            log.warning("the control plane did not take what we said, trying again  control_plane=%s because=%s", self.url, why)

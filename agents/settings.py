@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,10 +11,10 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agents.host_facts import bytes_of, physical_memory
+from api_schemas.agent.join_token import JoinToken
 
 _ZONE = r"^[a-z]{2}(-[a-z0-9]+)+-\d{1,2}[a-z]$"
 _NAME = r"^[a-z0-9-]{1,63}$"
-_TOKEN = re.compile(r"[!-~]{16,512}")
 
 
 class TokenError(Exception):
@@ -28,8 +27,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CACHEWRIGHT_AGENT_")
 
     zone: str = Field(pattern=_ZONE, description="Availability zone of this host, such as us-east-1b.")
-    join: str = Field(description="URL of the control plane, such as http://127.0.0.1:8379.")
-    token_file: Path = Field(description="File with the join token of the control plane.")
+    join: str = Field(
+        description="URL of the control plane's door for agents, such as https://127.0.0.1:8380; of several control planes all, with commas."
+    )
+    token_file: Path | None = Field(None, description="File with a join token; needed until the agent has its first certificate.")
     data_dir: Path = Field(description="Folder of the engines' data and of what this agent must remember.")
     name: str | None = Field(None, pattern=_NAME, description="Name of this agent; by default one is made up and kept.")
     listen: str = Field("127.0.0.1:0", description="Address and port to take orders at; port 0 picks a free one.")
@@ -48,12 +49,25 @@ class Settings(BaseSettings):
     def _in_bytes(cls, memory: object) -> object:
         return bytes_of(memory) if isinstance(memory, str) else memory
 
-    @field_validator("join", "url")
+    @field_validator("join")
     @classmethod
-    def _is_http(cls, url: str | None) -> str | None:
-        parts = urlsplit(url or "http://nowhere")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("it must be a URL such as http://127.0.0.1:8379")
+    def _are_https(cls, urls: str) -> str:
+        return ",".join(str(cls._is_https(url.strip())) for url in urls.split(","))
+
+    @property
+    def control_planes(self) -> list[str]:
+        """The URLs in ``join``."""
+        return self.join.split(",")
+
+    @field_validator("url")
+    @classmethod
+    def _is_https(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "https://nowhere")
+        if parts.scheme == "http":
+            raise ValueError("agents and control plane speak TLS only: give the https:// URL for agents that the control plane prints "
+                             "when it is ready (--join), or an https:// URL of your own (--url)")  # fmt: skip
+        if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+            raise ValueError("it must be a URL such as https://127.0.0.1:8380")
         return url.rstrip("/") if url else url
 
     @property
@@ -62,12 +76,14 @@ class Settings(BaseSettings):
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]") or "127.0.0.1", int(port)
 
-    def token(self) -> str:
-        """The join token. Raises TokenError."""
+    def token(self) -> JoinToken | None:
+        """The join token, if a file with one is given. Raises TokenError."""
+        if self.token_file is None:
+            return None
         try:
-            token = self.token_file.read_text().strip()
+            return JoinToken.parse(self.token_file.read_text())
         except (OSError, UnicodeDecodeError) as failed:
             raise TokenError(f"the join token cannot be read from {self.token_file}: {failed}") from failed
-        if not _TOKEN.fullmatch(token):
-            raise TokenError(f"{self.token_file} holds no join token, which is one line of at least 16 letters, digits and signs")
-        return token
+        except ValueError as wrong:
+            told = f"{self.token_file} holds no join token: {wrong}. Have one made with cachewright agent token create"
+            raise TokenError(told) from wrong

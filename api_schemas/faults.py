@@ -288,6 +288,8 @@ class ResourceNotFound(NotFound):
     code, status, says = "ResourceNotFound", 404, "There is nothing at {id}."
 class FaultNotFound(NotFound):
     code, status, says = "FaultNotFound", 404, "There is no injected fault {id}."
+class JoinTokenNotFound(NotFound):
+    code, status, says = "JoinTokenNotFound", 404, "There is no join token {id}."
 class AgentNotFound(NotFound):
     code, status, says = "AgentNotFound", 404, "There is no agent {id}."
 class MethodNotAllowed(Fault):

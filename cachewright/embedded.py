@@ -15,7 +15,7 @@ from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import AgentSilentError, Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
 from api_schemas.agent.node import EngineBinary
-from controlplane.app import ControlPlane, build, join_token
+from controlplane.app import ControlPlane, Outside, build, outside_of
 from controlplane.dns.listening import Listeners
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
 from controlplane.settings import Settings
@@ -73,6 +73,12 @@ class Embedded:
     supervisors: list[Supervisor]
     binaries: list[EngineBinary]
     closing: threading.Event
+    outside: Outside | None = None
+
+    @property
+    def agents_url(self) -> str | None:
+        """Where agents of other processes join; None when they may not."""
+        return self.outside.url if self.outside is not None else None
 
     def warm_up(self) -> None:
         """Load in the background what the first cache would otherwise wait for."""
@@ -81,6 +87,8 @@ class Embedded:
     def stop(self, how: Callable[[Supervisor], None]) -> None:
         """End the agents in the given way, then the control plane."""
         self.closing.set()
+        if self.outside is not None and self.outside.door is not None:
+            self.outside.door.close()
         self.plane.watchdog.close()
         self.plane.reconciler.close()
         threads = [threading.Thread(target=how, args=(supervisor,)) for supervisor in self.supervisors]
@@ -95,13 +103,13 @@ def start_embedded(settings: Settings, zones: int, block: int, queries: Listener
     """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses, ``queries`` where
     names are asked for, if they are served.
 
-    Raises JoinTokenError when agents of other processes shall join but there is no token.
+    Raises CannotServeError and JoinTokenError when agents of other processes shall join but cannot.
     """
     with ThreadPoolExecutor(max_workers=2) as aside:
         finding = aside.submit(find_binaries)  # programs are asked for their versions while the database is opened
         aside.submit(find_filter)  # a trial, which is remembered
         fleet = EmbeddedFleet()
-        plane = _plane(settings, fleet, block, queries)
+        plane, outside = _plane(settings, fleet, block, queries)
         binaries = finding.result()
     closing = threading.Event()
 
@@ -119,21 +127,23 @@ def start_embedded(settings: Settings, zones: int, block: int, queries: Listener
         supervisor.keep_only(welcome.keeps or (), supervisor.keys())
         supervisor.lease.keep(supervisor.beat)
     plane.start()
-    return Embedded(plane, supervisors, binaries, closing)
+    if outside is not None and outside.door is not None:
+        outside.door.start()
+    return Embedded(plane, supervisors, binaries, closing, outside)
 
 
-def _plane(settings: Settings, fleet: EmbeddedFleet, block: int, queries: Listeners | None) -> ControlPlane:
+def _plane(settings: Settings, fleet: EmbeddedFleet, block: int, queries: Listeners | None) -> tuple[ControlPlane, Outside | None]:
+    settings = settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"})
+    if settings.agents_address is None:
+        return build(settings, fleet, queries=queries), None
+    from controlplane.reconciler.http_fleet import HttpFleet  # who has no agents outside need not wait for an HTTP client
+
     plane: ControlPlane
-    token = join_token(settings)
-    whole = fleet if token is None else _joinable(fleet, token, lambda agent: plane.url_of(agent))
-    plane = build(settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"}), whole, queries=queries)
-    return plane
-
-
-def _joinable(embedded: EmbeddedFleet, token: str, urls: Callable[[str], str | None]) -> Fleet:
-    from controlplane.reconciler.http_fleet import HttpFleet  # who has no token need not wait for an HTTP client
-
-    return MixedFleet(embedded, HttpFleet(token, urls))
+    outside: Outside
+    whole = MixedFleet(fleet, HttpFleet(lambda: outside.tls.client, lambda agent: plane.url_of(agent)))
+    plane = build(settings, whole, queries=queries)
+    outside = outside_of(plane, settings)
+    return plane, outside
 
 
 def _agent(data_dir: Path, region: str, number: int, block: int, binaries: list[EngineBinary],

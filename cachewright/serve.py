@@ -13,10 +13,9 @@ from agents.supervisor import Supervisor
 from agents.this_process import set_up
 from cachewright.data_folder import DataFolder, new_ephemeral_folder, reap
 from cachewright.embedded import MOST_ZONES, Embedded, start_embedded
-from controlplane.api.join_token import JoinTokenError, make_join_token, read_join_token
 from controlplane.api.listening import CannotServeError, listen, must_be_loopback, run, url_of
 from controlplane.app import query_listeners
-from controlplane.dns.listening import CannotListenError
+from controlplane.dns.listening import CannotListenError, Listeners
 from controlplane.settings import Settings
 from controlplane.store.folder import FolderInUseError
 
@@ -37,7 +36,6 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM. Calls ``ready`` with one line once requests are answered. Raises CannotServeError."""
     _must_be_possible(wanted)
     reap()
-    _have_token(wanted.settings)
     path = new_ephemeral_folder() if wanted.ephemeral else wanted.settings.data_dir.expanduser()
     listener = listen(wanted.settings.host, wanted.settings.port)
     try:
@@ -48,13 +46,24 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
         raise CannotServeError(str(used)) from used
     set_up()
     settings = wanted.settings.model_copy(update={"data_dir": folder.path})
-    embedded = start_embedded(settings, wanted.zones, block, queries)
+    embedded = _started(settings, wanted.zones, block, queries)
     try:
         run(embedded.plane.app, listener, lambda: _announce(listener, folder, embedded, ready))
     finally:
         embedded.stop(Supervisor.remove_all if wanted.ephemeral else Supervisor.suspend)
         if wanted.ephemeral:
             folder.remove()
+
+
+def _started(settings: Settings, zones: int, block: int, queries: Listeners | None) -> Embedded:
+    if settings.agents_address is None:
+        return start_embedded(settings, zones, block, queries)
+    from controlplane.api.join_token_file import JoinTokenError  # its libraries take a while to load
+
+    try:
+        return start_embedded(settings, zones, block, queries)
+    except JoinTokenError as why:
+        raise CannotServeError(str(why)) from why
 
 
 def _announce(listener: socket.socket, folder: DataFolder, embedded: Embedded, ready: Callable[[str], None]) -> None:
@@ -78,21 +87,11 @@ def _must_be_possible(wanted: Wanted) -> None:
         )
 
 
-def _have_token(settings: Settings) -> None:
-    """A join token in the configured file, made up if there is none."""
-    if settings.join_token_file is None:
-        return
-    try:
-        make_join_token(settings.join_token_file)
-        read_join_token(settings.join_token_file)
-    except JoinTokenError as why:
-        raise CannotServeError(str(why)) from why
-
-
 def _ready_line(listener: socket.socket, folder: DataFolder, embedded: Embedded) -> str:
     engines = ", ".join(f"{binary.engine} {binary.version}" for binary in embedded.binaries) or "none"
+    joining = f"  agents: {embedded.agents_url}" if embedded.agents_url else ""
     names = f"  {embedded.plane.names.invitation}" if embedded.plane.names else ""
-    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {engines}{names}"
+    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {engines}{joining}{names}"
 
 
 __all__ = ["CannotServeError", "Wanted", "serve"]

@@ -14,7 +14,7 @@ from controlplane.settings import Settings
 
 def main() -> int:
     """0 after SIGINT or SIGTERM, 1 when the control plane could not start."""
-    from controlplane.api.join_token import JoinTokenError
+    from controlplane.api.join_token_file import JoinTokenError
     from controlplane.api.listening import CannotServeError
     from controlplane.dns.listening import CannotListenError
     from controlplane.store.folder import FolderInUseError
@@ -40,8 +40,7 @@ def run(settings: Settings) -> None:
     Raises CannotServeError, CannotListenError, FolderInUseError, JoinTokenError.
     """
     from controlplane.api import listening
-    from controlplane.api.join_token import make_join_token
-    from controlplane.app import ControlPlane, build, join_token, query_listeners
+    from controlplane.app import ControlPlane, Outside, build, outside_of, query_listeners
     from controlplane.reconciler.http_fleet import HttpFleet
     from controlplane.store.folder import lock_folder
 
@@ -50,26 +49,36 @@ def run(settings: Settings) -> None:
     listener = listening.listen(settings.host, settings.port)
     queries = query_listeners(settings)
     lock = lock_folder(folder)
-    if settings.join_token_file is not None:
-        make_join_token(settings.join_token_file)
     sys.setswitchinterval(0.001)  # workers and the event loop hand over often, and none of them computes for long
     plane: ControlPlane
-    fleet = HttpFleet(join_token(settings), lambda agent: plane.url_of(agent))
-    plane = build(settings, fleet, queries=queries, agents_url=lambda: listening.url_of(listener))
+    outside: Outside
+    fleet = HttpFleet(lambda: outside.tls.client, lambda agent: plane.url_of(agent))
+    plane = build(settings, fleet, agents_url=lambda: outside.url or "", queries=queries)
+    outside = outside_of(plane, settings)
     plane.start()
+    if outside.door is not None:
+        outside.door.start()
 
     def ready() -> None:
-        joining = f"join token: {settings.join_token_file or 'none, so no agent can join; see --join-token-file'}"
         names = f"  {plane.names.invitation}" if plane.names else ""
-        sys.stdout.write(f"Cachewright control plane is ready at {listening.url_of(listener)}  data: {folder}  {joining}{names}\n")
+        line = f"Cachewright control plane is ready at {listening.url_of(listener)}  data: {folder}  {_joining(settings, outside.url)}"
+        sys.stdout.write(f"{line}{names}\n")
         sys.stdout.flush()
 
     try:
         listening.run(plane.app, listener, ready)
     finally:
+        if outside.door is not None:
+            outside.door.close()
         plane.close()
         fleet.close()
         lock.close()
+
+
+def _joining(settings: Settings, url: str | None) -> str:
+    if url is None:
+        return "agents: none can join; see --join-token-file and --agents-listen"
+    return f"agents: {url}  join token: {settings.join_token_file or 'see cachewright agent token create'}"
 
 
 def _given() -> dict[str, Any]:

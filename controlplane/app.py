@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -20,10 +21,9 @@ from starlette.types import ASGIApp
 from api_schemas.agent.agent import AgentHello, Welcome
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
-from controlplane.api.join_token import read_join_token
 from controlplane.api.late import Late
+from controlplane.api.listening import CannotServeError, listen, url_of
 from controlplane.api.query import QueryDoor
-from controlplane.api.reports import JoinDoor
 from controlplane.api.strangers import NoStrangers
 from controlplane.clock import Clock, SystemClock
 from controlplane.dns.listening import Listeners, listen_for_queries
@@ -41,7 +41,9 @@ from controlplane.settings import Settings
 from controlplane.store.store import Store
 
 if TYPE_CHECKING:
+    from controlplane.api.agents_door import AgentsDoor
     from controlplane.dns.server import NameServer
+    from controlplane.pki.tls import PlaneTls
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class ControlPlane:
     pusher: Pusher
     watchdog: Watchdog
     faults: FaultPusher
+    clock: Clock
     names: NameServer | None = None
 
     def start(self) -> None:
@@ -79,6 +82,13 @@ class ControlPlane:
         self.faults.lead()
         self.reconciler.lead()
 
+    def welcome(self, hello: AgentHello) -> Welcome:
+        """An agent has introduced itself: it may have forgotten what it was told. Raises InvalidParameterValue, NotLeadingError."""
+        self.pusher.forget(hello.agent)
+        welcomed = self.registry.welcome(hello)
+        self.faults.welcome(hello.agent)
+        return welcomed
+
     def url_of(self, agent: str) -> str | None:
         """Where the agent takes orders; None while it is unknown, or silent for another reason than a fault of ours."""
         with self.store.reading() as unit:
@@ -95,9 +105,41 @@ class ControlPlane:
         self.store.close()
 
 
-def join_token(settings: Settings) -> str | None:
-    """The token that agents of other processes join with, None when they may not. Raises JoinTokenError."""
-    return read_join_token(settings.join_token_file) if settings.join_token_file is not None else None
+@dataclass(frozen=True)
+class Outside:
+    """What agents of other processes have to do with: the TLS that they are spoken to with, and their door, if it is to be open."""
+
+    tls: PlaneTls
+    door: AgentsDoor | None
+    url: str | None
+
+
+def outside_of(plane: ControlPlane, settings: Settings) -> Outside:
+    """The door is still closed; a join token is in the file that the settings name. Raises CannotServeError, JoinTokenError."""
+    from controlplane.api.agents_door import AgentsDoor, agents_app  # who has no agents outside need not wait for its libraries
+    from controlplane.api.join_token_file import have_join_token
+    from controlplane.operations.enrolment import Enrolment
+    from controlplane.pki.tls import PlaneTls
+
+    listener = _listen_for_agents(settings)
+    url = None if listener is None else (settings.agents_url or url_of(listener, "https")).rstrip("/")
+    enrolment = Enrolment(plane.store, plane.clock)
+    if settings.join_token_file is not None:
+        have_join_token(settings.join_token_file, enrolment)
+    tls = PlaneTls(enrolment.authority, plane.clock.now())
+    app = agents_app(enrolment, plane.welcome, plane.registry.take, settings.largest_body)
+    return Outside(tls, None if listener is None else AgentsDoor(app, tls, plane.clock, listener), url)
+
+
+def _listen_for_agents(settings: Settings) -> socket.socket | None:
+    if settings.agents_address is None:
+        return None
+    listener = listen(*settings.agents_address, option="--agents-listen")
+    if settings.agents_url is None and ipaddress.ip_address(listener.getsockname()[0]).is_unspecified:
+        listener.close()
+        raise CannotServeError(f"--agents-listen {settings.agents_listen} is no address that agents can reach; say with --agents-url "
+                               f"where they can, as in https://cache.example.com:{settings.agents_address[1]}")  # fmt: skip
+    return listener
 
 
 def query_listeners(settings: Settings) -> Listeners | None:
@@ -120,7 +162,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
           queries: Listeners | None = None) -> ControlPlane:  # fmt: skip
     """A control plane over the database that the settings name, giving its orders through ``fleet`` and names to who ``queries``.
 
-    ``agents_url`` answers where agents reach it, once it listens. Raises JoinTokenError.
+    ``agents_url`` answers where agents reach it, once it listens.
     """
     keepers.load()
     clock = clock or SystemClock()
@@ -142,14 +184,6 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
         return RestDoor(operations, callers, holding, store, hold=settings.describe_hold, longest_wait=settings.longest_wait,
                         largest_body=settings.largest_body)  # fmt: skip
 
-    def welcome(hello: AgentHello) -> Welcome:
-        pusher.forget(hello.agent)
-        welcomed = registry.welcome(hello)
-        faults.welcome(hello.agent)
-        return welcomed
-
-    join = JoinDoor(join_token(settings), welcome, registry.take, settings.largest_body)
-
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         holding.attach(asyncio.get_running_loop())
@@ -159,13 +193,12 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     routes = [
         Route("/", query.answer, methods=["GET", "POST"]),
         Route("/healthz", _health, methods=["GET"]),
-        *join.routes(),
         Mount("/", app=late_rest),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
     names = _name_server(queries, store, settings)
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, names)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, names)
 
 
 async def _health(_: Request) -> Response:

@@ -13,6 +13,9 @@ from controlplane.domain.endpoint_names import DEFAULT_SUFFIX, EndpointStyle, su
 from controlplane.domain.topology import Endpoints, MemcachedDiscovery
 from controlplane.planner.situation import Policy
 
+AGENTS_LISTEN = "127.0.0.1:8380"
+_ADDRESS = r"^([^:\s]+|\[[0-9a-fA-F:.]+\]):\d{1,5}$"
+
 
 class Settings(BaseSettings):
     """Every setting can be given as an environment variable with the prefix ``CACHEWRIGHT_``."""
@@ -45,7 +48,16 @@ class Settings(BaseSettings):
     )
     longest_wait: float = Field(600.0, ge=0, description="Most seconds that ``Prefer: wait`` is honoured.")
     largest_body: int = Field(1_048_576, ge=1024, description="Bytes of the largest request body that is read.")
-    join_token_file: Path | None = Field(None, description="File with the token that agents of other processes join with.")
+    join_token_file: Path | None = Field(
+        None, description="File with the token that agents of other hosts join with; made if there is none. It opens the agents' door."
+    )
+    agents_listen: str | None = Field(
+        None, pattern=_ADDRESS, description="Address and port of the agents' door, which speaks TLS only and may be any of this host's; "
+        f"by default {AGENTS_LISTEN}, and with neither this nor a join token file there is no such door."
+    )  # fmt: skip
+    agents_url: str | None = Field(
+        None, pattern=r"^https://[^/?#@\s]+/?$", description="URL at which agents reach their door, if it is not where that listens."
+    )
     memcached_discovery: MemcachedDiscovery = Field(
         MemcachedDiscovery.EVERY_NODE,
         description="Where new Memcached clusters answer `config get cluster`: `every-node`, as in the service, or "
@@ -59,6 +71,13 @@ class Settings(BaseSettings):
     lost_host_after: float = Field(
         60.0, ge=0, description="Seconds of silence after which the nodes of a host move to another host of their zone, where one has room."
     )
+    @property
+    def agents_address(self) -> tuple[str, int] | None:
+        """Host and port of the agents' door; None when there shall be none."""
+        if self.agents_listen is None and self.join_token_file is None:
+            return None
+        host, _, port = (self.agents_listen or AGENTS_LISTEN).rpartition(":")
+        return host.strip("[]"), int(port)
 
     @field_validator("dns_suffix")
     @classmethod

@@ -30,6 +30,13 @@ class Program:
         self.folder = folder
         self._command = [sys.executable, "-m", module, *words]
         self._process: subprocess.Popen[str] | None = None
+        self.line = ""
+        """What it said when it was ready."""
+
+    @property
+    def agents_url(self) -> str:
+        """Where agents join, of a control plane."""
+        return self.line.split("  agents: ")[1].split()[0]
 
     def start(self, *more: str) -> str:
         """Start it; its URL, once it is ready."""
@@ -38,7 +45,8 @@ class Program:
             self._process = subprocess.Popen([*self._command, *more], cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert " is ready at http://" in line, log.read_text()
+        assert " is ready at http" in line, log.read_text()
+        self.line = line
         return line.split(" is ready at ")[1].split()[0]
 
     def send(self, number: signal.Signals) -> None:
@@ -69,6 +77,7 @@ class Deployment:
                              "--join-token-file", str(self.token), "--endpoint-network", f"127.100.{block}.0/24", *words)  # fmt: skip
         self.agents: dict[str, Program] = {}
         self.url = ""
+        self.agents_url = ""
 
     def start(self) -> None:
         self.start_plane()
@@ -77,12 +86,14 @@ class Deployment:
             self.agents[zone].start()
 
     def start_plane(self) -> None:
-        """At the same address as before, for that is the one that the agents know."""
-        self.url = self.plane.start("--port", self.url.rpartition(":")[2] or "0")
+        """At the same addresses as before, for those are the ones that callers and agents know."""
+        ports = [url.rpartition(":")[2] or "0" for url in (self.url, self.agents_url)]
+        self.url = self.plane.start("--port", ports[0], "--agents-listen", f"127.0.0.1:{ports[1]}")
+        self.agents_url = self.plane.agents_url
 
     def agent(self, zone: str) -> Program:
         folder = self.folder / zone
-        where = ("--join", self.url, "--token-file", str(self.token), "--data-dir", str(folder))
+        where = ("--join", self.agents_url, "--token-file", str(self.token), "--data-dir", str(folder))
         return Program("agents", folder, "--zone", zone, *where)
 
     def clear(self) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachewright.cli import create, events, failover, fault, fleet, modify, operations
+from cachewright.cli import agent, create, events, failover, fault, fleet, modify, operations
 from cachewright.cli.command import Output
 from cachewright.cli.delete import delete
 from cachewright.cli.describe import describe
@@ -56,8 +56,12 @@ def serve(
         str | None, typer.Option(help="Account of requests whose access key is no account id.", show_default="000000000000")
     ] = None,
     join_token_file: Annotated[
-        Path | None, typer.Option(help="File with the token that agents of other processes join with; written if there is none.")
+        Path | None, typer.Option(help="File with the token that agents of other hosts join with; written if there is none.")
     ] = None,
+    agents_listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where agents of other hosts join, over TLS.", show_default="127.0.0.1:8380")
+    ] = None,
+    agents_url: Annotated[str | None, typer.Option(help="Where they reach that, if it is not where it listens.")] = None,
     memcached_discovery: Annotated[
         str | None,
         typer.Option(help="Where new Memcached clusters answer: every-node or configuration-endpoint.", show_default="every-node"),
@@ -85,8 +89,8 @@ def serve(
 
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every request to an agent
-    options = {"host": host, "port": port, "region": region, "account_id": account_id,
-               "memcached_discovery": memcached_discovery, "dns_listen": dns_listen or (_DNS if dns else None),
+    options = {"host": host, "port": port, "region": region, "account_id": account_id, "agents_listen": agents_listen,
+               "agents_url": agents_url, "memcached_discovery": memcached_discovery, "dns_listen": dns_listen or (_DNS if dns else None),
                "dns_suffix": dns_suffix, "dns_ttl": dns_ttl}  # fmt: skip
     folders = {"data_dir": data_dir, "join_token_file": join_token_file}
     given: dict[str, Any] = {name: value for name, value in {**options, **folders}.items() if value is not None}
@@ -111,6 +115,7 @@ app.add_typer(modify.app, name="modify", rich_help_panel=_CACHES)
 caches = (create.add_replica, describe, delete, reboot, failover.failover, failover.promote, failover.history, events.events)
 for command in caches:
     app.command(rich_help_panel=_CACHES)(command)
+app.add_typer(agent.app, name="agent", rich_help_panel=_GROUND)
 app.add_typer(fault.app, name="fault", rich_help_panel=_GROUND)
 for command in (fleet.nodes, fleet.zones, fleet.agents, fleet.engines, operations.operations):
     app.command(rich_help_panel=_GROUND)(command)

@@ -31,23 +31,24 @@ def must_be_loopback(host: str) -> None:
         )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises CannotServeError."""
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A socket that listens. ``option`` is where another place can be chosen. Raises CannotServeError."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
         listener.listen(1024)
-    except OSError as failed:
+    except (OSError, OverflowError) as failed:
         listener.close()
-        raise CannotServeError(f"cannot listen on {host}:{port}: {failed.strerror}. Choose another with --port.") from failed
+        why = getattr(failed, "strerror", None) or failed
+        raise CannotServeError(f"cannot listen on {host}:{port}: {why}. Choose another with {option}.") from failed
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Where the socket is reached."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:

@@ -21,6 +21,8 @@ MODULES = (
     "lab",
     "hosts",
     "injected_faults",
+    "join_tokens",
+    "agents",
 )
 
 

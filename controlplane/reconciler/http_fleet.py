@@ -1,38 +1,50 @@
-"""The fleet port over HTTP: orders for agents that are programs of their own, perhaps on other hosts."""
+"""The fleet port over HTTP and TLS: orders for agents that are programs of their own, perhaps on other hosts."""
 
 from __future__ import annotations
 
+import ssl
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
 
 from api_schemas.agent.agent import Orders
+from api_schemas.agent.identity import agent_host
 from controlplane.reconciler.fleet import AgentUnreachableError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=2.0)
-_LIMITS = httpx.Limits(max_keepalive_connections=None, keepalive_expiry=30.0)  # an agent keeps an idle connection for longer
+_LIMITS = httpx.Limits(max_keepalive_connections=None, keepalive_expiry=60.0)  # an agent keeps an idle connection for longer
+_WARM_EVERY = 20.0  # seconds; in less time than an idle connection is kept
 
 
 class HttpFleet:
-    """Delivers orders to where each agent said that it takes them, over connections that are kept.
+    """Delivers orders to where each agent said that it takes them, over connections that are kept: a failover is no time for a handshake.
 
-    ``urls`` answers where that is, None while the agent is unknown or silent: then nothing is tried, for that would hold up
-    the orders of all others.
+    The agent there must show its own certificate before it is told anything. ``context`` answers the TLS that shows ours; ``urls`` where
+    an agent is, None while it is unknown or silent: then nothing is tried, for that would hold up the orders of all others.
     """
 
-    def __init__(self, token: str | None, urls: Callable[[str], str | None]) -> None:
+    def __init__(self, context: Callable[[], ssl.SSLContext], urls: Callable[[str], str | None], warm_every: float = _WARM_EVERY) -> None:
+        self._context = context
         self._urls = urls
-        self._client = httpx.Client(headers={"Authorization": f"Bearer {token or ''}", "Content-Type": "application/json"},
-                                    timeout=_TIMEOUT, limits=_LIMITS, trust_env=False)  # fmt: skip
+        self._warm_every = warm_every
+        self._known: set[str] = set()
+        self._making = threading.Lock()
+        self._client: httpx.Client | None = None
+        self._closing = threading.Event()
+        self._warmer = threading.Thread(target=self._keep_warm, name="fleet-warmer", daemon=True)
 
     def push(self, agent: str, orders: Orders) -> None:
         """Returns once the agent has written the orders down. Raises AgentUnreachableError."""
         url = self._urls(agent)
         if url is None:
             raise AgentUnreachableError(f"agent {agent} has not joined, or was not heard for a while")
-        body, meant = orders.model_dump_json(), {"Cachewright-Agent": agent}
+        if not url.startswith("https://"):  # so said an agent of former times; it is to join again
+            raise AgentUnreachableError(f"agent {agent} has not joined over TLS, and nobody is given orders otherwise")
+        self._known.add(agent)
         try:
-            answer = self._client.put(f"{url.rstrip('/')}/v1/orders", content=body, headers=meant)
+            answer = self._put(agent, url, orders.model_dump_json())
         except (httpx.HTTPError, httpx.InvalidURL) as failed:
             why = str(failed) or type(failed).__name__
             raise AgentUnreachableError(f"agent {agent} does not answer at {url}: {why}") from failed
@@ -42,4 +54,35 @@ class HttpFleet:
 
     def close(self) -> None:
         """Let the connections go."""
-        self._client.close()
+        self._closing.set()
+        with self._making:
+            client = self._client
+        if client is not None:
+            self._warmer.join(1)
+            client.close()
+
+    def _put(self, agent: str, url: str, body: str) -> httpx.Response:
+        """A connection that was closed since it was used last is no news about the agent: orders may be sent twice."""
+        client, at = self._opened(), f"{url.rstrip('/')}/v1/orders"
+        meant, named = {"Cachewright-Agent": agent}, {"sni_hostname": agent_host(agent)}
+        try:
+            return client.put(at, content=body, headers=meant, extensions=named)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            return client.put(at, content=body, headers=meant, extensions=named)
+
+    def _opened(self) -> httpx.Client:
+        with self._making:
+            if self._client is None:
+                self._client = httpx.Client(verify=self._context(), headers={"Content-Type": "application/json"}, timeout=_TIMEOUT,
+                                            limits=_LIMITS, trust_env=False)  # fmt: skip
+                self._warmer.start()
+            return self._client
+
+    def _keep_warm(self) -> None:
+        """Ask every agent how it is, so that its connection does not go cold."""
+        while not self._closing.wait(self._warm_every):
+            for agent in sorted(self._known):
+                url = self._urls(agent)
+                if url is not None and url.startswith("https://"):
+                    with suppress(httpx.HTTPError, httpx.InvalidURL):
+                        self._opened().get(f"{url.rstrip('/')}/healthz", extensions={"sni_hostname": agent_host(agent)})

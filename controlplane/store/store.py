@@ -18,6 +18,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from api_schemas.agent.agent import AgentHello
 from controlplane.domain.events import Event
+from controlplane.store.enrolment import Authorities, CertifiedAgents, JoinTokens
 from controlplane.store.faults import InjectedFaults
 from controlplane.store.fleet import Addresses, AgentMemory, Agents, Heartbeats
 from controlplane.store.leadership import Elected, Leadership, Sole
@@ -66,6 +67,9 @@ class Unit:
         self.parameter_groups = ParameterGroups(connect)
         self.faults = InjectedFaults(connect)
         self.facts = Facts(connect)
+        self.authorities = Authorities(connect)
+        self.join_tokens = JoinTokens(connect)
+        self.certified_agents = CertifiedAgents(connect)
         self.woken: set[str] = set()
 
     def settle(self) -> Committed:

@@ -125,6 +125,40 @@ class InjectedFaultRow(SQLModel, table=True):
     document: str = Field(sa_column=Column(Text, nullable=False))
 
 
+class AuthorityRow(SQLModel, table=True):
+    """A certificate authority of our own, with its private key."""
+
+    __tablename__ = "authorities"
+
+    name: str = Field(primary_key=True)
+    certificate: str = Field(sa_column=Column(Text, nullable=False))
+    private_key: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class JoinTokenRow(SQLModel, table=True):
+    """A token that agents join with; of its secret only the hash."""
+
+    __tablename__ = "join_tokens"
+
+    token: str = Field(primary_key=True)
+    secret_hash: str
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    expires_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
+    revoked_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
+
+
+class CertifiedAgentRow(SQLModel, table=True):
+    """An agent whose certificate holds, and the hash of its public key."""
+
+    __tablename__ = "certified_agents"
+
+    agent: str = Field(primary_key=True)
+    zone: str
+    key_print: str
+    certified_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
 class FactRow(SQLModel, table=True):
     """A fact about this control plane: its own id, the block of addresses it draws from."""
 

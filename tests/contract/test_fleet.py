@@ -1,4 +1,4 @@
-"""One suite for every way in which orders reach an agent and its word comes back: by direct call, and over HTTP to a real agent.
+"""One suite for every way in which orders reach an agent and its word comes back: by direct call, and over TLS to a real agent.
 
 Then what only agents that are programs of their own can show.
 """
@@ -9,10 +9,9 @@ import os
 import secrets
 import shutil
 import signal
-import socket
+import ssl
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,30 +21,29 @@ from typing import Any, Protocol
 import httpx
 import pytest
 import redis
-import uvicorn
+from agents_door import OpenDoor, another_plane, ask
 from factories import FixedClock, a_group
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from starlette.applications import Starlette
-from starlette.types import ASGIApp
 from waiting import wait_until
 
 from agents.address_block import block_of, give_back
+from agents.credentials import Credentials
 from agents.engines.catalogue import engines_in, find_binaries
 from agents.folder import network_of
 from agents.journal import Journal
 from agents.node import Pace
 from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import Host, Supervisor
+from agents.tls import AgentTls
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders
 from api_schemas.agent.fault import FaultSpec, FaultyNode
+from api_schemas.agent.identity import agent_host
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Phase, Role
 from api_schemas.agent.route import RouteSpec
 from api_schemas.fault_kind import FaultKind
 from api_schemas.faults import InvalidParameterValue
 from cachewright.embedded import EmbeddedFleet, MixedFleet
-from controlplane.api.join_token import make_join_token, read_join_token
-from controlplane.api.reports import JoinDoor
 from controlplane.operations.fleet import Registry
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
 from controlplane.reconciler.http_fleet import HttpFleet
@@ -54,7 +52,6 @@ from controlplane.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 ZONE = "us-east-1b"
-TOKEN = "a-token-for-these-tests"
 PORT = 6379
 
 
@@ -88,27 +85,6 @@ class Desk:
 
     def phase(self, key: str) -> Phase | None:
         return self.nodes[key].phase if key in self.nodes else None
-
-
-class Served:
-    """An application that is served by a thread, until it is stopped."""
-
-    def __init__(self, app: ASGIApp, port: int = 0) -> None:
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("127.0.0.1", port))
-        self.port = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-        self._thread.start()
-        wait_until(lambda: self._server.started)
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
 
 
 class Ground(Protocol):
@@ -164,13 +140,12 @@ class EmbeddedGround:
 class HttpGround:
     """The agent is a process of its own, started as its users start it."""
 
-    def __init__(self, folder: Path, token: str = TOKEN) -> None:
+    def __init__(self, folder: Path) -> None:
         self.name, self.folder, self.desk = "agent-b", folder / "agent", Desk()
-        self.door = JoinDoor(TOKEN, self.desk.welcome, self.desk.take, 1_000_000)
-        self.served = Served(Starlette(routes=self.door.routes()))
-        self.fleet = HttpFleet(TOKEN, self.desk.url)
+        self.door = OpenDoor(folder / "plane", self.desk.welcome, self.desk.take)
+        self.fleet = self.door.fleet(self.desk.url)
         self.token_file = folder / "token"
-        self.token_file.write_text(token)
+        self.token_file.write_text(self.door.token())
         self.log = folder / "agent.log"
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
@@ -179,17 +154,20 @@ class HttpGround:
         self.process = self.launch()
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert "is ready at http://" in line, self.log.read_text()
+        assert "is ready at https://" in line, self.log.read_text()
         self.url = line.split(" is ready at ")[1].split()[0]
-        if self.token_file.read_text() == TOKEN:
-            wait_until(lambda: self.desk.url(self.name) == self.url)
+        wait_until(lambda: self.desk.url(self.name) == self.url)
 
     def launch(self, *options: str) -> subprocess.Popen[str]:
-        asked = {"zone": ZONE, "name": self.name, "join": self.served.url, "token-file": self.token_file, "data-dir": self.folder}
+        asked = {"zone": ZONE, "name": self.name, "join": self.door.url, "token-file": self.token_file, "data-dir": self.folder}
         words = [f"--{option}={value}" for option, value in asked.items()]
         with self.log.open("a") as log:
             command = [sys.executable, "-m", "agents", *words, *options]
             return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+
+    def ask(self, method: str, path: str, context: ssl.SSLContext | None = None, **sent: Any) -> httpx.Response:
+        """The agent's answer, to the control plane if nobody else is said to ask."""
+        return ask(context or self.door.tls.client, method, self.url + path, agent_host(self.name), **sent)
 
     def crash(self) -> None:
         self._end(signal.SIGKILL)
@@ -202,7 +180,7 @@ class HttpGround:
         if self.process is not None:
             self._end(signal.SIGKILL)
         self.fleet.close()
-        self.served.stop()
+        self.door.close()
         end_engines(self.folder)
 
     def _end(self, number: signal.Signals) -> None:
@@ -549,54 +527,65 @@ def test_an_agent_introduces_itself(http: HttpGround) -> None:
     assert (hello.agent, hello.zone, hello.runtime, hello.url) == (http.name, ZONE, "process", http.url)
     assert hello.network == network_of(ZONE, block_of(http.folder))
     assert hello.engines == find_binaries()
-    assert httpx.get(f"{http.url}/healthz").status_code == 200
+    assert http.ask("GET", "/healthz", http.door.without_certificate()).status_code == 200
 
 
 def test_the_newest_reports_can_be_read(http: HttpGround) -> None:
     order = Orderer(http)
     order.give(order.spec())
     said = order.running()
-    answer = httpx.get(f"{http.url}/v1/reports", headers={"Authorization": f"Bearer {TOKEN}"})
+    answer = http.ask("GET", "/v1/reports")
     report = AgentReport.model_validate_json(answer.content)
     assert (report.agent, report.full) == (http.name, True)
     assert [(node.key, node.pid, node.phase) for node in report.nodes] == [(order.key(1), said.pid, Phase.RUNNING)]
 
 
-@pytest.mark.parametrize(("given", "status"), [(None, 401), ("Bearer no", 403), ("Bearer", 401), ("Basic eDp5", 401)])
-def test_an_agent_takes_no_orders_from_strangers(http: HttpGround, given: str | None, status: int) -> None:
+@pytest.mark.parametrize("who", ["nobody", "another agent", "the agent itself"])
+def test_an_agent_takes_orders_of_the_control_plane_alone(http: HttpGround, tmp_path: Path, who: str) -> None:
     order = Orderer(http)
-    headers = {"Authorization": given} if given else {}
+    contexts = {
+        "nobody": http.door.without_certificate(),
+        "another agent": http.door.certify(tmp_path / "other", "agent-c", "us-east-1c").client,
+        "the agent itself": AgentTls(Credentials(http.folder)).client,
+    }
     body = Orders(nodes=[order.spec()]).model_dump_json()
     answers = [
-        httpx.put(f"{http.url}/v1/orders", content=body, headers=headers),
-        httpx.get(f"{http.url}/v1/reports", headers=headers),
+        http.ask("PUT", "/v1/orders", contexts[who], content=body),
+        http.ask("GET", "/v1/reports", contexts[who]),
     ]
-    assert [answer.status_code for answer in answers] == [status] * 2
+    assert [answer.status_code for answer in answers] == [401 if who == "nobody" else 403] * 2
     assert all(answer.json()["error"]["code"] == "AccessDenied" for answer in answers)
+    assert "stranger refused" in http.log.read_text()
     order.settle()
     assert Journal(http.folder).entries() == {}
     assert order.key(1) not in http.desk.nodes
 
 
-def test_orders_with_another_token_are_refused_and_change_nothing(http: HttpGround) -> None:
+def test_nobody_is_given_orders_without_tls(http: HttpGround) -> None:
+    http.desk.welcome(http.desk.joined[http.name].model_copy(update={"url": http.url.replace("https://", "http://")}))
+    with pytest.raises(AgentUnreachableError, match="over TLS"):
+        http.fleet.push(http.name, Orders())
+
+
+def test_orders_of_the_control_plane_of_others_are_refused_and_change_nothing(http: HttpGround) -> None:
     order = Orderer(http)
-    stranger = HttpFleet("some-other-token-altogether", http.desk.url)
-    with pytest.raises(AgentUnreachableError, match="403"):
-        stranger.push(http.name, Orders(nodes=[order.spec()]))
-    stranger.close()
+    stranger = another_plane()
+    stranger.client.load_verify_locations(cadata=http.door.enrolment.authority.certificate)
+    fleet = HttpFleet(lambda: stranger.client, http.desk.url)
+    with pytest.raises(AgentUnreachableError, match="agent-b does not answer"):
+        fleet.push(http.name, Orders(nodes=[order.spec()]))
+    fleet.close()
     assert Journal(http.folder).entries() == {}
 
 
-def test_an_agent_with_another_token_is_not_let_in(tmp_path: Path) -> None:
-    ground = HttpGround(tmp_path, token="some-other-token-altogether")
-    try:
-        ground.begin()
-        wait_until(lambda: "403" in ground.log.read_text())
-        assert ground.desk.joined == {}
-        assert httpx.get(f"{ground.url}/healthz").status_code == 200
-        assert "some-other-token" not in ground.log.read_text()
-    finally:
-        ground.clear()
+def test_an_agent_at_the_place_of_another_is_told_nothing(http: HttpGround) -> None:
+    order = Orderer(http)
+    http.desk.welcome(http.desk.joined[http.name].model_copy(update={"agent": "agent-before"}))
+    fleet = http.door.fleet(http.desk.url)
+    with pytest.raises(AgentUnreachableError, match=r"agent-before does not answer.*agent-before\.agents"):
+        fleet.push("agent-before", Orders(nodes=[order.spec()]))
+    fleet.close()
+    assert Journal(http.folder).entries() == {}
 
 
 @pytest.mark.parametrize(
@@ -614,8 +603,9 @@ def test_orders_that_make_no_sense_are_refused_with_a_sentence(http: HttpGround,
     assert Journal(http.folder).entries() == {}
 
 
-def test_orders_for_an_agent_that_listened_there_before_are_refused(http: HttpGround) -> None:
+def test_orders_for_another_agent_are_refused_on_a_connection_that_is_open_already(http: HttpGround) -> None:
     order = Orderer(http)
+    order.settle()
     http.desk.welcome(http.desk.joined[http.name].model_copy(update={"agent": "agent-before"}))
     with pytest.raises(AgentUnreachableError, match="421"):
         http.fleet.push("agent-before", Orders(nodes=[order.spec()]))
@@ -623,9 +613,19 @@ def test_orders_for_an_agent_that_listened_there_before_are_refused(http: HttpGr
 
 
 def test_too_many_orders_are_not_read(http: HttpGround) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    answer = httpx.put(f"{http.url}/v1/orders", content=b" " * (16 * 1024 * 1024 + 1), headers=headers)
+    answer = http.ask("PUT", "/v1/orders", content=b" " * (16 * 1024 * 1024 + 1))
     assert answer.status_code == 413
+
+
+def test_an_agent_whose_certificate_is_spoilt_says_so(http: HttpGround) -> None:
+    http.end()
+    (http.folder / "tls" / "certificate.pem").write_text("nonsense")
+    again = http.launch()
+    assert again.wait(20) == 1
+    assert again.stdout is not None
+    again.stdout.close()
+    assert "cannot be read" in http.log.read_text()
+    assert "Traceback" not in http.log.read_text()
 
 
 def test_an_agent_that_is_unknown_introduces_itself_again_and_tells_everything(http: HttpGround) -> None:
@@ -642,13 +642,13 @@ def test_engines_go_on_while_the_control_plane_is_away(http: HttpGround) -> None
     order = Orderer(http)
     order.give(order.spec())
     before = order.running()
-    http.served.stop()
+    http.door.stop()
     assert pings(order.address(1))
     order.give(order.spec(2))
     wait_until(lambda: pings(order.address(2)))
     assert http.desk.phase(order.key(2)) is None
     http.desk.nodes.clear()
-    http.served = Served(Starlette(routes=http.door.routes()), http.served.port)
+    http.door.open()
     assert order.running().pid == before.pid
     order.running(2)
 
@@ -677,7 +677,8 @@ def test_an_agent_that_stops_in_order_saves_and_brings_its_nodes_back(http: Http
         (["--join=ftp://x"], "--join"),
         (["--listen=nonsense"], "cannot listen"),
         (["--listen=127.0.0.1:99999"], "cannot listen"),
-        (["--token-file=/no/such/file"], "join token"),
+        (["--join=http://127.0.0.1:1"], "https://"),
+        (["--url=http://127.0.0.1:1"], "https://"),
     ],
 )
 def test_an_agent_that_cannot_start_says_why(http: HttpGround, options: list[str], told: str) -> None:
@@ -699,95 +700,6 @@ def test_a_folder_is_that_of_one_agent(http: HttpGround, option: str) -> None:
     assert f"is the folder of agent {http.name} in zone {ZONE}" in http.log.read_text()
 
 
-# --- The door that agents join by ---
-
-
-HELLO: dict[str, Any] = {
-    "agent": "agent-b",
-    "zone": ZONE,
-    "host": "here",
-    "runtime": "process",
-    "network": "127.102.9.0/24",
-    "url": "http://127.0.0.1:1",
-}
-BAD_URLS = (None, "", "ftp://x", "http://", "http://:80", "http://h:99999", "http://h:0", "/x", "http://u:p@h", "http://h?x")
-
-
-class Door:
-    """A join door that is served, and its desk."""
-
-    def __init__(self, token: str | None) -> None:
-        self.desk = Desk()
-        self.served = Served(Starlette(routes=JoinDoor(token, self.desk.welcome, self.desk.take, 2000).routes()))
-
-    def post(self, path: str, said: Any, token: str | None = TOKEN) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.post(self.served.url + path, json=said, headers=headers)
-
-
-@pytest.fixture
-def door() -> Iterator[Door]:
-    made = Door(TOKEN)
-    yield made
-    made.served.stop()
-
-
-@pytest.mark.parametrize(("token", "status"), [(None, 401), ("no", 403), (TOKEN + "x", 403), ("", 401)])
-@pytest.mark.parametrize(("path", "said"), [("/v1/agents", HELLO), ("/v1/agents/agent-b/reports", {"agent": "agent-b"})])
-def test_who_does_not_know_the_token_is_not_let_in(door: Door, path: str, said: Any, token: str | None, status: int) -> None:
-    answer = door.post(path, said, token)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (status, "AccessDenied")
-    assert TOKEN not in answer.text
-    assert door.desk.joined == {}
-
-
-def test_a_door_without_a_token_says_how_to_have_one() -> None:
-    closed = Door(None)
-    answer = closed.post("/v1/agents", HELLO)
-    closed.served.stop()
-    assert answer.status_code == 403
-    assert "--join-token-file" in answer.json()["error"]["message"]
-
-
-@pytest.mark.parametrize(
-    ("field_name", "value"),
-    [
-        *[("agent", name) for name in ("", "Agent", "a/b", "a" * 64, "../x", "a_b", "a\n")],
-        *[("zone", zone) for zone in ("", "us-east-1", "b", "us-east-1b/..", "US-EAST-1B")],
-        *[("network", network) for network in ("", "127.102.9.1/24", "::1/128", "all")],
-        *[("url", url) for url in BAD_URLS],
-    ],
-)
-def test_who_introduces_itself_badly_is_refused_with_a_sentence(door: Door, field_name: str, value: Any) -> None:
-    answer = door.post("/v1/agents", HELLO | {field_name: value})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidParameterValue")
-    assert field_name in answer.json()["error"]["message"]
-    assert door.desk.joined == {}
-
-
-def test_a_report_is_taken_from_the_agent_of_its_path_and_no_other(door: Door) -> None:
-    assert door.post("/v1/agents/agent-b/reports", {"agent": "agent-b"}).json() == {"unknown": True}
-    assert door.post("/v1/agents", HELLO).json() == {}
-    assert door.post("/v1/agents/agent-b/reports", {"agent": "agent-b"}).json() == {"unknown": False}
-    assert door.post("/v1/agents/agent-b/reports", {"agent": "agent-c"}).status_code == 400
-
-
-@pytest.mark.parametrize(("said", "status"), [({"agent": "x" * 3000}, 413), ({"agent": 1}, 400), ([], 400), ({}, 400)])
-def test_a_body_that_is_too_large_or_no_introduction_is_refused(door: Door, said: Any, status: int) -> None:
-    answer = door.post("/v1/agents", said)
-    assert answer.status_code == status
-    assert answer.json()["error"]["message"]
-
-
-def test_a_token_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
-    file = tmp_path / "secrets" / "token"
-    make_join_token(file)
-    token = read_join_token(file)
-    assert file.stat().st_mode & 0o777 == 0o600
-    make_join_token(file)
-    assert read_join_token(file) == token
-
-
 # --- Who is heard ---
 
 
@@ -801,7 +713,7 @@ class Seconds:
         return self.now
 
 
-def hello(agent: str, url: str | None = "http://127.0.0.1:1") -> AgentHello:
+def hello(agent: str, url: str | None = "https://127.0.0.1:1") -> AgentHello:
     return AgentHello(agent=agent, zone=ZONE, host="here", runtime="process", network="127.102.9.0/24", url=url)
 
 
@@ -858,8 +770,8 @@ def test_an_agent_of_this_process_is_not_replaced_by_one_of_another(store: Store
     with pytest.raises(InvalidParameterValue, match="agent-a"):
         registry.welcome(hello("agent-a"))
     registry.welcome(hello("agent-b"))
-    registry.welcome(hello("agent-b", url="http://127.0.0.1:2"))
-    assert store.agents["agent-b"].url == "http://127.0.0.1:2"
+    registry.welcome(hello("agent-b", url="https://127.0.0.1:2"))
+    assert store.agents["agent-b"].url == "https://127.0.0.1:2"
 
 
 def test_who_joins_or_is_heard_again_wakes_what_has_no_place(store: Store) -> None:

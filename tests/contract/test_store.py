@@ -766,15 +766,15 @@ def test_a_commit_says_whether_it_changed_a_fault(store: Store) -> None:
     assert heard == [True, False]
 
 
-def test_a_database_from_before_faults_gains_their_table(sqlite_url: str) -> None:
-    Store(sqlite_url).close()
-    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
-        for later in ("faults", "changes", "leader"):
-            connection.execute(f"DROP TABLE {later}")
-        connection.execute("ALTER TABLE agents DROP COLUMN draining")
-        connection.execute("UPDATE alembic_version SET version_num = '0002'")
-    connection.close()
-    migrated = Store(sqlite_url)
+def test_a_database_from_before_faults_gains_their_table(url: str) -> None:
+    old = create_engine(url)
+    with old.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "0002")
+    old.dispose()
+    assert "faults" not in shape_of(create_engine(url))
+    migrated = Store(url)
     with migrated.transaction() as unit:
         unit.faults.save(a_fault("f1"))
         assert unit.faults.active() == [a_fault("f1")]

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cachewright import __version__
+from cachewright.cli.agent import seconds
 from cachewright.cli.create import parsed_tags
 from cachewright.cli.main import app
 
@@ -36,6 +37,10 @@ def run(*words: str) -> Result:
         ("fault", "hang", "orders", "--for", "0"),
         ("fault", "slow", "orders", "--slowness", "1"),
         ("fault", "cut", "a"),
+        ("agent", "remove"),
+        ("agent", "token", "revoke"),
+        ("agent", "token", "create", "--expires", "soon"),
+        ("agent", "token", "create", "--expires", "0h"),
         ("nonsense",),
         ("--region", "eu-west-1", "serve"),
     ],
@@ -56,6 +61,11 @@ def test_a_usage_error_ends_with_2(words: tuple[str, ...]) -> None:
         ("events",),
         ("events", "--follow"),
         ("agents",),
+        ("agent", "list"),
+        ("agent", "remove", "agent-b"),
+        ("agent", "token", "create"),
+        ("agent", "token", "list"),
+        ("agent", "token", "revoke", "0123456789"),
         ("zones",),
         ("nodes",),
         ("engines",),
@@ -97,3 +107,8 @@ def test_tags_keep_everything_behind_the_first_equals_sign() -> None:
 @pytest.mark.parametrize("command", ["create", "describe", "delete", "events", "modify", "reboot", "add-replica", "operations", "failover", "promote", "history"])
 def test_every_command_has_help(command: str) -> None:
     assert run(command, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(("length", "expected"), [(None, None), ("90s", 90), ("15m", 900), ("24h", 86_400), ("7d", 604_800)])
+def test_a_length_of_time_is_read_in_its_unit(length: str | None, expected: int | None) -> None:
+    assert seconds(length) == expected
