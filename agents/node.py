@@ -17,6 +17,7 @@ from typing import Any
 from agents.engines.engine import AddressHeldError, Engine, EngineUnreachableError, Observation, Session
 from agents.journal import Entry, Journal
 from agents.launch import Launch
+from agents.led_clients import LedClients
 from agents.runtimes.runtime import Handle, Progress, Runtime, StartRefusedError
 from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
 
@@ -107,6 +108,7 @@ class LocalNode:
         self._over: set[Handle] = set()
         self._glances = 0
         self._refused: str | None = None
+        self._clients = LedClients()
         self._last: NodeReport | None = None
         self.dropped = False
 
@@ -212,6 +214,7 @@ class LocalNode:
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             return self._expelled(spec)
         self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
+        self._clients = LedClients(are_here=False)
         self._seen, self._glances = None, 0  # the next look is a whole one: what was seen of the former process holds no more
         self._yielding_since, self._yielded_to, self._writers_wait, self._fenced = None, None, False, False
         self._demanded = None if spec.role is Role.REPLICA else _own_demand(spec)  # a replica starts without taking writes
@@ -256,7 +259,8 @@ class LocalNode:
         seen = self._seen = self._look(session)
         self._silent_since = None
         self._configure(session, spec)
-        if seen.refuses and self._fenced:
+        refuses_all = seen.refuses and self._fenced
+        if refuses_all:
             spec = spec.model_copy(update={"holds": []})  # who refuses all writes lets go, so that whoever took over can be reached
         if seen.holds - frozenset(spec.holds):
             session.hold(spec, seen)  # let go before anything else: its heir waits for the address, its clients for a reason to go
@@ -266,6 +270,7 @@ class LocalNode:
             seen = session.observe()
             settled = self._assume(session, spec, seen)
         self._seen = seen
+        self._clients.look(session, spec, seen, gives_up=refuses_all, settled=settled)
         if settled:
             self._epoch = max(self._epoch, spec.epoch)
             self._yield(session, spec)

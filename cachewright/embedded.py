@@ -16,6 +16,7 @@ from agents.supervisor import AgentSilentError, Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
 from api_schemas.agent.node import EngineBinary
 from controlplane.app import ControlPlane, Outside, build, outside_of
+from controlplane.dns.listening import Listeners
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
 from controlplane.settings import Settings
 
@@ -98,8 +99,9 @@ class Embedded:
         self.plane.close()
 
 
-def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
-    """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses.
+def start_embedded(settings: Settings, zones: int, block: int, queries: Listeners | None = None) -> Embedded:
+    """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses, ``queries`` where
+    names are asked for, if they are served.
 
     Raises CannotServeError and JoinTokenError when agents of other processes shall join but cannot.
     """
@@ -107,7 +109,7 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
         finding = aside.submit(find_binaries)  # programs are asked for their versions while the database is opened
         aside.submit(find_filter)  # a trial, which is remembered
         fleet = EmbeddedFleet()
-        plane, outside = _plane(settings, fleet, block)
+        plane, outside = _plane(settings, fleet, block, queries)
         binaries = finding.result()
     closing = threading.Event()
 
@@ -130,15 +132,16 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
     return Embedded(plane, supervisors, binaries, closing, outside)
 
 
-def _plane(settings: Settings, fleet: EmbeddedFleet, block: int) -> tuple[ControlPlane, Outside | None]:
+def _plane(settings: Settings, fleet: EmbeddedFleet, block: int, queries: Listeners | None) -> tuple[ControlPlane, Outside | None]:
     settings = settings.model_copy(update={"endpoint_network": f"127.100.{block}.0/24"})
     if settings.agents_address is None:
-        return build(settings, fleet), None
+        return build(settings, fleet, queries=queries), None
     from controlplane.reconciler.http_fleet import HttpFleet  # who has no agents outside need not wait for an HTTP client
 
     plane: ControlPlane
     outside: Outside
-    plane = build(settings, MixedFleet(fleet, HttpFleet(lambda: outside.tls.client, lambda agent: plane.url_of(agent))))
+    whole = MixedFleet(fleet, HttpFleet(lambda: outside.tls.client, lambda agent: plane.url_of(agent)))
+    plane = build(settings, whole, queries=queries)
     outside = outside_of(plane, settings)
     return plane, outside
 

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-_READY = re.compile(r"ready at (http://\S+)  data: (.+?)  engines: (.*)")
+    from cachewright.resolver import Resolver
+
+_READY = re.compile(r"ready at (http://\S+)  data: (.+?)  engines: (.*?)(?:  agents: \S+)?(?:  DNS: \*\.(\S+) at (\S+):(\d+) .*)?$")
 _LAST_WORDS = 2000
 _LONGEST_STOP = 60.0
 
@@ -21,18 +23,31 @@ class ServerFailedError(Exception):
 
 
 class LocalServer(NamedTuple):
-    """A running server: where it answers, its process, its data folder, and the engines it found."""
+    """A running server: where it answers, its process, its data folder, the engines it found, and where it serves names, if it does.
+
+    ``dns`` is the suffix of names, the address and the port.
+    """
 
     url: str
     pid: int
     data_dir: Path
     engines: str
+    dns: tuple[str, str, int] | None = None
 
     def client(self, service: str = "elasticache", **options: Any) -> Any:
         """A client of this server; see :func:`cachewright.client`."""
         from cachewright.client import client
 
         return client(service, endpoint_url=self.url, **options)
+
+    def resolver(self) -> Resolver:
+        """What asks this server for names. Raises ValueError where it serves none; start it with ``options=["--dns"]``."""
+        from cachewright.resolver import Resolver
+
+        if self.dns is None:
+            raise ValueError("the server serves no names; start it with the option --dns")
+        suffix, host, port = self.dns
+        return Resolver(host, port, suffix=suffix)
 
 
 @contextmanager
@@ -66,7 +81,8 @@ def _until_ready(process: subprocess.Popen[str], log: IO[str], within: float) ->
     if found is None:
         why = f"was not ready after {within:g} s" if line is None else "did not start"
         raise ServerFailedError(f"the server {why}: {_said(log) or (line or '').strip() or 'it said nothing'}")
-    return LocalServer(found[1], process.pid, Path(found[2]), found[3])
+    dns = (found[4], found[5].strip("[]"), int(found[6])) if found[4] else None
+    return LocalServer(found[1], process.pid, Path(found[2]), found[3], dns)
 
 
 def _first_line(process: subprocess.Popen[str], within: float) -> str | None:

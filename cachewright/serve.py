@@ -14,6 +14,8 @@ from agents.this_process import set_up
 from cachewright.data_folder import DataFolder, new_ephemeral_folder, reap
 from cachewright.embedded import MOST_ZONES, Embedded, start_embedded
 from controlplane.api.listening import CannotServeError, listen, must_be_loopback, run, url_of
+from controlplane.app import query_listeners
+from controlplane.dns.listening import CannotListenError, Listeners
 from controlplane.settings import Settings
 from controlplane.store.folder import FolderInUseError
 
@@ -37,13 +39,14 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
     path = new_ephemeral_folder() if wanted.ephemeral else wanted.settings.data_dir.expanduser()
     listener = listen(wanted.settings.host, wanted.settings.port)
     try:
+        queries = query_listeners(wanted.settings)
         folder = DataFolder(path)
         block = folder.block
-    except (FolderInUseError, NoBlockLeftError) as used:
+    except (CannotListenError, FolderInUseError, NoBlockLeftError) as used:
         raise CannotServeError(str(used)) from used
     set_up()
     settings = wanted.settings.model_copy(update={"data_dir": folder.path})
-    embedded = _started(settings, wanted.zones, block)
+    embedded = _started(settings, wanted.zones, block, queries)
     try:
         run(embedded.plane.app, listener, lambda: _announce(listener, folder, embedded, ready))
     finally:
@@ -52,13 +55,13 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
             folder.remove()
 
 
-def _started(settings: Settings, zones: int, block: int) -> Embedded:
+def _started(settings: Settings, zones: int, block: int, queries: Listeners | None) -> Embedded:
     if settings.agents_address is None:
-        return start_embedded(settings, zones, block)
+        return start_embedded(settings, zones, block, queries)
     from controlplane.api.join_token_file import JoinTokenError  # its libraries take a while to load
 
     try:
-        return start_embedded(settings, zones, block)
+        return start_embedded(settings, zones, block, queries)
     except JoinTokenError as why:
         raise CannotServeError(str(why)) from why
 
@@ -87,7 +90,8 @@ def _must_be_possible(wanted: Wanted) -> None:
 def _ready_line(listener: socket.socket, folder: DataFolder, embedded: Embedded) -> str:
     engines = ", ".join(f"{binary.engine} {binary.version}" for binary in embedded.binaries) or "none"
     joining = f"  agents: {embedded.agents_url}" if embedded.agents_url else ""
-    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {engines}{joining}"
+    names = f"  {embedded.plane.names.invitation}" if embedded.plane.names else ""
+    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {engines}{joining}{names}"
 
 
 __all__ = ["CannotServeError", "Wanted", "serve"]

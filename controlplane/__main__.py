@@ -16,6 +16,7 @@ def main() -> int:
     """0 after SIGINT or SIGTERM, 1 when the control plane could not start."""
     from controlplane.api.join_token_file import JoinTokenError
     from controlplane.api.listening import CannotServeError
+    from controlplane.dns.listening import CannotListenError
     from controlplane.store.folder import FolderInUseError
 
     given = _given()
@@ -28,35 +29,40 @@ def main() -> int:
         run(Settings(**given))
     except ValidationError as wrong:
         return _fail("; ".join(_told(error) for error in wrong.errors()))
-    except (CannotServeError, FolderInUseError, JoinTokenError) as why:
+    except (CannotServeError, CannotListenError, FolderInUseError, JoinTokenError) as why:
         return _fail(str(why))
     return 0
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM; agents and engines go on. Raises CannotServeError, FolderInUseError, JoinTokenError."""
+    """Serve until SIGINT or SIGTERM; agents and engines go on.
+
+    Raises CannotServeError, CannotListenError, FolderInUseError, JoinTokenError.
+    """
     from controlplane.api import listening
-    from controlplane.app import ControlPlane, Outside, build, outside_of
+    from controlplane.app import ControlPlane, Outside, build, outside_of, query_listeners
     from controlplane.reconciler.http_fleet import HttpFleet
     from controlplane.store.folder import lock_folder
 
     listening.must_be_loopback(settings.host)
     folder = settings.data_dir.expanduser().resolve()
     listener = listening.listen(settings.host, settings.port)
+    queries = query_listeners(settings)
     lock = lock_folder(folder)
     sys.setswitchinterval(0.001)  # workers and the event loop hand over often, and none of them computes for long
     plane: ControlPlane
     outside: Outside
     fleet = HttpFleet(lambda: outside.tls.client, lambda agent: plane.url_of(agent))
-    plane = build(settings, fleet, agents_url=lambda: outside.url or "")
+    plane = build(settings, fleet, agents_url=lambda: outside.url or "", queries=queries)
     outside = outside_of(plane, settings)
     plane.start()
     if outside.door is not None:
         outside.door.start()
 
     def ready() -> None:
+        names = f"  {plane.names.invitation}" if plane.names else ""
         line = f"Cachewright control plane is ready at {listening.url_of(listener)}  data: {folder}  {_joining(settings, outside.url)}"
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{line}{names}\n")
         sys.stdout.flush()
 
     try:
@@ -86,7 +92,8 @@ def _given() -> dict[str, Any]:
 
 
 def _told(error: Any) -> str:
-    return f"--{'-'.join(map(str, error['loc'])).replace('_', '-')}: {error['msg']}"
+    option = f"--{'-'.join(map(str, error['loc'])).replace('_', '-')}: " if error["loc"] else ""  # else it is about several
+    return option + str(error["msg"])
 
 
 def _fail(why: str) -> int:

@@ -26,6 +26,7 @@ from controlplane.api.listening import CannotServeError, listen, url_of
 from controlplane.api.query import QueryDoor
 from controlplane.api.strangers import NoStrangers
 from controlplane.clock import Clock, SystemClock
+from controlplane.dns.listening import Listeners, listen_for_queries
 from controlplane.domain.topology import World
 from controlplane.operations import keepers
 from controlplane.operations.fleet import Registry
@@ -41,6 +42,7 @@ from controlplane.store.store import Store
 
 if TYPE_CHECKING:
     from controlplane.api.agents_door import AgentsDoor
+    from controlplane.dns.server import NameServer
     from controlplane.pki.tls import PlaneTls
 
 
@@ -56,6 +58,7 @@ class ControlPlane:
     watchdog: Watchdog
     faults: FaultPusher
     clock: Clock
+    names: NameServer | None = None
 
     def start(self) -> None:
         """Begin to plan, and to notice who falls silent, as soon as this control plane leads."""
@@ -63,6 +66,8 @@ class ControlPlane:
         self.reconciler.start()
         self.watchdog.start()
         self.store.leadership.start(self._lead, self.store.follow)
+        if self.names is not None:
+            self.names.start()
 
     def _lead(self) -> None:
         """Listen to the agents and decide. They are told of faults before anything is decided."""
@@ -92,6 +97,8 @@ class ControlPlane:
 
     def close(self) -> None:
         """Stop working and close the database; agents and engines go on."""
+        if self.names is not None:
+            self.names.close()
         self.watchdog.close()
         self.faults.close()
         self.reconciler.close()
@@ -135,8 +142,25 @@ def _listen_for_agents(settings: Settings) -> socket.socket | None:
     return listener
 
 
-def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_url: Callable[[], str] = lambda: "") -> ControlPlane:
-    """A control plane over the database that the settings name, giving its orders through ``fleet``.
+def query_listeners(settings: Settings) -> Listeners | None:
+    """Sockets for DNS where the settings say, None when they say nowhere. Raises CannotListenError."""
+    return listen_for_queries(settings.dns_listen) if settings.dns_listen else None
+
+
+def _name_server(listeners: Listeners | None, store: Store, settings: Settings) -> NameServer | None:
+    if listeners is None:
+        return None
+    from controlplane.dns.server import NameServer  # who serves no names need not wait for a DNS library
+    from controlplane.dns.zone import Authority, Zone
+
+    host, _ = listeners.place
+    own = None if ipaddress.ip_address(host).is_unspecified else host
+    return NameServer(listeners, Zone(store, Authority(settings.dns_suffix, settings.dns_ttl, own)))
+
+
+def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_url: Callable[[], str] = lambda: "",
+          queries: Listeners | None = None) -> ControlPlane:  # fmt: skip
+    """A control plane over the database that the settings name, giving its orders through ``fleet`` and names to who ``queries``.
 
     ``agents_url`` answers where agents reach it, once it listens.
     """
@@ -149,7 +173,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     faults = FaultPusher(store, fleet, clock)
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network), clock, policy)
     watchdog = Watchdog(store, reconciler)
-    operations = Operations(store, clock, policy, settings.memcached_discovery)
+    operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style())
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
     query = QueryDoor(operations, callers, holding, settings.describe_hold, settings.largest_body)
@@ -173,7 +197,8 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock)
+    names = _name_server(queries, store, settings)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, names)
 
 
 async def _health(_: Request) -> Response:

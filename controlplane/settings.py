@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from controlplane.domain.topology import MemcachedDiscovery
+from controlplane.domain.endpoint_names import DEFAULT_SUFFIX, EndpointStyle, suffix
+from controlplane.domain.topology import Endpoints, MemcachedDiscovery
 from controlplane.planner.situation import Policy
 
 AGENTS_LISTEN = "127.0.0.1:8380"
@@ -33,6 +35,14 @@ class Settings(BaseSettings):
     region: str = Field("us-east-1", description="Region of requests that name none.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account of requests whose access key is no account id.")
     endpoint_network: str = Field("127.100.0.0/24", description="Addresses that primary and reader endpoints are drawn from (CIDR).")
+    endpoints: Endpoints = Field(
+        Endpoints.BOUND,
+        description="How endpoints of new caches follow their nodes: `bound`, an address that the node binds, on one host; or `named`, a "
+        "name that leads to the nodes, over any hosts.",
+    )
+    dns_listen: str = Field("", description="Where to serve endpoints' names, as HOST:PORT; port 0 picks a free one. By default nowhere.")
+    dns_suffix: str = Field(DEFAULT_SUFFIX, description="Domain below which the names of endpoints are.")
+    dns_ttl: int = Field(1, ge=0, le=86400, description="Seconds for which a client may remember where a name leads.")
     describe_hold: float = Field(
         3.0, ge=0, le=60, description="Seconds a Describe of one resource is held while its status is transitional."
     )
@@ -68,6 +78,21 @@ class Settings(BaseSettings):
             return None
         host, _, port = (self.agents_listen or AGENTS_LISTEN).rpartition(":")
         return host.strip("[]"), int(port)
+
+    @field_validator("dns_suffix")
+    @classmethod
+    def _is_a_domain(cls, asked: str) -> str:
+        return suffix(asked)
+
+    @model_validator(mode="after")
+    def _can_be_discovered(self) -> Self:
+        if self.endpoints is Endpoints.NAMED and self.memcached_discovery is not MemcachedDiscovery.EVERY_NODE:
+            raise ValueError("memcached-discovery must be every-node with named endpoints: nothing but the nodes listens there")
+        return self
+
+    def style(self) -> EndpointStyle:
+        """How endpoints are shown."""
+        return EndpointStyle(self.endpoints, self.dns_suffix, served=bool(self.dns_listen))
 
     def policy(self) -> Policy:
         """The planner's intervals."""

@@ -66,15 +66,15 @@ class Program:
 
 
 class Deployment:
-    """A control plane and an agent in each zone, over one folder."""
+    """A control plane, with more words on its command line if any are given, and an agent in each zone, over one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *words: str) -> None:
         self.folder = folder
         (folder / "plane").mkdir()
         block = block_of(folder / "plane")
         self.token = folder / "token"
         self.plane = Program("controlplane", folder / "plane", "--data-dir", str(folder / "plane"),
-                             "--join-token-file", str(self.token), "--endpoint-network", f"127.100.{block}.0/24")  # fmt: skip
+                             "--join-token-file", str(self.token), "--endpoint-network", f"127.100.{block}.0/24", *words)  # fmt: skip
         self.agents: dict[str, Program] = {}
         self.url = ""
         self.agents_url = ""

@@ -66,6 +66,9 @@ class Session(Protocol):
         Raises AddressHeldError, with the node's own address still served, when another process holds one of them.
         """
 
+    def send_away(self) -> None:
+        """Close every client but replicas and ourselves: what they were led here for is elsewhere."""
+
     def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
         """The keys of the spec's replicas that acknowledge a write of ours within ``patience`` seconds.
 

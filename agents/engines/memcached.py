@@ -99,6 +99,9 @@ class MemcachedSession:
     def hold(self, spec: NodeSpec, seen: Observation) -> None:
         """It holds no endpoint but its own address."""
 
+    def send_away(self) -> None:
+        """Nodes that share nothing have no primary that clients would have to leave."""
+
     def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
         """It has no replicas."""
         return frozenset()

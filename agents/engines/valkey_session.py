@@ -118,6 +118,11 @@ class ValkeySession:
             raise
         return True
 
+    def send_away(self) -> None:
+        """CLIENT KILL of those who give commands, and of those who listen to channels."""
+        with self._talk():
+            self._all(*(("CLIENT", "KILL", "TYPE", kind) for kind in ("NORMAL", "PUBSUB")))
+
     def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
         """CONFIG SET for whatever differs, each by itself: what is refused keeps nothing else from being taken."""
         wanted = changes(spec, runs_with)

@@ -84,8 +84,10 @@ class NodeSpec(Shape):
     nobody outside its zone acknowledges.
     ``yields_to`` is the replica that a primary shall make ready to take over from it: it stops taking writes until that one has
     all of them, says so, and goes on if nothing comes of it.
-    ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``memory`` is the engine's limit
-    in bytes; ``parameters`` are the parameter group's values under the service's names. ``mesh`` is set in cluster mode.
+    ``holds`` are endpoint addresses the engine binds, at the node's port, besides its own. ``named`` says that a name leads the clients of
+    the primary to its own address instead: when it is none any more they are closed, so that they ask for the name anew.
+    ``memory`` is the engine's limit in bytes; ``parameters`` are the parameter group's values under the service's names.
+    ``mesh`` is set in cluster mode.
     ``discovery`` is what clients of a Memcached cluster are told of its nodes; with ``front``, the agent's relay listens at the node's
     address in the engine's stead, answers ``config get cluster`` with it and passes everything else on.
     """
@@ -106,6 +108,7 @@ class NodeSpec(Shape):
     fenced: bool = False
     yields_to: Peer | None = None
     holds: list[str] = Field(default_factory=list)
+    named: bool = False
     memory: int
     threads: int = 1
     parameters: dict[str, str] = Field(default_factory=dict)

@@ -16,6 +16,7 @@ from cachewright.cli.reboot import reboot
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 
+_DNS = "127.0.0.1:8353"
 _LOCAL = ("serve", "demo", "reap", "version")
 _CACHES, _GROUND, _SERVER = "Caches", "What they run on", "The server"
 
@@ -65,6 +66,14 @@ def serve(
         str | None,
         typer.Option(help="Where new Memcached clusters answer: every-node or configuration-endpoint.", show_default="every-node"),
     ] = None,
+    dns: Annotated[bool, typer.Option("--dns", help="Serve the names of endpoints at 127.0.0.1:8353, and show them.")] = False,
+    dns_listen: Annotated[
+        str | None, typer.Option(help="Serve them there instead, as HOST:PORT; port 0 picks a free one.", show_default="nowhere")
+    ] = None,
+    dns_suffix: Annotated[
+        str | None, typer.Option(help="Domain below which names are.", show_default="cache.cachewright.internal")
+    ] = None,
+    dns_ttl: Annotated[int | None, typer.Option(help="Seconds for which a client may remember an answer.", show_default="1")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
 ) -> None:
     """Serve the control plane, with an agent for each zone, until SIGINT or SIGTERM. Engines then save and stop."""
@@ -81,13 +90,14 @@ def serve(
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every request to an agent
     options = {"host": host, "port": port, "region": region, "account_id": account_id, "agents_listen": agents_listen,
-               "agents_url": agents_url, "memcached_discovery": memcached_discovery}  # fmt: skip
+               "agents_url": agents_url, "memcached_discovery": memcached_discovery, "dns_listen": dns_listen or (_DNS if dns else None),
+               "dns_suffix": dns_suffix, "dns_ttl": dns_ttl}  # fmt: skip
     folders = {"data_dir": data_dir, "join_token_file": join_token_file}
     given: dict[str, Any] = {name: value for name, value in {**options, **folders}.items() if value is not None}
     try:
         run(Wanted(Settings(**given), zones, runtime, ephemeral), lambda line: print(line, flush=True))
     except ValidationError as wrong:
-        _fail("; ".join(f"--{'-'.join(map(str, error['loc'])).replace('_', '-')}: {error['msg']}" for error in wrong.errors()))
+        _fail("; ".join(_told(error) for error in wrong.errors()))
     except CannotServeError as why:
         _fail(str(why))
 
@@ -129,6 +139,11 @@ def version() -> None:
     from cachewright import __version__
 
     print(f"cachewright {__version__}")
+
+
+def _told(error: Any) -> str:
+    option = f"--{'-'.join(map(str, error['loc'])).replace('_', '-')}: " if error["loc"] else ""  # else it is about several
+    return option + str(error["msg"])
 
 
 def _fail(why: str) -> None:

@@ -135,7 +135,7 @@ def replicates(topology: Topology, group: NodeGroup, node: Node, reported: Repor
 
 
 def holds_endpoint(topology: Topology, group: NodeGroup, reported: Reported) -> bool:
-    """Whether the primary endpoint is bound by the present primary at the present epoch."""
+    """Whether the primary endpoint leads to the present primary at the present epoch: by its name, or bound by the engine itself."""
     primary = group.primary_node
     seen = reported.of(primary) if primary else None
     return (
@@ -143,12 +143,15 @@ def holds_endpoint(topology: Topology, group: NodeGroup, reported: Reported) -> 
         and group.holder == group.primary
         and seen.epoch == group.epoch
         and seen.role == "primary"
-        and topology.primary_address in seen.holds
+        and (topology.is_named or topology.primary_address in seen.holds)
     )
 
 
 def holds_configuration(topology: Topology, reported: Reported) -> bool:
-    """Whether the configuration endpoint of a group in cluster mode is bound by the node that it was published to."""
+    """Whether the configuration endpoint of a group in cluster mode leads to a node: by its name to any that runs, else to whom it was
+    published to, once it is bound there."""
+    if topology.is_named:
+        return any(is_up(node, reported.of(node)) for node in topology.nodes)
     seen = reported.nodes.get(topology.configuration_holder or "")
     return seen is not None and topology.configuration_address in seen.holds
 
@@ -156,7 +159,9 @@ def holds_configuration(topology: Topology, reported: Reported) -> bool:
 def serves_discovery(topology: Topology, reported: Reported) -> bool:
     """Whether every listed node, and the configuration endpoint, tells clients of the present list."""
     discovery, route = topology.discovery, reported.route
-    if discovery is None or route is None or not route.listening or route.discovery != discovery.version:
+    if discovery is None:
+        return False
+    if topology.is_spread and (route is None or not route.listening or route.discovery != discovery.version):
         return False
     seen = (reported.nodes.get(node_id) for node_id in discovery.nodes)
     return all(node is not None and node.discovery == discovery.version for node in seen)

@@ -37,6 +37,17 @@ class MemcachedDiscovery(StrEnum):
     CONFIGURATION_ENDPOINT = "configuration-endpoint"
 
 
+class Endpoints(StrEnum):
+    """How the endpoints of a topology follow its nodes.
+
+    A bound one is an address of its own, which the node it leads to binds, or a relay serves: one host can move it at once. A named one is
+    a name that leads to the addresses of the nodes themselves, wherever their hosts are.
+    """
+
+    BOUND = "bound"
+    NAMED = "named"
+
+
 class Restart(StrEnum):
     """Why a node that had joined is being started again."""
 
@@ -238,7 +249,7 @@ class Topology:
     ``leftovers`` are what nodes that moved may have left with agents that were not heard of since.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
     had before those that are being added. ``reader_agent`` is the agent whose relay serves the reader endpoint, or the configuration
-    endpoint of Memcached.
+    endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
     """
 
     uid: str
@@ -254,6 +265,7 @@ class Topology:
     node_groups: tuple[NodeGroup, ...]
     requested_at: datetime
     cluster_mode: ClusterMode = ClusterMode.DISABLED
+    endpoints: Endpoints = Endpoints.BOUND
     settings: Settings = field(default_factory=Settings)
     primary_address: str | None = None
     reader_address: str | None = None
@@ -299,15 +311,25 @@ class Topology:
         return self.has_bus or self.is_memcached
 
     @property
+    def is_named(self) -> bool:
+        """Whether its endpoints are names of its nodes, which nobody binds."""
+        return self.endpoints is Endpoints.NAMED
+
+    @property
     def is_spread(self) -> bool:
         """Whether one of its endpoints is spread over nodes by an agent's relay."""
-        return self.has_endpoints or self.is_memcached
+        return not self.is_named and (self.has_endpoints or self.is_memcached)
 
     @property
     def is_addressed(self) -> bool:
         """Whether it has every address that it needs besides those of its nodes."""
-        primary = self.primary_address is not None or not self.has_endpoints
-        return primary and (self.configuration_address is not None or not self.has_configuration_endpoint)
+        primary = self.can_publish or not self.has_endpoints
+        return primary and (self.is_named or self.configuration_address is not None or not self.has_configuration_endpoint)
+
+    @property
+    def can_publish(self) -> bool:
+        """Whether its primary and its reader endpoint can lead somewhere: it has them, and their addresses if they need any."""
+        return self.has_endpoints and (self.is_named or self.primary_address is not None)
 
     def key(self, node_id: str) -> str:
         """The node's key towards agents: unique over time and safe as a file name."""

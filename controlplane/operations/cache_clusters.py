@@ -187,6 +187,7 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
         subnet_group=subnet_group(ctx, asked.cache_subnet_group_name),
         node_groups=(NodeGroup("0001", nodes, primary=None if is_memcached else name),),
         requested_at=ctx.now,
+        endpoints=ctx.style.new,
         settings=settings,
     )
     layout.must_fit(ctx, created)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from api_schemas.faults import CacheClusterNotFound, ReplicationGroupNotFound
 from controlplane.clock import Clock
+from controlplane.domain.endpoint_names import EndpointStyle
 from controlplane.domain.events import Event
 from controlplane.domain.reported import Reported
 from controlplane.domain.status import topology_status
@@ -17,13 +18,14 @@ from controlplane.store.store import Unit
 
 @dataclass(frozen=True)
 class Context:
-    """One call of one operation. ``memcached_discovery`` is for clusters that it creates."""
+    """One call of one operation. ``memcached_discovery`` is for clusters that it creates, ``style`` says how endpoints are shown."""
 
     world: World
     unit: Unit
     clock: Clock
     policy: Policy
     memcached_discovery: MemcachedDiscovery = MemcachedDiscovery.EVERY_NODE
+    style: EndpointStyle = field(default_factory=EndpointStyle)
 
     @property
     def now(self) -> datetime:

@@ -8,6 +8,7 @@ from api_schemas.cache_cluster import CacheCluster, CacheNode, CacheParameterGro
 from api_schemas.parts import Endpoint, NotificationConfiguration, SecurityGroupMembership
 from api_schemas.replication_group import NodeGroup, NodeGroupMember, ReplicationGroup
 from controlplane.domain import status as s
+from controlplane.domain.endpoint_names import Purpose, configuration_purpose
 from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.naming import arn
 from controlplane.domain.reported import Reported
@@ -32,11 +33,11 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         description=settings.description,
         status=status,
         member_clusters=[node.id for node in group.nodes],
-        node_groups=None if status in _UNSHOWN else [_node_group(group, part, reported, status) for part in group.node_groups],
+        node_groups=None if status in _UNSHOWN else [_node_group(ctx, group, part, status) for part in group.node_groups],
         snapshotting_cluster_id=_snapshotting(group),
         automatic_failover=_failover(settings, status),
         multi_az="enabled" if settings.multi_az else "disabled",
-        configuration_endpoint=None if status in _UNSHOWN else _configuration_endpoint(group),
+        configuration_endpoint=None if status in _UNSHOWN else _configuration_endpoint(ctx, group),
         snapshot_retention_limit=settings.snapshot_retention_limit,
         snapshot_window=settings.snapshot_window,
         cluster_enabled=group.has_bus,
@@ -71,7 +72,7 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
     known = status not in (*_UNSHOWN, s.DELETING)
     return CacheCluster(
         cache_cluster_id=name,
-        configuration_endpoint=_configuration_endpoint(topology) if topology.is_memcached and known else None,
+        configuration_endpoint=_configuration_endpoint(ctx, topology) if topology.is_memcached and known else None,
         client_download_landing_page=_LANDING_PAGE,
         cache_node_type=topology.node_type,
         engine=topology.engine,
@@ -85,7 +86,7 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
         notification_configuration=_notification(topology),
         cache_parameter_group=_parameter_group(topology, nodes, reported),
         cache_subnet_group_name=topology.subnet_group,
-        cache_nodes=[_cache_node(topology, node, reported) for node in nodes] if with_nodes and known else None,
+        cache_nodes=[_cache_node(ctx, topology, node) for node in nodes] if with_nodes and known else None,
         auto_minor_version_upgrade=settings.auto_minor_version_upgrade,
         security_groups=[
             SecurityGroupMembership(security_group_id=group_id, status="active") for group_id in settings.security_group_ids
@@ -109,35 +110,38 @@ def _cache_cluster_status(ctx: Context, topology: Topology, member: Node | None,
     return member_status(topology, member, reported, ctx.policy.most_boots)
 
 
-def _node_group(topology: Topology, group: DesiredGroup, reported: Reported, status: str) -> NodeGroup:
-    addresses = {"primary_endpoint": topology.primary_address, "reader_endpoint": topology.reader_address}
-    endpoints = {name: Endpoint(address=address, port=topology.port) for name, address in addresses.items() if address}
-    members = [_member(topology, node, reported) for node in group.nodes]
+def _node_group(ctx: Context, topology: Topology, group: DesiredGroup, status: str) -> NodeGroup:
+    endpoints: dict[str, Endpoint] = {}
+    if topology.can_publish:
+        endpoints["primary_endpoint"] = _led(ctx, topology, Purpose.PRIMARY, topology.primary_address)
+        endpoints["reader_endpoint"] = _led(ctx, topology, Purpose.READER, topology.reader_address)
+    members = [_member(ctx, topology, node) for node in group.nodes]
     slots = shown_slots(group.slots) if topology.cluster_mode is ClusterMode.ENABLED else None
     return NodeGroup(node_group_id=group.id, status=status, slots=slots, node_group_members=members, **endpoints)
 
 
-def _member(topology: Topology, node: Node, reported: Reported) -> NodeGroupMember:
+def _member(ctx: Context, topology: Topology, node: Node) -> NodeGroupMember:
     """A member's role is the one its engine reported, not the one it is meant to have. With cluster mode enabled the bus tells it."""
     if topology.cluster_mode is ClusterMode.ENABLED:
         return NodeGroupMember(cache_cluster_id=node.id, cache_node_id="0001", preferred_availability_zone=node.zone)
-    seen = reported.of(node)
+    seen = ctx.reported(topology).of(node)
     role = seen.role if seen is not None and seen.role in ("primary", "replica") else None
     return NodeGroupMember(
         cache_cluster_id=node.id,
         cache_node_id="0001",
-        read_endpoint=_endpoint(topology, node),
+        read_endpoint=_endpoint(ctx, topology, node),
         preferred_availability_zone=node.zone,
         current_role=role or "replica",
     )
 
 
-def _cache_node(topology: Topology, node: Node, reported: Reported) -> CacheNode:
+def _cache_node(ctx: Context, topology: Topology, node: Node) -> CacheNode:
+    reported = ctx.reported(topology)
     return CacheNode(
         cache_node_id=node.id if topology.is_memcached else "0001",
         cache_node_status=node_status(topology, node, reported),
         cache_node_create_time=node.joined_at,
-        endpoint=_endpoint(topology, node) if node.joined_at else None,
+        endpoint=_endpoint(ctx, topology, node) if node.joined_at else None,
         parameter_group_status=_parameter_status(topology, node, reported),
         customer_availability_zone=node.zone,
     )
@@ -157,13 +161,24 @@ def _parameter_status(topology: Topology, node: Node, reported: Reported) -> str
     return s.parameter_status(topology, node, reported, resources_of(topology).configuration.digest)
 
 
-def _endpoint(topology: Topology, node: Node) -> Endpoint | None:
-    return Endpoint(address=node.placement.address, port=topology.port) if node.placement else None
+def _endpoint(ctx: Context, topology: Topology, node: Node) -> Endpoint | None:
+    if node.placement is None:
+        return None
+    is_name = ctx.style.shows_names(topology)
+    return Endpoint(address=ctx.style.node_name(topology, node) if is_name else node.placement.address, port=topology.port)
 
 
-def _configuration_endpoint(topology: Topology) -> Endpoint | None:
+def _configuration_endpoint(ctx: Context, topology: Topology) -> Endpoint | None:
     address = topology.configuration_address
-    return Endpoint(address=address, port=topology.port) if address else None
+    if not topology.has_configuration_endpoint or (address is None and not topology.is_named):
+        return None
+    return _led(ctx, topology, configuration_purpose(topology), address)
+
+
+def _led(ctx: Context, topology: Topology, purpose: Purpose, address: str | None) -> Endpoint:
+    """An endpoint of a topology: by its name where names are shown, else at its address."""
+    shown = ctx.style.name(topology, purpose) if ctx.style.shows_names(topology) or address is None else address
+    return Endpoint(address=shown, port=topology.port)
 
 
 def _pending(topology: Topology) -> PendingModifiedValues:

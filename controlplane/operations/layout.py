@@ -14,7 +14,7 @@ from api_schemas.replication_group import CreateReplicationGroup
 from controlplane.domain.binaries import best_binary, why_none_fits
 from controlplane.domain.engine_versions import EngineVersion
 from controlplane.domain.hosts import Room, demand_of
-from controlplane.domain.topology import Binary, Topology
+from controlplane.domain.topology import Binary, Endpoints, Kind, Topology
 from controlplane.operations.context import Context
 from controlplane.store.hosts import seen_agents
 
@@ -96,6 +96,20 @@ def must_have_room(ctx: Context, more: int) -> None:
     there = sum(len(list(topology.nodes)) for topology in ctx.unit.topologies.of(ctx.world))
     if there + more > NODES_PER_REGION:
         raise NodeQuotaForCustomerExceeded(NODES_PER_REGION)
+
+
+def must_have_names_of_its_own(ctx: Context, name: str) -> None:
+    """Raises InvalidParameterValue for a replication group whose endpoints would have a name that another's have.
+
+    ``orders-ro`` is what the reader endpoint of ``orders`` is called.
+    """
+    if not ctx.style.served and ctx.style.new is not Endpoints.NAMED:
+        return
+    for reader, other in ((name, name.removesuffix("-ro")), (f"{name}-ro", f"{name}-ro")):
+        if other != name and ctx.unit.topologies.named(ctx.world, Kind.REPLICATION_GROUP, other):
+            raise InvalidParameterValue(
+                f"{name} cannot be the ReplicationGroupId beside {other}: {reader} would be the name of a primary and of a reader endpoint."
+            )
 
 
 def checked_port(asked: int | None, default: int, *, bus: bool = False) -> int:

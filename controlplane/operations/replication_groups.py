@@ -58,6 +58,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     refuse_what_is_not_built(asked, {"primary_cluster_id": "making an existing cache cluster the primary is not built yet"})
     if ctx.unit.topologies.named(ctx.world, Kind.REPLICATION_GROUP, name):
         raise ReplicationGroupAlreadyExists(name)
+    layout.must_have_names_of_its_own(ctx, name)
     version = _version(asked)
     mode, parameters = mode_asked(ctx, asked, version)
     shards = shards_asked(ctx, asked, mode)
@@ -82,6 +83,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
         node_groups=tuple(_node_group(ctx, name, shard, mode) for shard in shards),
         requested_at=ctx.now,
         cluster_mode=mode,
+        endpoints=ctx.style.new,
         settings=settings,
     )
     layout.must_fit(ctx, group)

@@ -27,10 +27,10 @@ def publish_primary(now: Situation) -> Iterator[Decision]:
     """The primary endpoint leads to the node that reports the role at the present epoch.
 
     The first primary of a new group need not report first: nobody has ever served that address, and the engine binds it only in
-    its role. Bound before replicas link, it does not cut off any that are about to.
+    its role (a name leads to who reports it). Bound before replicas link, it does not cut off any that are about to.
     """
     topology = now.topology
-    if topology.primary_address is None or topology.deleting:
+    if not topology.can_publish or topology.deleting:
         return
     for group in topology.node_groups:
         node = group.primary_node
@@ -81,7 +81,7 @@ def _answering(now: Situation) -> Iterator[tuple[bool, str]]:
 def spread_readers(now: Situation) -> Iterator[Decision]:
     """The reader endpoint is spread over the replicas that are in sync, or leads to the primary while there are none."""
     topology = now.topology
-    if topology.reader_address is None or topology.deleting:
+    if not topology.can_publish or topology.deleting:
         return
     wanted = tuple(backend for group in topology.node_groups for backend in _backends(now, group))
     if wanted and wanted != topology.reader_backends:

@@ -33,7 +33,7 @@ def close_modification(now: Situation) -> Iterator[Decision]:
 
 
 def endpoints_lead(now: Situation) -> bool:
-    """Whether each endpoint is bound by the node it was published to, and the relay spreads readers as desired, or discovery is served."""
+    """Whether each endpoint leads to the node it was published to, and readers are spread as desired, or discovery is served."""
     topology = now.topology
     if topology.is_memcached:
         return serves_discovery(topology, now.reported) and not list(publish_discovery(now))
@@ -43,6 +43,8 @@ def endpoints_lead(now: Situation) -> bool:
         return True
     route = now.reported.route
     held = all(holds_endpoint(topology, group, now.reported) for group in topology.node_groups)
+    if not topology.is_spread:
+        return held and bool(topology.reader_backends)
     return held and route is not None and route.listening and set(route.backends) == set(topology.reader_backends)
 
 

@@ -99,7 +99,7 @@ def _elected(topology: Topology, decision: d.ElectPrimary, now: datetime) -> Top
     group = topology.group_of(decision.node)
     handover = group.handover
     rebuild = handover.leaver if handover is not None and handover.rebuild and handover.leaver == group.primary else group.rebuild
-    holder = decision.node if decision.home is None and topology.primary_address is not None else None
+    holder = decision.node if decision.home is None and topology.can_publish else None
     led = replace(
         group, primary=decision.node, epoch=decision.epoch, holder=holder, home=decision.home, handover=None,
         rebuild=rebuild if rebuild != decision.node else None,

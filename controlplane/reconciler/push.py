@@ -71,9 +71,10 @@ class Pusher:
             former = self._taken[agent].get(spec.key)
         if not isinstance(former, NodeSpec):
             return 5 if spec.role is Role.PRIMARY and spec.epoch > 1 else 4
-        if set(former.holds) - set(spec.holds):
+        had, has = _led_to(former), _led_to(spec)
+        if had - has:
             return 0 if former.yields_to is None else 2
-        return 1 if set(spec.holds) - set(former.holds) else 3
+        return 1 if has - had else 3
 
     def _deliver(self, agent: str, order: Orders) -> bool:
         with self._lock:
@@ -90,6 +91,11 @@ class Pusher:
             for key in (*order.dropped_nodes, *order.dropped_routes):
                 taken.pop(key, None)
         return True
+
+
+def _led_to(spec: NodeSpec) -> set[str]:
+    """The addresses at which clients of an endpoint reach the node: those that it binds, or by a name its own."""
+    return {*spec.holds, spec.address} if spec.named and spec.role is Role.PRIMARY else set(spec.holds)
 
 
 def _timeless(level: NodeSpec | RouteSpec) -> object:

@@ -88,6 +88,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         fenced=role is Role.PRIMARY and topology.settings.automatic_failover,
         yields_to=_yields_to(topology, group, node),
         holds=list(_holds(topology, group, node)),
+        named=topology.is_named and topology.has_endpoints,
         memory=resources.memory,
         threads=resources.threads,
         parameters=resources.parameters,

@@ -104,6 +104,9 @@ class Toy:
         self.done.append(f"hold {sorted(spec.holds)}")
         self.seen = replace(seen, holds=frozenset(spec.holds))
 
+    def send_away(self) -> None:
+        self.done.append("send away")
+
     def glance(self, seen: Observation) -> Observation:
         """As an engine that holds what it held: only a whole look finds out."""
         return replace(self.observe(), holds=seen.holds)
@@ -1004,6 +1007,30 @@ def test_while_fenced_replicas_are_asked_and_it_is_looked_at_often(host: Host) -
     for number in (1, 2, 3):
         assert host.node.visit()[1] == QUICK.fenced
         assert host.toy.done.count("prove") == asked + number
+
+
+def test_who_is_led_to_by_a_name_sends_its_clients_away_as_soon_as_it_follows_and_before_writers_go_on(host: Host) -> None:
+    host.toy.acknowledge = frozenset({PEER.key})
+    host.toy.seen = replace(host.toy.seen, online=frozenset({PLACE_OF_PEER}))
+    lead(host, named=True, holds=[], replicas=[PEER], yields_to=PEER)
+    host.toy.done.clear()
+    host.order(role=Role.REPLICA, follows=PEER, yields_to=None, replicas=[])
+    host.visit()
+    assert [said for said in host.toy.done if said in ("become replica", "send away", "go on")] == ["become replica", "send away", "go on"]
+    host.visit()
+    assert host.toy.done.count("send away") == 1
+
+
+def test_who_is_led_to_by_a_name_sends_its_clients_away_when_writes_are_refused(host: Host) -> None:
+    lead(host, named=True, holds=[])
+    host.out_of_touch = True
+    for _ in range(3):
+        host.visit()
+    assert "send away" not in host.toy.done
+    host.toy.acknowledging = 0
+    for _ in range(3):
+        host.visit()
+    assert host.toy.done.count("send away") == 1
 
 
 def test_the_endpoint_is_let_go_only_when_writes_are_refused(host: Host) -> None:

@@ -1,7 +1,8 @@
 """A simulated fleet for the planner: engines that boot, replicate, crash and report late, at no cost in time.
 
 Data is a number, the count of acknowledged writes to its shard that a node holds. A write is acknowledged by whoever holds the primary
-endpoint, in cluster mode by whoever owns the shard's slots, and reaches every replica that is linked at that moment.
+endpoint, in cluster mode by whoever owns the shard's slots, and reaches every replica that is linked at that moment. With named endpoints
+it goes to whom the name leads, and from then on also to that node itself, until its clients are closed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from simulated_bus import Belief, Bus
 from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import NodeSpec, Role
 from api_schemas.agent.route import RouteSpec
+from controlplane.domain.endpoint_names import EndpointName, Purpose
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, SeenAgent, SeenNode, SeenRoute
+from controlplane.domain.resolution import addresses
 from controlplane.domain.slots import shown_slots
 from controlplane.domain.topology import Binary, NodeGroup, Topology
 from controlplane.planner.decisions import CloseRestart, Decision, ElectPrimary, LookAgain, PublishConfiguration, WelcomeNode
@@ -44,6 +47,8 @@ class Engine:
     synced: bool = False
     has_synced: bool = False
     holds: set[str] = field(default_factory=set)
+    has_clients: bool = False
+    """A name has led clients here, and nobody has closed them."""
     proven: dict[str, int] = field(default_factory=dict)
     fails: int = 0
     stalled: int = 0
@@ -225,7 +230,7 @@ class Fleet:
         engine.boot = engine.spec.boot
         engine.data, engine.synced, engine.epoch, engine.follows = 0, False, 0, None
         engine.holds, engine.proven, engine.has_synced = set(), {}, False
-        engine.fronted, engine.listing = False, None
+        engine.fronted, engine.listing, engine.has_clients = False, None, False
         engine.belief = Belief.at_start(engine.spec.mesh) if engine.spec.mesh else None
         engine.agrees, engine.ever_agreed = None, set()
         if engine.fails:
@@ -251,7 +256,13 @@ class Fleet:
             engine.role, engine.follows = Role.PRIMARY, None
         engine.fronted, engine.listing = spec.front, spec.discovery
         engine.epoch = max(engine.epoch, spec.epoch)
+        self._send_away(engine)
         self._serve(engine)
+
+    def _send_away(self, engine: Engine) -> None:
+        """As the agent does with the clients of a former primary, if its order says so."""
+        if engine.spec.named and engine.spec.role is not Role.PRIMARY:
+            engine.has_clients = False
 
     def _answers(self, place: str) -> bool:
         leader = self._at(place)
@@ -354,8 +365,23 @@ class Fleet:
         if self.topology is None:
             return
         for group in self.topology.node_groups:
+            self.lead()
             for engine in self.serving(group):
                 self._take(group, engine)
+
+    def led_to(self, purpose: Purpose) -> list[Engine]:
+        """The engines that a name leads to, whatever has become of them by now."""
+        if self.topology is None:
+            return []
+        name = EndpointName(purpose, self.topology.name, "", "")
+        found = addresses(self.topology, name, self.all_reported(), lambda agent: True) or ()
+        return [engine for engine in self.engines.values() if engine.spec.address in found]
+
+    def lead(self) -> None:
+        """A client asks for the name of the primary, and connects."""
+        if self.topology is not None and self.topology.is_named and self.topology.has_endpoints:
+            for engine in self.led_to(Purpose.PRIMARY):
+                engine.has_clients |= engine.phase == RUNNING
 
     def serving(self, group: NodeGroup) -> list[Engine]:
         """Who takes writes for a node group: the holder of its primary endpoint, in cluster mode the owner of its slots."""
@@ -363,6 +389,8 @@ class Fleet:
             return []
         if self.topology.has_bus:
             return self.bus.owners_of(shown_slots(group.slots))
+        if self.topology.is_named:
+            return [e for e in self.engines.values() if e.has_clients and e.phase == RUNNING and e.role is Role.PRIMARY]
         address = self.topology.primary_address
         return [e for e in self.engines.values() if address in e.holds and e.phase == RUNNING and e.role is Role.PRIMARY]
 
@@ -380,7 +408,7 @@ class Fleet:
         engine = self.engines[key]
         if engine.alive:
             engine.phase = DEAD
-            engine.holds, engine.synced = set(), False
+            engine.holds, engine.synced, engine.has_clients = set(), False, False
             for other in self.engines.values():
                 if other.follows == engine.place:
                     other.synced = False

@@ -11,7 +11,7 @@ from factories import NOW, a_cache_cluster, a_group, a_sharded_group
 
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import RUNNING, Reported, SeenAgent, SeenNode, SeenRoute
-from controlplane.domain.topology import Binary, Discovery, Placement, Settings, Topology
+from controlplane.domain.topology import Binary, Discovery, Endpoints, Placement, Settings, Topology
 from controlplane.planner.decisions import Decision
 from controlplane.planner.rules import Rule
 from controlplane.planner.situation import Situation
@@ -53,6 +53,16 @@ def memcached_at_work(nodes: int = 2, **fields: Any) -> Situation:
     backends = tuple(f"{address_of(topology, node.id)}:11211" for node in topology.nodes)
     seen = {node.id: SeenNode(RUNNING, 1, "none", fronted=True, discovery=3) for node in topology.nodes}
     return Situation(topology, Reported(seen, SeenRoute(True, backends, discovery=3)), AGENTS, NOW)
+
+
+def named(now: Situation) -> Situation:
+    """The same, but its endpoints are names: nobody binds one, and no relay serves one."""
+    topology = replace(now.topology, primary_address=None, reader_address=None, configuration_address=None, reader_agent=None)
+    topology = replace(topology, endpoints=Endpoints.NAMED, configuration_holder=None)
+    now = replace(now, topology=topology, reported=replace(now.reported, route=None))
+    for node in now.reported.nodes:
+        now = seeing(now, node, holds=frozenset())
+    return now
 
 
 def agreeing(now: Situation) -> Situation:

@@ -155,5 +155,5 @@ def test_readers_already_spread_are_left_alone() -> None:
 
 def test_no_readers_without_an_endpoint_or_while_deleting() -> None:
     assert decided(spread_readers, desiring(at_work(), reader_backends=(), deleting=True)) == []
-    assert decided(spread_readers, desiring(at_work(), reader_backends=(), reader_address=None)) == []
+    assert decided(spread_readers, desiring(at_work(), reader_backends=(), primary_address=None, reader_address=None)) == []
     assert decided(spread_readers, memcached_at_work()) == []

@@ -10,13 +10,14 @@ from factories import a_cache_cluster, a_group, a_sharded_group
 from simulation import Fleet, is_quiet
 
 from api_schemas.agent.node import Role
+from controlplane.domain.endpoint_names import Purpose
 from controlplane.domain.mesh import mesh_of
-from controlplane.domain.reported import does_duty, holds_configuration, holds_endpoint
+from controlplane.domain.reported import RUNNING, does_duty, holds_configuration, holds_endpoint
 from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
-from controlplane.domain.topology import ClusterMode, Kind, Node, Resizing, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, Resizing, Settings, Topology
 from controlplane.domain.windows import next_opening
 
-STORMS, STORMS_OVER_SHARDS = 1000, 300
+STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES = 1000, 300, 600
 PER_TEST, PER_TEST_OVER_SHARDS = 200, 50
 MOST_ROUNDS = 40
 
@@ -31,6 +32,15 @@ def test_every_storm_passes_and_all_is_as_desired(first: int) -> None:
 def test_every_storm_over_shards_passes_and_all_is_as_desired(first: int) -> None:
     for seed in range(first, first + PER_TEST_OVER_SHARDS):
         _weather(Fleet(_some_shards(seed), seed), seed)
+
+
+@pytest.mark.parametrize("first", range(0, STORMS_OVER_NAMES, PER_TEST))
+def test_every_storm_over_names_passes_and_every_name_leads_where_it_should(first: int) -> None:
+    for seed in range(first, first + PER_TEST):
+        topology = _some_shards(seed) if seed % 6 == 0 else _some_topology(seed)
+        fleet = Fleet(replace(topology, endpoints=Endpoints.NAMED), seed)
+        _weather(fleet, seed)
+        _must_be_led(fleet, seed)
 
 
 @pytest.mark.parametrize("seed", [1003, 1209])
@@ -222,6 +232,8 @@ def _must_be_safe(fleet: Fleet) -> None:
         return
     writable = [e for e in fleet.engines.values() if e.alive and fleet.topology.primary_address in e.holds]
     assert all(engine.role is Role.PRIMARY for engine in writable), "a replica serves writers"
+    visited = [e for e in fleet.engines.values() if e.has_clients and e.phase == RUNNING and not fleet.topology.has_bus]
+    assert all(engine.role is Role.PRIMARY for engine in visited), "a replica has the clients of a primary"
     for group in fleet.topology.node_groups:
         assert len(fleet.serving(group)) <= 1, "two primaries serve"
     if fleet.topology.has_endpoints and not fleet.topology.settings.automatic_failover:
@@ -260,6 +272,7 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
             assert holds_endpoint(topology, group, reported), f"storm {seed}: the endpoint leads nowhere"
         if group.primary is not None and topology.kind is Kind.REPLICATION_GROUP:
             primary, safe = fleet.engines[topology.key(group.primary)], fleet.safe[group.id]
+            fleet.lead()
             assert fleet.serving(group) == [primary], f"storm {seed}: another node serves"
             assert primary.data >= safe, f"storm {seed}: {safe} writes to {group.id} were safe, {primary.data} are left"
     if topology.has_bus:
@@ -269,12 +282,28 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
     assert is_quiet(fleet.converge_once()), f"storm {seed}: still deciding"
 
 
+def _must_be_led(fleet: Fleet, seed: int) -> None:
+    """Each name of a topology that works leads to the nodes that do what it is for."""
+    topology = fleet.topology
+    if topology is None or topology_status(topology, fleet.all_reported(), 4) != AVAILABLE:
+        return
+    assert (topology.primary_address, topology.reader_address, topology.configuration_address, topology.reader_agent) == (None,) * 4
+    everybody = set(fleet.engines)
+    leaders = {topology.key(group.primary) for group in topology.node_groups if group.primary}
+    wanted = {Purpose.PRIMARY: leaders, Purpose.READER: everybody - leaders or leaders} if topology.has_endpoints else {}
+    wanted |= {Purpose.CONFIGURATION: everybody} if topology.has_bus else {}
+    wanted |= {Purpose.DISCOVERY: everybody} if topology.is_memcached else {}
+    for purpose, keys in wanted.items():
+        assert {engine.spec.key for engine in fleet.led_to(purpose)} == keys, f"storm {seed}: {purpose}"
+
+
 def _must_be_discovered(fleet: Fleet, topology: Topology, seed: int) -> None:
     """Everybody names every node and no other."""
     assert topology.discovery is not None, f"storm {seed}: nothing is listed"
     assert topology.discovery.nodes == tuple(node.id for node in topology.nodes), f"storm {seed}: {topology.discovery}"
     addresses = sorted(node.placement.address for node in topology.nodes if node.placement)
-    for listing in (*(engine.listing for engine in fleet.engines.values()), fleet.route_served and fleet.route_served.discovery):
+    relayed = [fleet.route_served and fleet.route_served.discovery] if topology.is_spread else []
+    for listing in (*(engine.listing for engine in fleet.engines.values()), *relayed):
         assert listing is not None, f"storm {seed}: somebody names nobody"
         assert (listing.version, listing.nodes) == (topology.discovery.version, " ".join(f"{a}|{a}|11211" for a in addresses))
     opens = next_opening(topology.settings.maintenance_window, fleet.now)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from factories import NOW
-from situations import at_work
+from situations import at_work, named
 
 from api_schemas.agent.agent import Orders
 from controlplane.domain.topology import Handover, Topology
@@ -42,18 +42,19 @@ def elected(topology: Topology, heir: str) -> Topology:
     return topology.with_group(replace(group, primary=heir, epoch=group.epoch + 1, holder=heir))
 
 
+@pytest.mark.parametrize("topology", [ORDERS, named(at_work()).topology], ids=["bound", "named"])
 @pytest.mark.parametrize("heir", [SECOND, THIRD])
 @pytest.mark.parametrize("yields", [True, False])
-def test_who_lets_the_endpoint_go_is_told_first_but_for_one_that_yields_whose_heir_is(heir: str, yields: bool) -> None:
+def test_who_lets_the_endpoint_go_is_told_first_but_for_one_that_yields_whose_heir_is(heir: str, yields: bool, topology: Topology) -> None:
     fleet = Told()
     pusher = Pusher(fleet)
-    before = elected(ORDERS, FIRST)
+    before = elected(topology, FIRST)
     if yields:
         (group,) = before.node_groups
         before = before.with_group(replace(group, handover=Handover(FIRST, NOW, heir=heir)))
     assert pusher.push(before)
     fleet.nodes.clear()
-    assert pusher.push(elected(ORDERS, heir))
+    assert pusher.push(elected(topology, heir))
     assert fleet.nodes[:2] == ([heir, FIRST] if yields else [FIRST, heir])
     assert set(fleet.nodes) == {FIRST, SECOND, THIRD}
 
