@@ -24,11 +24,11 @@ PORT = 6379
 
 
 class Program:
-    """A program of ours as a process, which can be ended and started again with the same words."""
+    """A program of ours as a process, which can be ended and started again with the same words. ``inside`` is put before its command."""
 
-    def __init__(self, module: str, folder: Path, *words: str) -> None:
+    def __init__(self, module: str, folder: Path, *words: str, inside: tuple[str, ...] = ()) -> None:
         self.folder = folder
-        self._command = [sys.executable, "-m", module, *words]
+        self._command = [*inside, sys.executable, "-m", module, *words]
         self._process: subprocess.Popen[str] | None = None
         self.line = ""
         """What it said when it was ready."""

@@ -37,6 +37,8 @@ class Postgres:
         (folder / "password").write_text(self.password)
         (folder / "password").chmod(0o644)
         self._run("initdb", "--auth=scram-sha-256", "--username=postgres", f"--pwfile={folder / 'password'}", "--no-sync", "-D", str(self._data))
+        with (self._data / "pg_hba.conf").open("a") as known_hosts:
+            known_hosts.write("host all all all scram-sha-256\n")  # whoever knows the password, from wherever
         self.port = _free_port()
 
     def start(self) -> None:
@@ -75,10 +77,10 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[Postgres]:
-    """A running server, of which nothing is left afterwards."""
+def postgres_server(address: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> Iterator[Postgres]:
+    """A running server, of which nothing is left afterwards. ``prefix`` is put before its command."""
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    server = Postgres(folder)
+    server = Postgres(folder, address, prefix)
     try:
         server.start()
         yield server
