@@ -49,10 +49,14 @@ Change = tuple[Touch, str]
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What others have written since we last looked. ``gap``: more than is kept, so that everything must be read anew."""
+    """What others have written since we last looked. ``gap``: more than is kept, so that everything must be read anew.
+
+    It counts as read only when ``taken`` was called with it: whoever is interrupted while reading what was changed begins anew.
+    """
 
     changes: tuple[Change, ...] = ()
     gap: bool = False
+    newest: int = 0
 
     def keys(self, kind: Touch) -> frozenset[str]:
         """The keys of the changes of that kind."""
@@ -76,6 +80,9 @@ class Sharing(Protocol):
 
     def news(self, connection: Connection) -> News:
         """What others have written since we last looked."""
+
+    def taken(self, news: News) -> None:
+        """What these have changed was read."""
 
     def follow(self, database: Engine, heard: Callable[[], None]) -> None:
         """Call ``heard`` soon after others have written, and now and then anyway, from another thread."""
@@ -102,6 +109,9 @@ class Alone:
     def news(self, connection: Connection) -> News:
         """There is none."""
         return News()
+
+    def taken(self, news: News) -> None:
+        """There was none."""
 
     def follow(self, database: Engine, heard: Callable[[], None]) -> None:
         """There is nothing to be heard."""
@@ -147,10 +157,14 @@ class Shared:
         """One question when there is none."""
         asked = select(_CHANGES.c.number, _CHANGES.c.kind, _CHANGES.c.key).where(_CHANGES.c.number >= self._known)
         rows = connection.execute(asked.order_by(_CHANGES.c.number)).all()
-        known, newer = self._known, [row for row in rows if row[0] > self._known]
-        gap = bool(newer) and rows[0][0] != known  # the one we knew is not kept any more: there may have been others after it
-        self._known = max([known, *(row[0] for row in newer)])
-        return News(tuple((Touch(kind), key) for _, kind, key in newer), gap)
+        newer = [row for row in rows if row[0] > self._known]
+        gap = bool(newer) and rows[0][0] != self._known  # the one we knew is not kept any more: there may have been others after it
+        newest = max([self._known, *(row[0] for row in newer)])
+        return News(tuple((Touch(kind), key) for _, kind, key in newer), gap, newest)
+
+    def taken(self, news: News) -> None:
+        """All of it is known from now on."""
+        self._known = max(self._known, news.newest)
 
     def follow(self, database: Engine, heard: Callable[[], None]) -> None:
         """Over a connection of its own, made anew whenever it is lost."""

@@ -240,6 +240,7 @@ class Store:
             self._hear_of_silence(connection)
         numbers = [int(number) for number in news.keys(Touch.EVENT)]
         events = Events(lambda: connection).numbered(numbers) if numbers else []
+        self._sharing.taken(news)
         touched = frozenset(self.topologies.by_uid) if news.gap else news.keys(Touch.TOPOLOGY)
         return Committed(touched, tuple(events), bool(news.keys(Touch.FAULT)) or news.gap)
 
