@@ -18,6 +18,8 @@ import redis
 from deployment import PORT, Program
 from network import Host, Network
 from postgres import postgres_server
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from waiting import wait_until
 
 from agents.runtimes.process import ProcessRuntime
@@ -154,8 +156,9 @@ class Hosts:
         raise why
 
     def connect(self, name: str) -> redis.Redis:
-        """A client that gives up soon. Raises OSError where the name leads nowhere."""
-        return redis.Redis(self.address_of(name), PORT, decode_responses=True, socket_timeout=1, socket_connect_timeout=0.3)
+        """A client that gives up soon and does not try the same address again. Raises OSError where the name leads nowhere."""
+        return redis.Redis(self.address_of(name), PORT, decode_responses=True, socket_timeout=1, socket_connect_timeout=0.3,
+                           retry=Retry(NoBackoff(), 0))  # fmt: skip
 
     def engine(self, node: dict[str, Any]) -> redis.Redis:
         return redis.Redis(node["address"], PORT, decode_responses=True, socket_timeout=2)
