@@ -20,6 +20,8 @@ import pytest
 from waiting import wait_until
 
 from agents.launch import Launch
+from agents.runtimes.docker import DockerRuntime
+from agents.runtimes.docker_daemon import Daemon, connect
 from agents.runtimes.fake import FakeRuntime
 from agents.runtimes.process import ProcessRuntime
 from agents.runtimes.runtime import Handle, Progress, Runtime, StartRefusedError
@@ -30,6 +32,9 @@ LONG = timedelta(seconds=30)
 SYSTEMS: dict[str, type[Linux] | type[Portable]] = {"linux": Linux, "portable": Portable}
 SHORT = timedelta(milliseconds=100)
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+
+IMAGE = "cachewright/redis:7.0"
+ENDS_WHEN_ASKED = "trap 'exit 0' TERM; while :; do sleep 600 & wait; done"  # of an unasked program in a container the kernel keeps signals
 
 
 class Ground(Protocol):
@@ -93,6 +98,49 @@ class ProcessGround:
             runtime.close()
 
 
+class DockerGround:
+    """Containers of a real Docker. ``seen``: their processes are watched directly; else Docker is asked about everything."""
+
+    def __init__(self, folder: Path, url: str, seen: bool) -> None:
+        self.folder, self.seen = folder, seen
+        self.daemon = connect(url)
+        self.runtimes: list[DockerRuntime] = []
+
+    def runtime(self, folder: str = "agent") -> DockerRuntime:
+        (self.folder / folder).mkdir(exist_ok=True)
+        facts = replace(self.daemon.facts, sees_processes=self.seen)
+        self.runtimes.append(DockerRuntime(self.folder / folder, Daemon(self.daemon.client, facts)))
+        return self.runtimes[-1]
+
+    def launch(self, key: str = "orders-0001-001", boot: int = 1, script: str = ENDS_WHEN_ASKED) -> Launch:
+        folder = self.folder / "nodes" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return Launch(key, boot, ("/bin/sh", "-c", script), folder, folder / "log", IMAGE)
+
+    def start_stubborn(self, runtime: Runtime) -> Handle:
+        launch = self.launch("stubborn", script="trap '' TERM; : > deaf; while :; do sleep 600; done")
+        handle = runtime.start(launch)
+        wait_until((launch.folder / "deaf").exists)
+        return handle
+
+    def crash(self, handle: Handle) -> None:
+        os.kill(handle.pid, signal.SIGKILL)
+
+    def stands_still(self, handle: Handle) -> bool:
+        return bool(psutil.Process(handle.pid).status() == psutil.STATUS_STOPPED)
+
+    def unstartable(self, runtime: Runtime) -> Launch:
+        return replace(self.launch(), argv=("/no/such/engine",))
+
+    def clear(self) -> None:
+        """End what the test has left running, each by its own handle."""
+        for runtime in self.runtimes:
+            for handle in runtime.strays(()):
+                runtime.kill(handle)
+            runtime.close()
+        self.daemon.close()
+
+
 class FakeGround:
     def __init__(self) -> None:
         self.first = FakeRuntime()
@@ -121,10 +169,18 @@ class FakeGround:
         return self.launch()
 
 
-@pytest.fixture(params=["linux", "portable", "fake"])
+IN_DOCKER = [pytest.param(name, marks=pytest.mark.xdist_group("docker")) for name in ("docker", "docker-asked")]
+
+
+@pytest.fixture(params=["linux", "portable", "fake", *IN_DOCKER])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
     if request.param == "fake":
         yield FakeGround()
+        return
+    if request.param.startswith("docker"):
+        containers = DockerGround(tmp_path, request.getfixturevalue("docker_engine"), seen=request.param == "docker")
+        yield containers
+        containers.clear()
         return
     if request.param == "linux" and not hasattr(os, "pidfd_open"):
         pytest.skip("this system has no pidfds")

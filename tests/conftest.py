@@ -1,0 +1,33 @@
+"""What tests of every folder may stand on: a Docker Engine, and, where asked, engines in its containers everywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import docker_engine as engine
+import pytest
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[str]:
+    """The address of a Docker Engine with the images of ``deploy/images``. Skips where none can be started."""
+    if (why := engine.why_not()) is not None:
+        pytest.skip(f"no Docker Engine: {why}")
+    with engine.started() as url:
+        yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def everywhere_in_docker(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With ``CACHEWRIGHT_TEST_RUNTIME=docker`` every server of the tests has its engines in containers."""
+    if os.environ.get("CACHEWRIGHT_TEST_RUNTIME", "process") != "docker":
+        yield
+        return
+    url = request.getfixturevalue("docker_engine")
+    chosen = {"CACHEWRIGHT_RUNTIME": "docker", "CACHEWRIGHT_AGENT_RUNTIME": "docker", "CACHEWRIGHT_IMAGES": "local",
+              "CACHEWRIGHT_AGENT_IMAGES": "local", "DOCKER_HOST": url}  # fmt: skip
+    os.environ.update(chosen)
+    yield
+    for name in chosen:
+        del os.environ[name]

@@ -1,0 +1,79 @@
+"""A Docker Engine of the tests' own, with engine images that need no registry. It changes nothing of the host's network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from docker import APIClient
+from docker.errors import DockerException
+from waiting import wait_until
+
+ROOT = Path(__file__).parents[1]
+
+
+def why_not() -> str | None:
+    """Why no Docker Engine can be started here, None when one can."""
+    if os.geteuid() != 0:
+        return "starting a Docker Engine takes root"
+    missing = [program for program in ("dockerd", "containerd", "runc") if shutil.which(program) is None]
+    return f"not installed: {', '.join(missing)} (scripts/system-packages)" if missing else None
+
+
+@contextmanager
+def started() -> Iterator[str]:
+    """The address of an engine that runs until the end of the block, with the images of ``deploy/images``."""
+    folder = Path(tempfile.mkdtemp(prefix="cw-docker-", dir="/tmp"))  # a short path: it is the beginning of those of sockets
+    url = f"unix://{folder}/docker.sock"
+    places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid", f"--host={url}"]
+    apart = ["--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false"]
+    with (folder / "log").open("w") as log:
+        daemon = subprocess.Popen(["dockerd", *places, *apart], stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_until(lambda: answers(folder / "docker.sock") or daemon.poll() is not None, 60)
+        assert daemon.poll() is None, (folder / "log").read_text()[-2000:]
+        build = subprocess.run([sys.executable, ROOT / "deploy/images/build"], env=os.environ | {"DOCKER_HOST": url}, capture_output=True, text=True)
+        assert build.returncode == 0, build.stderr
+        yield url
+    finally:
+        with suppress(DockerException, OSError):
+            end_containers(url)
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def answers(path: Path) -> bool:
+    """Whether somebody answers at that socket."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect(str(path))
+            asking.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            return b" 200 " in asking.recv(100)
+        except OSError:
+            return False
+
+
+def containers(url: str, **filters: Any) -> list[dict[str, Any]]:
+    """Every container there, ended ones too, as inspected."""
+    client = APIClient(url, version="auto")
+    try:
+        return [client.inspect_container(each["Id"]) for each in client.containers(all=True, filters=filters)]
+    finally:
+        client.close()
+
+
+def end_containers(url: str) -> None:
+    client = APIClient(url, version="auto")
+    for each in client.containers(all=True):
+        client.remove_container(each["Id"], force=True)
+    client.close()
