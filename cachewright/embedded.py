@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.engines.catalogue import engines_in, find_binaries
+from agents.engines.catalogue import engines_in
 from agents.faulting.packet_filter import find_filter
+from agents.ground import Ground, prepare
+from agents.runtime_settings import RuntimeSettings
 from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import AgentSilentError, Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
-from api_schemas.agent.node import EngineBinary
 from controlplane.app import ControlPlane, build, join_token
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
 from controlplane.settings import Settings
@@ -70,7 +71,7 @@ class Embedded:
 
     plane: ControlPlane
     supervisors: list[Supervisor]
-    binaries: list[EngineBinary]
+    ground: Ground
     closing: threading.Event
 
     def warm_up(self) -> None:
@@ -90,17 +91,18 @@ class Embedded:
         self.plane.close()
 
 
-def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
+def start_embedded(settings: Settings, zones: int, block: int, where: RuntimeSettings) -> Embedded:
     """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses.
 
-    Raises JoinTokenError when agents of other processes shall join but there is no token.
+    Raises JoinTokenError when agents of other processes shall join but there is no token, GroundRefusedError when engines cannot live
+    ``where`` they shall.
     """
     with ThreadPoolExecutor(max_workers=2) as aside:
-        finding = aside.submit(find_binaries)  # programs are asked for their versions while the database is opened
+        finding = aside.submit(prepare, where)  # programs are asked for their versions while the database is opened
         aside.submit(find_filter)  # a trial, which is remembered
         fleet = EmbeddedFleet()
         plane = _plane(settings, fleet, block)
-        binaries = finding.result()
+        ground = finding.result()
     closing = threading.Event()
 
     def report(said: AgentReport) -> bool:
@@ -108,7 +110,7 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
 
     supervisors = []
     for number in range(zones):
-        supervisor = _agent(settings.data_dir, settings.region, number, block, binaries, report)
+        supervisor = _agent(settings.data_dir, settings.region, number, block, ground, report)
         fleet.add(supervisor)
         supervisors.append(supervisor)
         plane.registry.welcome(supervisor.hello())
@@ -116,7 +118,7 @@ def start_embedded(settings: Settings, zones: int, block: int) -> Embedded:
         supervisor.start()
         supervisor.lease.keep(supervisor.beat)
     plane.start()
-    return Embedded(plane, supervisors, binaries, closing)
+    return Embedded(plane, supervisors, ground, closing)
 
 
 def _plane(settings: Settings, fleet: EmbeddedFleet, block: int) -> ControlPlane:
@@ -133,15 +135,15 @@ def _joinable(embedded: EmbeddedFleet, token: str, urls: Callable[[str], str | N
     return MixedFleet(embedded, HttpFleet(token, urls))
 
 
-def _agent(data_dir: Path, region: str, number: int, block: int, binaries: list[EngineBinary],
+def _agent(data_dir: Path, region: str, number: int, block: int, ground: Ground,
            report: Callable[[AgentReport], bool]) -> Supervisor:  # fmt: skip
     letter = _LETTERS[number]
     folder = data_dir / "agents" / letter
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     network = f"127.{101 + number}.{block}.0/24"
-    host = Host(agent=f"agent-{letter}", zone=f"{region}{letter}", network=network, folder=folder.resolve(), binaries=binaries,
+    host = Host(agent=f"agent-{letter}", zone=f"{region}{letter}", network=network, folder=folder.resolve(), binaries=ground.binaries,
                 packet_filter=find_filter())  # fmt: skip
-    return Supervisor(host, ProcessRuntime(host.folder), engines_in(host.folder), report)
+    return Supervisor(host, ground.runtime(host.folder), engines_in(host.folder), report, own=ProcessRuntime(host.folder))
 
 
 __all__ = ["Embedded", "EmbeddedFleet", "MixedFleet", "start_embedded"]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-_READY = re.compile(r"ready at (http://\S+)  data: (.+?)  engines: (.*)")
+_READY = re.compile(r"ready at (http://\S+)  data: (.+?)  engines: (.*?)(?:  runtime: .*)?$")
 _LAST_WORDS = 2000
 _LONGEST_STOP = 60.0
 

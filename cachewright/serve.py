@@ -6,9 +6,11 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.address_block import NoBlockLeftError
+from agents.ground import GroundRefusedError
+from agents.runtime_settings import RuntimeSettings
 from agents.supervisor import Supervisor
 from agents.this_process import set_up
 from cachewright.data_folder import DataFolder, new_ephemeral_folder, reap
@@ -27,7 +29,7 @@ class Wanted:
 
     settings: Settings
     zones: int = 3
-    runtime: str = "process"
+    where: RuntimeSettings = field(default_factory=RuntimeSettings)
     ephemeral: bool = False
 
 
@@ -45,7 +47,12 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
         raise CannotServeError(str(used)) from used
     set_up()
     settings = wanted.settings.model_copy(update={"data_dir": folder.path})
-    embedded = start_embedded(settings, wanted.zones, block)
+    try:
+        embedded = start_embedded(settings, wanted.zones, block, wanted.where)
+    except GroundRefusedError as why:
+        if wanted.ephemeral:
+            folder.remove()
+        raise CannotServeError(str(why)) from why
     try:
         run(embedded.plane.app, listener, lambda: _announce(listener, folder, embedded, ready))
     finally:
@@ -60,8 +67,6 @@ def _announce(listener: socket.socket, folder: DataFolder, embedded: Embedded, r
 
 
 def _must_be_possible(wanted: Wanted) -> None:
-    if wanted.runtime != "process":
-        raise CannotServeError(f"the runtime {wanted.runtime} is not built yet; it can be process")
     if not 1 <= wanted.zones <= MOST_ZONES:
         raise CannotServeError(f"there can be 1 to {MOST_ZONES} zones, not {wanted.zones}")
     must_be_loopback(wanted.settings.host)
@@ -83,8 +88,8 @@ def _have_token(settings: Settings) -> None:
 
 
 def _ready_line(listener: socket.socket, folder: DataFolder, embedded: Embedded) -> str:
-    engines = ", ".join(f"{binary.engine} {binary.version}" for binary in embedded.binaries) or "none"
-    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {engines}"
+    where = f"  runtime: {embedded.ground.about}" if embedded.ground.about else ""
+    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {embedded.ground.programs}{where}"
 
 
 __all__ = ["CannotServeError", "Wanted", "serve"]

@@ -10,6 +10,7 @@ from agents.engines.cluster_bus import BusView
 from agents.launch import Launch
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Peer, Role
+from api_schemas.container_memory import container_memory
 
 
 class EngineUnreachableError(Exception):
@@ -103,6 +104,12 @@ class Session(Protocol):
         """Close the connection; the engine goes on."""
 
 
+def launch_of(spec: NodeSpec, argv: tuple[str, ...], folder: Path) -> Launch:
+    """That program for the spec's node, with what its node type lets it use."""
+    memory = container_memory(spec.binary.engine, spec.memory)
+    return Launch(spec.key, spec.boot, argv, folder, folder / "launch.log", spec.binary.image, memory, spec.threads)
+
+
 class Engine(Protocol):
     """How an engine is started and talked to."""
 
@@ -121,8 +128,8 @@ class Engine(Protocol):
     def open(self, spec: NodeSpec) -> Session:
         """A session with the running engine."""
 
-    def why_it_ended(self, folder: Path) -> str:
-        """The last thing the engine said, for people."""
+    def why_it_ended(self, folder: Path) -> str | None:
+        """The last thing the engine said, for people; None if it wrote nothing to its folder."""
 
     def wipe(self, folder: Path) -> None:
         """Remove the data of an earlier boot from the folder."""

@@ -13,7 +13,7 @@ from docker.errors import APIError, NotFound
 from docker.types import LogConfig, Mount, Ulimit
 
 from agents.launch import Launch
-from agents.runtimes.docker_daemon import DockerFacts, Daemon
+from agents.runtimes.docker_daemon import Daemon, DockerFacts
 
 AGENT, NODE, BOOT = "cachewright.agent", "cachewright.node", "cachewright.boot"
 """Labels, by which ours are told from others'."""

@@ -61,6 +61,14 @@ class Daemon:
         self.facts = facts
         self.pulls = Pulls(client)
 
+    def images(self) -> dict[str, dict[str, str]]:
+        """The images that are here, by name, each with its labels. Raises DockerUnusableError."""
+        try:
+            listed = self.client.images()
+        except FAILURES as failed:
+            raise DockerUnusableError(f"Docker at {self.facts.url} does not say which images it has: {failed}.") from failed
+        return {name: each.get("Labels") or {} for each in listed for name in each.get("RepoTags") or []}
+
     def close(self) -> None:
         """Hang up."""
         self.client.close()

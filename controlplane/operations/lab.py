@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from api_schemas.lab import (
     DESCRIBE_AGENTS,
@@ -99,7 +100,7 @@ def _node(ctx: Context, topology: Topology, group: NodeGroup, node: DesiredNode)
         holds=sorted(seen.holds) if seen else [],
         process_id=seen.pid if seen else None,
         run_id=seen.run_id if seen else None,
-        engine_binary=InstalledEngine(engine=binary.engine, version=binary.version, path=binary.path, tls=binary.tls) if binary else None,
+        engine_binary=InstalledEngine(**asdict(binary)) if binary else None,
         problem=seen.problem if seen else None,
     )
 

@@ -33,6 +33,6 @@ def _load(unit: Unit, topology: Topology) -> Counter[str]:
 
 
 def _seen(unit: Unit, hello: AgentHello, load: Counter[str]) -> SeenAgent:
-    binaries = tuple(Binary(binary.engine, binary.version, binary.path, binary.tls) for binary in hello.engines)
+    binaries = tuple(Binary(**binary.model_dump()) for binary in hello.engines)
     return SeenAgent(hello.agent, hello.zone[-1:], binaries, load[hello.agent], unit.agents.is_heard(hello.agent),
                      unit.agents.last_word(hello.agent))  # fmt: skip
