@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from agents.address_block import is_taken
 from agents.engines.engine import AddressHeldError, Engine, EngineUnreachableError, Observation, Session
 from agents.journal import Entry, Journal
 from agents.launch import Launch
@@ -214,7 +214,7 @@ class LocalNode:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._entry.suspended:
             self._engine.wipe(self._folder)
-        if not spec.front and _is_taken(spec):  # a front of ours may listen there: it tells whether it cannot
+        if not spec.front and is_taken(spec.address, spec.port):  # a front of ours may listen there: it tells whether it cannot
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             return self._expelled(spec)
         self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
@@ -444,11 +444,10 @@ class LocalNode:
             return former.model_copy(update={"generation": spec.generation, "roll": spec.roll})
         came_up = former is not None and former.phase is Phase.RUNNING and former.boot == spec.boot
         phase = Phase.DEAD if came_up or former is None else Phase.FAILED
-        why = self._engine.why_it_ended(self._folder)
-        if phase is Phase.FAILED and self._entry.handle is not None:  # nobody waits for the news of one that never served
-            ending = self._learn_why_it_ended(self._entry.handle)
-            why = "it ran out of memory" if ending.out_of_memory else why or ending.said
-        why = why or "it left no log"
+        # Nobody waits for the news of one that never served.
+        ending = self._learn_why_it_ended(self._entry.handle) if phase is Phase.FAILED and self._entry.handle else Ending()
+        said = "it ran out of memory" if ending.out_of_memory else self._engine.why_it_ended(self._folder) or ending.said
+        why = said or "it left no log"
         log.warning("node ended  node=%s boot=%d said=%s", spec.key, spec.boot, why)
         return self._report(spec, phase, problem=f"its process ended: {why}")
 
@@ -549,14 +548,3 @@ def _own_demand(spec: NodeSpec) -> tuple[int, int]:
     told = spec.parameters
     replicas = told.get("min-replicas-to-write", told.get("min-slaves-to-write", "0"))
     return int(replicas), int(told.get("min-replicas-max-lag", told.get("min-slaves-max-lag", "10")))
-
-
-def _is_taken(spec: NodeSpec) -> bool:
-    """Whether somebody else listens where the engine should."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((spec.address, spec.port))
-        except OSError:
-            return True
-    return False

@@ -16,7 +16,7 @@ import redis
 from waiting import wait_until
 
 from agents.address_block import block_of, give_back
-from agents.runtimes.process import ProcessRuntime
+from agents.ground import runtimes_of
 
 ROOT = Path(__file__).parents[1]
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -89,10 +89,10 @@ class Deployment:
         for program in (self.plane, *self.agents.values()):
             program.end(signal.SIGKILL)
         for folder in (self.folder / "plane", *(agent.folder for agent in self.agents.values())):
-            runtime = ProcessRuntime(folder)
-            for stray in runtime.strays([]):
-                runtime.kill(stray)
-            runtime.close()
+            with runtimes_of(folder) as runtimes:
+                for runtime in runtimes:
+                    for stray in runtime.strays([]):
+                        runtime.kill(stray)
             give_back(folder)
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -77,3 +77,39 @@ def end_containers(url: str) -> None:
     for each in client.containers(all=True):
         client.remove_container(each["Id"], force=True)
     client.close()
+
+
+@contextmanager
+def registry(folder: Path) -> Iterator[str]:
+    """``host:port`` of a registry of the tests' own, empty at first."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{probe.getsockname()[1]}"
+    settings = folder / "registry.yml"
+    settings.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/blobs}}}}\nhttp: {{addr: '{place}'}}\n")
+    with (folder / "registry.log").open("w") as log:
+        serving = subprocess.Popen(["docker-registry", "serve", str(settings)], stdout=log, stderr=log)
+    try:
+        host, port = place.split(":")
+        wait_until(lambda: serving.poll() is not None or listens(host, int(port)), 30)
+        assert serving.poll() is None, (folder / "registry.log").read_text()[-1000:]
+        yield place
+    finally:
+        serving.terminate()
+        serving.wait(30)
+
+
+def listens(host: str, port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex((host, port)) == 0
+
+
+def put(url: str, image: str, name: str) -> None:
+    """Have a registry hold an image of the engine under another name, and the engine not."""
+    client = APIClient(url, version="auto")
+    repository, _, tag = name.rpartition(":")
+    client.tag(image, repository, tag)
+    said = client.push(repository, tag)
+    assert "errorDetail" not in said, said
+    client.remove_image(name)
+    client.close()

@@ -89,8 +89,7 @@ def _out_of_memory(topology: Topology, node: str) -> str:
     limit = container_memory(topology.engine, resources_of(topology).memory) / MIB
     return (
         f"Cache node {cache_node_id(topology, node)} ran out of memory: its process needed more than the {limit:.0f} MiB that a node of "
-        f"type {topology.node_type} may use, and was ended. Choose a larger node type, reserve more memory in the parameter group, or "
-        "have clients read and buffer less at once"
+        f"type {topology.node_type} may use, and was ended. Choose a larger node type, or have clients send and ask for less at once"
     )
 
 

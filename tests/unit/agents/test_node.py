@@ -40,7 +40,7 @@ class Toy:
     ready: bool = True
     silent: bool = False
     """It does not answer."""
-    says: str = "it left no log"
+    says: str | None = None
     seen: Observation = field(default_factory=lambda: Observation(Role.PRIMARY))
     acknowledge: frozenset[str] = frozenset()
     held_elsewhere: bool = False
@@ -77,7 +77,7 @@ class Toy:
         self.opened += 1
         return self
 
-    def why_it_ended(self, folder: Path) -> str:
+    def why_it_ended(self, folder: Path) -> str | None:
         return self.says
 
     def wipe(self, folder: Path) -> None:
