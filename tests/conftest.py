@@ -24,10 +24,5 @@ def everywhere_in_docker(request: pytest.FixtureRequest) -> Iterator[None]:
     if os.environ.get("CACHEWRIGHT_TEST_RUNTIME", "process") != "docker":
         yield
         return
-    url = request.getfixturevalue("docker_engine")
-    chosen = {"CACHEWRIGHT_RUNTIME": "docker", "CACHEWRIGHT_AGENT_RUNTIME": "docker", "CACHEWRIGHT_IMAGES": "local",
-              "CACHEWRIGHT_AGENT_IMAGES": "local", "DOCKER_HOST": url}  # fmt: skip
-    os.environ.update(chosen)
-    yield
-    for name in chosen:
-        del os.environ[name]
+    with engine.chosen(request.getfixturevalue("docker_engine")):
+        yield

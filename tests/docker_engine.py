@@ -52,6 +52,32 @@ def started() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def chosen(url: str) -> Iterator[None]:
+    """Every server and agent that is started in the block has its engines in containers of that Docker."""
+    choice = {"RUNTIME": "docker", "IMAGES": "local"}
+    settings = {f"{program}_{name}": value for program in ("CACHEWRIGHT", "CACHEWRIGHT_AGENT") for name, value in choice.items()}
+    former = dict(os.environ)
+    os.environ.update(settings | {"DOCKER_HOST": url})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(former)
+
+
+@contextmanager
+def everywhere(runtime: str) -> Iterator[None]:
+    """Every server and agent that is started in the block has that runtime."""
+    if runtime != "docker":
+        yield
+        return
+    if (why := why_not()) is not None:
+        raise SystemExit(f"no Docker Engine: {why}")
+    with started() as url, chosen(url):
+        yield
+
+
 def answers(path: Path) -> bool:
     """Whether somebody answers at that socket."""
     with socket.socket(socket.AF_UNIX) as asking:

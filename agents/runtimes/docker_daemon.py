@@ -85,7 +85,7 @@ def connect(url: str | None = None) -> Daemon:
         raise DockerUnusableError(
             f"Docker does not answer at {where}: {failed}. Start it, let this user in, or name another with DOCKER_HOST."
         ) from failed
-    if (why := _why_not_here(where, told)) is not None:
+    if (why := why_not_here(where, told)) is not None:
         client.close()
         raise DockerUnusableError(f"{why} Nodes have loopback addresses of this very host, so its own Docker Engine is needed.")
     return Daemon(client, facts_of(where, told, sees_processes=_peer(where) > 0))
@@ -107,7 +107,7 @@ def facts_of(url: str, told: Mapping[str, Any], *, sees_processes: bool) -> Dock
     )
 
 
-def _why_not_here(url: str, told: Mapping[str, Any]) -> str | None:
+def why_not_here(url: str, told: Mapping[str, Any]) -> str | None:
     """Why containers of this daemon would not be on our loopback, None when they are."""
     if not url.startswith(("unix://", "http+unix://")):
         return f"The Docker at {url} is reached over a network."
