@@ -49,7 +49,15 @@ def started() -> Iterator[str]:
             end_containers(url)
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
+        clear(folder)
+
+
+def clear(folder: Path) -> None:
+    """Remove the folder with what an engine that has ended leaves mounted there."""
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in sorted((each for each in mounted if each.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", place], check=False)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

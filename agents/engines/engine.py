@@ -110,6 +110,14 @@ def launch_of(spec: NodeSpec, argv: tuple[str, ...], folder: Path) -> Launch:
     return Launch(spec.key, spec.boot, argv, folder, folder / "launch.log", spec.binary.image, memory, spec.threads)
 
 
+def last_words(log: Path) -> str | None:
+    """The last two lines of a log, None if there is none. What is no file of its own is none: an engine could have laid a link."""
+    if log.is_symlink() or not log.is_file():
+        return None
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return " / ".join(line.strip() for line in lines[-2:])[-300:] or None
+
+
 class Engine(Protocol):
     """How an engine is started and talked to."""
 

@@ -7,7 +7,7 @@ import re
 import socket
 from pathlib import Path
 
-from agents.engines.engine import Configured, EngineUnreachableError, Observation, Session, launch_of
+from agents.engines.engine import Configured, EngineUnreachableError, Observation, Session, last_words, launch_of
 from agents.engines.memcached_arguments import SOCKET, arguments
 from agents.launch import Launch
 from agents.socket_path import socket_path
@@ -54,9 +54,7 @@ class MemcachedEngine:
 
     def why_it_ended(self, folder: Path) -> str | None:
         """The last lines it printed, None if it left none."""
-        path = folder / "launch.log"
-        lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-        return " / ".join(lines[-2:])[-300:] or None
+        return last_words(folder / "launch.log")
 
     def wipe(self, folder: Path) -> None:
         """It keeps nothing on disk but what it printed, and the socket of a former life."""

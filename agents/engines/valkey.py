@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agents.engines.engine import Session, launch_of
+from agents.engines.engine import Session, last_words, launch_of
 from agents.engines.ping import answers_ping
 from agents.engines.valkey_config import at_start, write_config
 from agents.launch import Launch
@@ -40,9 +40,8 @@ class ValkeyEngine:
     def why_it_ended(self, folder: Path) -> str | None:
         """The last lines of its log, None if it left none."""
         for name in ("engine.log", "launch.log"):
-            path = folder / name
-            if path.exists() and (lines := path.read_text(errors="replace").strip().splitlines()):
-                return " / ".join(line.strip() for line in lines[-2:])[-300:]
+            if said := last_words(folder / name):
+                return said
         return None
 
     def wipe(self, folder: Path) -> None:

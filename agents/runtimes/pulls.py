@@ -79,10 +79,10 @@ class _Pull:
 
     @property
     def progress(self) -> str:
-        """How much of what is known to be needed has arrived."""
+        """How much of what is known to be needed has arrived, in steps, for each is reported."""
         layers = list(self._layers.values())
         have, all_of_it = sum(layer[0] for layer in layers), sum(layer[1] for layer in layers)
-        return f"{have / 1e6:.1f} of {all_of_it / 1e6:.1f} MB" if all_of_it else "asking the registry"
+        return f"{10 * (10 * have // all_of_it)} % of {all_of_it / 1e6:.0f} MB" if all_of_it else "asking the registry"
 
     def _run(self) -> None:
         repository, tag = parse_repository_tag(self._image)
