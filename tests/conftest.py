@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import docker_engine as engine
 import pytest
@@ -12,9 +13,11 @@ import pytest
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[str]:
     """The address of a Docker Engine with the images of ``deploy/images``. Skips where none can be started."""
-    if (why := engine.why_not()) is not None:
-        pytest.skip(f"no Docker Engine: {why}")
-    with engine.started() as url:
+    with ExitStack() as until_the_end:
+        try:
+            url = until_the_end.enter_context(engine.started())
+        except engine.NoEngineError as why:
+            pytest.skip(f"no Docker Engine: {why}")
         yield url
 
 

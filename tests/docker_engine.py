@@ -21,17 +21,23 @@ from waiting import wait_until
 ROOT = Path(__file__).parents[1]
 
 
-def why_not() -> str | None:
-    """Why no Docker Engine can be started here, None when one can."""
+class NoEngineError(Exception):
+    """No Docker Engine can be started here; the text says why."""
+
+
+def must_be_startable() -> None:
+    """Raises NoEngineError."""
     if os.geteuid() != 0:
-        return "starting a Docker Engine takes root"
-    missing = [program for program in ("dockerd", "containerd", "runc") if shutil.which(program) is None]
-    return f"not installed: {', '.join(missing)} (scripts/system-packages)" if missing else None
+        raise NoEngineError("starting a Docker Engine takes root")
+    missing = [program for program in ("dockerd", "containerd", "runc", "docker") if shutil.which(program) is None]
+    if missing:
+        raise NoEngineError(f"not installed: {', '.join(missing)} (scripts/system-packages)")
 
 
 @contextmanager
 def started() -> Iterator[str]:
-    """The address of an engine that runs until the end of the block, with the images of ``deploy/images``."""
+    """The address of an engine that runs until the end of the block, with the images of ``deploy/images``. Raises NoEngineError."""
+    must_be_startable()
     folder = Path(tempfile.mkdtemp(prefix="cw-docker-", dir="/tmp"))  # a short path: it is the beginning of those of sockets
     url = f"unix://{folder}/docker.sock"
     places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid", f"--host={url}"]
@@ -40,7 +46,8 @@ def started() -> Iterator[str]:
         daemon = subprocess.Popen(["dockerd", *places, *apart], stdout=log, stderr=log, start_new_session=True)
     try:
         wait_until(lambda: answers(folder / "docker.sock") or daemon.poll() is not None, 60)
-        assert daemon.poll() is None, (folder / "log").read_text()[-2000:]
+        if daemon.poll() is not None:
+            raise NoEngineError(f"dockerd ended: {(folder / 'log').read_text()[-500:]}")
         build = subprocess.run([sys.executable, ROOT / "deploy/images/build"], env=os.environ | {"DOCKER_HOST": url}, capture_output=True, text=True)
         assert build.returncode == 0, build.stderr
         yield url
@@ -80,8 +87,6 @@ def everywhere(runtime: str) -> Iterator[None]:
     if runtime != "docker":
         yield
         return
-    if (why := why_not()) is not None:
-        raise SystemExit(f"no Docker Engine: {why}")
     with started() as url, chosen(url):
         yield
 

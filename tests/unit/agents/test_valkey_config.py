@@ -289,7 +289,6 @@ def test_a_link_that_an_engine_has_laid_is_not_followed(tmp_path: Path) -> None:
     assert ValkeyEngine().why_it_ended(tmp_path) is None
 
 
-
 def test_no_endpoint_and_no_leader_is_in_the_file(tmp_path: Path) -> None:
     text = write_config(a_spec(parameters=values_of("valkey9", cluster_mode=False)), tmp_path).read_text()
     assert ENDPOINT not in text  # a second holder's start would fail
