@@ -13,11 +13,11 @@ from docker import APIClient
 from docker.errors import APIError, DockerException
 
 from agents.launch import Launch
+from agents.runtimes.containers import AGENT
 from agents.runtimes.runtime import Handle, Progress
 from agents.runtimes.system import Callbacks, Held, alive
 
 _FAILURES = (DockerException, OSError)
-_LABEL = "cachewright.agent"
 
 
 class ContainerSystem:
@@ -94,7 +94,7 @@ class ContainerSystem:
 
     def _all(self) -> list[str]:
         with suppress(*_FAILURES):
-            return [each["Id"] for each in self._client.containers(filters={"label": f"{_LABEL}={self._agent}"})]
+            return [each["Id"] for each in self._client.containers(filters={"label": f"{AGENT}={self._agent}"})]
         return []
 
 
