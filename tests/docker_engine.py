@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from docker import APIClient
-from docker.errors import DockerException
+from docker.errors import DockerException, NotFound
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -48,8 +50,7 @@ def started() -> Iterator[str]:
         wait_until(lambda: answers(folder / "docker.sock") or daemon.poll() is not None, 60)
         if daemon.poll() is not None:
             raise NoEngineError(f"dockerd ended: {(folder / 'log').read_text()[-500:]}")
-        build = subprocess.run([sys.executable, ROOT / "deploy/images/build"], env=os.environ | {"DOCKER_HOST": url}, capture_output=True, text=True)
-        assert build.returncode == 0, build.stderr
+        have_images(url)
         yield url
     finally:
         with suppress(DockerException, OSError):
@@ -57,6 +58,17 @@ def started() -> Iterator[str]:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(60)
         clear(folder)
+
+
+def have_images(url: str) -> None:
+    """The images of ``deploy/images``, made once for a version of that program and kept for later runs; of several at a time one makes them."""
+    build = ROOT / "deploy/images/build"
+    kept = Path(tempfile.gettempdir()) / f"cachewright-test-images-{hashlib.sha256(build.read_bytes()).hexdigest()[:12]}"
+    kept.mkdir(exist_ok=True)
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = subprocess.run([sys.executable, build, "--keep", kept], env=os.environ | {"DOCKER_HOST": url}, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
 
 
 def clear(folder: Path) -> None:
@@ -106,7 +118,11 @@ def containers(url: str, **filters: Any) -> list[dict[str, Any]]:
     """Every container there, ended ones too, as inspected."""
     client = APIClient(url, version="auto")
     try:
-        return [client.inspect_container(each["Id"]) for each in client.containers(all=True, filters=filters)]
+        found = []
+        for each in client.containers(all=True, filters=filters):
+            with suppress(NotFound):  # removed since
+                found.append(client.inspect_container(each["Id"]))
+        return found
     finally:
         client.close()
 
