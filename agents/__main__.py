@@ -59,8 +59,9 @@ def run(settings: Settings) -> None:
 
     from agents.api import OrderDoor, Server
     from agents.credentials import Credentials
-    from agents.engines.catalogue import engines_in, find_binaries
+    from agents.engines.catalogue import engines_in
     from agents.faulting.packet_filter import find_filter
+    from agents.ground import GroundRefusedError, prepare
     from agents.renewal import Renewal
     from agents.reporter import Reporter
     from agents.runtimes.process import ProcessRuntime
@@ -70,13 +71,16 @@ def run(settings: Settings) -> None:
     credentials = Credentials(folder.path)
     _have_certificate(settings, credentials, name)
     tls = AgentTls(credentials)
-    binaries = find_binaries(settings.engines_dir)
+    try:
+        ground = prepare(settings, settings.engines_dir)
+    except GroundRefusedError as why:
+        raise CannotStartError(str(why)) from why
     url = settings.url or _url_of(listener)
-    host = Host(agent=name, zone=settings.zone, network=network, folder=folder.path, host=settings.host,
-                binaries=binaries, url=url, packet_filter=find_filter(), memory=settings.memory, cores=settings.cores)  # fmt: skip
+    host = Host(agent=name, zone=settings.zone, network=network, folder=folder.path, host=settings.host, binaries=ground.binaries,
+                url=url, packet_filter=find_filter(), memory=settings.memory, cores=settings.cores)  # fmt: skip
     reporter = Reporter(settings.control_planes, tls.client)
     renewal = Renewal(lambda: reporter.url, name, settings.zone, credentials, tls)
-    supervisor = Supervisor(host, ProcessRuntime(folder.path), engines_in(folder.path), reporter.report)
+    supervisor = Supervisor(host, ground.runtime(folder.path), engines_in(folder.path), reporter.report, own=ProcessRuntime(folder.path))
     reporter.on_taken = supervisor.lease.renew
     supervisor.lease.keep(None)
     supervisor.start()
@@ -84,8 +88,8 @@ def run(settings: Settings) -> None:
 
     def ready() -> None:
         threading.Thread(target=reporter.stay_in_touch, args=(supervisor,), name="reporter", daemon=True).start()
-        engines = ", ".join(f"{binary.engine} {binary.version}" for binary in binaries) or "none"
-        about = f"zone: {host.zone}  data: {folder.path}  engines: {engines}"
+        where = f"  runtime: {ground.about}" if ground.about else ""
+        about = f"zone: {host.zone}  data: {folder.path}  engines: {ground.programs}{where}"
         sys.stdout.write(f"Cachewright agent {name} is ready at {url}  {about}\n")
         sys.stdout.flush()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,3 +97,14 @@ def _listening(lines: list[str]) -> Iterator[int]:
         numbers = [int(local[place : place + 2], 16) for place in (6, 4, 2)]
         if state == "0A" and numbers[0] == 127 and numbers[1] >= 100:
             yield numbers[2]
+
+
+def is_taken(address: str, port: int) -> bool:
+    """Whether somebody listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return True
+    return False

@@ -10,7 +10,8 @@ from pathlib import Path
 class Launch:
     """A process to start: for which node and which of its boots, with which arguments, in which folder.
 
-    What the process prints goes to ``log``.
+    What the process prints goes to ``log``, or to its container's. ``image`` is set where it shall run in a container, whose image has
+    the program; ``memory`` (bytes) and ``cpus`` then are what it may use, the latter as far as the host has so many.
     """
 
     key: str
@@ -18,3 +19,6 @@ class Launch:
     argv: tuple[str, ...]
     folder: Path
     log: Path
+    image: str | None = None
+    memory: int | None = None
+    cpus: int | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -14,11 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from agents.address_block import is_taken
 from agents.engines.engine import AddressHeldError, Engine, EngineUnreachableError, Observation, Session
 from agents.journal import Entry, Journal
 from agents.launch import Launch
 from agents.led_clients import LedClients
-from agents.runtimes.runtime import Handle, Progress, Runtime, StartRefusedError
+from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, Runtime, StartRefusedError
 from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
 
 log = logging.getLogger("cachewright.agent")
@@ -37,7 +37,8 @@ class Pace:
     ``fence_lag`` seconds, is looked at every ``fenced`` seconds meanwhile, and is fenced no more when it has been answered for
     ``lift_after`` seconds; ``yield_within`` how long a primary takes no writes for the
     sake of an heir; ``grace`` is how long a stop may take. A node whose front could not listen for ``shut_out_after`` needs another
-    address.
+    address. One whose program is still being fetched is looked at every ``fetching`` seconds. What is ours but known to nobody is looked
+    for every ``sweep`` seconds, and ended when it was found twice, ``stray_for`` seconds apart.
     """
 
     eager: float = 0.003
@@ -54,6 +55,9 @@ class Pace:
     lift_after: float = 1.0
     replaced_within: float = 1.0
     shut_out_after: float = 1.5
+    fetching: float = 0.25
+    sweep: float = 60.0
+    stray_for: float = 30.0
     grace: timedelta = timedelta(seconds=20)
 
 
@@ -109,6 +113,7 @@ class LocalNode:
         self._glances = 0
         self._refused: str | None = None
         self._clients = LedClients()
+        self._out_of_memory = 0
         self._last: NodeReport | None = None
         self.dropped = False
 
@@ -155,7 +160,7 @@ class LocalNode:
         if self._entry.boot_done < spec.boot or self._entry.suspended:
             problem = self._start(spec)
             if problem is not None:
-                return problem, self._pace.steady
+                return problem, self._pace.fetching if problem.phase is Phase.STARTING else self._pace.steady
         if self._entry.handle is None or not self._runs(self._entry.handle):
             return self._dead(spec), self._pace.steady
         self._watch(self._entry.handle)
@@ -206,11 +211,12 @@ class LocalNode:
         """Start the desired boot; answers a report when that failed."""
         if self._entry.handle is not None:
             self._close_session()
+            self._learn_why_it_ended(self._entry.handle)
             self._runtime.kill(self._entry.handle)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self._entry.suspended:
             self._engine.wipe(self._folder)
-        if not spec.front and _is_taken(spec):  # a front of ours may listen there: it tells whether it cannot
+        if not spec.front and is_taken(spec.address, spec.port):  # a front of ours may listen there: it tells whether it cannot
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             return self._expelled(spec)
         self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
@@ -220,6 +226,9 @@ class LocalNode:
         self._demanded = None if spec.role is Role.REPLICA else _own_demand(spec)  # a replica starts without taking writes
         try:
             handle = self._runtime.start(self._launch(spec))
+        except NotYetError as not_yet:
+            self._write(handle=None)
+            return self._report(spec, Phase.STARTING, problem=str(not_yet))
         except StartRefusedError as refused:
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             return self._report(spec, Phase.FAILED, problem=str(refused))
@@ -438,11 +447,22 @@ class LocalNode:
         former = self._last
         if former is not None and former.phase in (Phase.DEAD, Phase.FAILED) and former.boot == spec.boot:
             return former.model_copy(update={"generation": spec.generation, "roll": spec.roll})
-        why = self._engine.why_it_ended(self._folder)
         came_up = former is not None and former.phase is Phase.RUNNING and former.boot == spec.boot
         phase = Phase.DEAD if came_up or former is None else Phase.FAILED
+        # Nobody waits for the news of one that never served.
+        ending = self._learn_why_it_ended(self._entry.handle) if phase is Phase.FAILED and self._entry.handle else Ending()
+        said = "it ran out of memory" if ending.out_of_memory else self._engine.why_it_ended(self._folder) or ending.said
+        why = said or "it left no log"
         log.warning("node ended  node=%s boot=%d said=%s", spec.key, spec.boot, why)
         return self._report(spec, phase, problem=f"its process ended: {why}")
+
+    def _learn_why_it_ended(self, handle: Handle) -> Ending:
+        """What the runtime knows of an end that nobody ordered. It may take a moment to say, so a death is reported before it is asked."""
+        ending = Ending() if self._runtime.alive(handle) else self._runtime.ending(handle)
+        if ending.out_of_memory:
+            self._out_of_memory = handle.boot
+            log.warning("node ran out of memory  node=%s boot=%d", handle.key, handle.boot)
+        return ending
 
     def _dark(self, spec: NodeSpec) -> NodeReport:
         """Without power no process runs, and none is started, whatever boot is desired."""
@@ -491,6 +511,7 @@ class LocalNode:
             parameters=self._entry.runs_with.digest if self._entry.runs_with else "",
             fronted=front.listening,
             discovery=min(seen.discovery, front.discovery) if seen and spec.front else seen.discovery if seen else 0,
+            out_of_memory=self._out_of_memory,
         )
         return self._last
 
@@ -532,14 +553,3 @@ def _own_demand(spec: NodeSpec) -> tuple[int, int]:
     told = spec.parameters
     replicas = told.get("min-replicas-to-write", told.get("min-slaves-to-write", "0"))
     return int(replicas), int(told.get("min-replicas-max-lag", told.get("min-slaves-max-lag", "10")))
-
-
-def _is_taken(spec: NodeSpec) -> bool:
-    """Whether somebody else listens where the engine should."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((spec.address, spec.port))
-        except OSError:
-            return True
-    return False

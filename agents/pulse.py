@@ -75,7 +75,8 @@ class Pulse:
 
     def close(self) -> None:
         """End."""
-        self._closing.set()
+        with self._lock:  # nobody is just starting the thread
+            self._closing.set()
         if self._thread is not None:
             self._thread.join(2 * self._interval + 1)
         for key in list(self._hearts):

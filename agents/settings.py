@@ -8,9 +8,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from agents.host_facts import bytes_of, physical_memory
+from agents.runtime_settings import RuntimeSettings
 from api_schemas.agent.join_token import JoinToken
 
 _ZONE = r"^[a-z]{2}(-[a-z0-9]+)+-\d{1,2}[a-z]$"
@@ -21,7 +22,7 @@ class TokenError(Exception):
     """The join token cannot be used; the text says why and what to do."""
 
 
-class Settings(BaseSettings):
+class Settings(RuntimeSettings):
     """Every setting can be given as an environment variable with the prefix ``CACHEWRIGHT_AGENT_``."""
 
     model_config = SettingsConfigDict(env_prefix="CACHEWRIGHT_AGENT_")

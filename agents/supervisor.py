@@ -34,6 +34,7 @@ Report = Callable[[AgentReport], bool]
 """Delivers a report; answers whether the control plane took it. One it did not take is offered again."""
 
 _RELAY = "relay"
+_STRAYS = "strays"  # no node's key: those have a dot
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Supervisor:
     """Runs the nodes and routes of one host. Safe to order from any thread."""
 
     def __init__(self, host: Host, runtime: Runtime, engines: dict[str, Engine], report: Report,
-                 pace: Pace | None = None) -> None:  # fmt: skip
+                 pace: Pace | None = None, own: Runtime | None = None) -> None:  # fmt: skip
+        """``own`` is where our own programs live, if not where engines do."""
         self.host = host
         self._runtime = runtime
         self._engines = engines
@@ -72,7 +74,9 @@ class Supervisor:
         self.lease = Lease(self._wake_primaries)
         self._pace = pace or Pace()
         self._journal = Journal(host.folder)
-        self._relay = RelayKeeper(host.folder, runtime, self._journal)
+        self._own = own or runtime
+        self._relay = RelayKeeper(host.folder, self._own, self._journal)
+        self._strays: dict[Handle, float] = {}
         self._nodes: dict[str, LocalNode] = {}
         self._newest: dict[str, NodeReport] = {}
         self._reported: dict[str, NodeReport] = {}
@@ -93,9 +97,10 @@ class Supervisor:
         """Find every node of the journal again, end what is ours but not in it, and begin the rounds."""
         entries = self._journal.entries()
         known = [entry.handle for entry in entries.values() if entry.handle is not None]
-        for stray in self._runtime.strays([*known, *self._relay.handles()]):
-            log.warning("stray process ended  node=%s pid=%d", stray.key, stray.pid)
-            self._runtime.kill(stray)
+        for runtime in self._runtimes:
+            for stray in runtime.strays([*known, *self._relay.handles()]):
+                _end_stray(runtime, stray)
+        self._rounds.wake(_STRAYS, self._pace.sweep)
         self._faults.sweep(known)
         for key, entry in entries.items():
             self._nodes[key] = self._node_of(entry)
@@ -174,7 +179,7 @@ class Supervisor:
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.suspend, list(self._nodes.values())))
         self._relay.stop()
-        self._runtime.close()
+        self._close_runtimes()
 
     def leave(self) -> None:
         """Stop looking after the engines, which go on."""
@@ -184,7 +189,7 @@ class Supervisor:
         self._rounds.close()
         for node in list(self._nodes.values()):
             node.release()
-        self._runtime.close()
+        self._close_runtimes()
 
     def remove_all(self) -> None:
         """End every node and leave nothing behind."""
@@ -195,7 +200,7 @@ class Supervisor:
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.remove, list(self._nodes.values())))
         self._relay.stop()
-        self._runtime.close()
+        self._close_runtimes()
 
     def _take_faults(self, faults: list[FaultSpec]) -> None:
         """Have these faults, and say which could not be had: even one that is silent says that."""
@@ -243,9 +248,31 @@ class Supervisor:
         if self._relay.front(key, front):
             self._rounds.wake(_RELAY)
 
+    def _close_runtimes(self) -> None:
+        for runtime in self._runtimes:
+            runtime.close()
+
+    @property
+    def _runtimes(self) -> list[Runtime]:
+        return [self._runtime] if self._own is self._runtime else [self._runtime, self._own]
+
+    def _sweep(self) -> float:
+        """End what is ours and has been known to nobody for some time: a start can succeed although we never heard of it."""
+        now = time.monotonic()
+        known = [*self._processes().values(), *self._relay.handles()]
+        found = {stray: runtime for runtime in self._runtimes for stray in runtime.strays(known)}
+        self._strays = {stray: self._strays.get(stray, now) for stray in found}
+        for stray, since in list(self._strays.items()):
+            if now - since >= self._pace.stray_for:
+                _end_stray(found[stray], stray)
+                del self._strays[stray]
+        return self._pace.sweep
+
     def _visit(self, key: str) -> float | None:
         if key == _RELAY:
             return self._visit_relay()
+        if key == _STRAYS:
+            return self._sweep()
         node = self._nodes.get(key)
         if node is None:
             return self._visit_gone(key)
@@ -327,6 +354,11 @@ class Supervisor:
         with self._lock:
             self._reported[report.key] = report
         return True
+
+
+def _end_stray(runtime: Runtime, stray: Handle) -> None:
+    log.warning("stray process ended  node=%s pid=%d", stray.key, stray.pid)
+    runtime.kill(stray)
 
 
 def _front(spec: NodeSpec) -> RouteSpec | None:

@@ -11,12 +11,13 @@ class DescribeAgents(Shape):
 
 
 class InstalledEngine(Shape):
-    """A server program on an agent's host."""
+    """A server program of an agent: on its host, or, with an ``image``, in a container. The version ``*`` is any."""
 
     engine: str
     version: str
     path: str
     tls: bool
+    image: str | None = None
 
 
 class Agent(Shape):

@@ -10,7 +10,7 @@ from pathlib import Path
 from agents.address_block import block_of, give_back
 from agents.faulting.packet_filter import find_filter, owner_of
 from agents.faults import has_left_faults
-from agents.runtimes.process import ProcessRuntime
+from agents.ground import runtimes_of
 from controlplane.store.folder import FolderInUseError, lock_folder
 
 _EPHEMERAL = "cachewright-ephemeral-"
@@ -58,7 +58,7 @@ def end_processes(path: Path) -> None:
     for agent in (path / "agents").glob("*"):
         if has_left_faults(agent) and (packet_filter := find_filter()) is not None:
             packet_filter.put(owner_of(agent), [])
-        runtime = ProcessRuntime(agent)
-        for stray in runtime.strays([]):
-            runtime.kill(stray)
-        runtime.close()
+        with runtimes_of(agent) as runtimes:
+            for runtime in runtimes:
+                for stray in runtime.strays([]):
+                    runtime.kill(stray)

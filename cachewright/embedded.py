@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.engines.catalogue import engines_in, find_binaries
+from agents.engines.catalogue import engines_in
 from agents.faulting.packet_filter import find_filter
+from agents.ground import Ground, prepare
+from agents.runtime_settings import RuntimeSettings
 from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import AgentSilentError, Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
-from api_schemas.agent.node import EngineBinary
 from controlplane.app import ControlPlane, Outside, build, outside_of
 from controlplane.dns.listening import Listeners
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
@@ -71,7 +72,7 @@ class Embedded:
 
     plane: ControlPlane
     supervisors: list[Supervisor]
-    binaries: list[EngineBinary]
+    ground: Ground
     closing: threading.Event
     outside: Outside | None = None
 
@@ -99,18 +100,19 @@ class Embedded:
         self.plane.close()
 
 
-def start_embedded(settings: Settings, zones: int, block: int, queries: Listeners | None = None) -> Embedded:
+def start_embedded(settings: Settings, zones: int, block: int, where: RuntimeSettings, queries: Listeners | None = None) -> Embedded:
     """Build everything over the data folder and start it. ``block`` is this server's share of the loopback addresses, ``queries`` where
     names are asked for, if they are served.
 
-    Raises CannotServeError and JoinTokenError when agents of other processes shall join but cannot.
+    Raises CannotServeError and JoinTokenError when agents of other processes shall join but cannot, GroundRefusedError when engines cannot
+    live ``where`` they shall.
     """
     with ThreadPoolExecutor(max_workers=2) as aside:
-        finding = aside.submit(find_binaries)  # programs are asked for their versions while the database is opened
+        finding = aside.submit(prepare, where)  # programs are asked for their versions while the database is opened
         aside.submit(find_filter)  # a trial, which is remembered
         fleet = EmbeddedFleet()
         plane, outside = _plane(settings, fleet, block, queries)
-        binaries = finding.result()
+        ground = finding.result()
     closing = threading.Event()
 
     def report(said: AgentReport) -> bool:
@@ -118,7 +120,7 @@ def start_embedded(settings: Settings, zones: int, block: int, queries: Listener
 
     supervisors, welcomes = [], []
     for number in range(zones):
-        supervisor = _agent(settings.data_dir, settings.region, number, block, binaries, report)
+        supervisor = _agent(settings.data_dir, settings.region, number, block, ground, report)
         fleet.add(supervisor)
         supervisors.append(supervisor)
         welcomes.append(plane.registry.welcome(supervisor.hello()))
@@ -129,7 +131,7 @@ def start_embedded(settings: Settings, zones: int, block: int, queries: Listener
     plane.start()
     if outside is not None and outside.door is not None:
         outside.door.start()
-    return Embedded(plane, supervisors, binaries, closing, outside)
+    return Embedded(plane, supervisors, ground, closing, outside)
 
 
 def _plane(settings: Settings, fleet: EmbeddedFleet, block: int, queries: Listeners | None) -> tuple[ControlPlane, Outside | None]:
@@ -146,15 +148,15 @@ def _plane(settings: Settings, fleet: EmbeddedFleet, block: int, queries: Listen
     return plane, outside
 
 
-def _agent(data_dir: Path, region: str, number: int, block: int, binaries: list[EngineBinary],
+def _agent(data_dir: Path, region: str, number: int, block: int, ground: Ground,
            report: Callable[[AgentReport], bool]) -> Supervisor:  # fmt: skip
     letter = _LETTERS[number]
     folder = data_dir / "agents" / letter
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     network = f"127.{101 + number}.{block}.0/24"
-    host = Host(agent=f"agent-{letter}", zone=f"{region}{letter}", network=network, folder=folder.resolve(), binaries=binaries,
+    host = Host(agent=f"agent-{letter}", zone=f"{region}{letter}", network=network, folder=folder.resolve(), binaries=ground.binaries,
                 packet_filter=find_filter())  # fmt: skip
-    return Supervisor(host, ProcessRuntime(host.folder), engines_in(host.folder), report)
+    return Supervisor(host, ground.runtime(host.folder), engines_in(host.folder), report, own=ProcessRuntime(host.folder))
 
 
 __all__ = ["Embedded", "EmbeddedFleet", "MixedFleet", "start_embedded"]

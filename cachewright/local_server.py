@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from cachewright.resolver import Resolver
 
-_READY = re.compile(r"ready at (http://\S+)  data: (.+?)  engines: (.*?)(?:  agents: \S+)?(?:  DNS: \*\.(\S+) at (\S+):(\d+) .*)?$")
+_READY = re.compile(
+    r"ready at (http://\S+)  data: (.+?)  engines: (.*?)(?:  runtime: .*?)?(?:  agents: \S+)?(?:  DNS: \*\.(\S+) at (\S+):(\d+) .*)?$"
+)
 _LAST_WORDS = 2000
 _LONGEST_STOP = 60.0
 

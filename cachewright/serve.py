@@ -6,9 +6,11 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.address_block import NoBlockLeftError
+from agents.ground import GroundRefusedError
+from agents.runtime_settings import RuntimeSettings
 from agents.supervisor import Supervisor
 from agents.this_process import set_up
 from cachewright.data_folder import DataFolder, new_ephemeral_folder, reap
@@ -28,7 +30,7 @@ class Wanted:
 
     settings: Settings
     zones: int = 3
-    runtime: str = "process"
+    where: RuntimeSettings = field(default_factory=RuntimeSettings)
     ephemeral: bool = False
 
 
@@ -46,7 +48,12 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
         raise CannotServeError(str(used)) from used
     set_up()
     settings = wanted.settings.model_copy(update={"data_dir": folder.path})
-    embedded = _started(settings, wanted.zones, block, queries)
+    try:
+        embedded = _started(settings, wanted, block, queries)
+    except GroundRefusedError as why:
+        if wanted.ephemeral:
+            folder.remove()
+        raise CannotServeError(str(why)) from why
     try:
         run(embedded.plane.app, listener, lambda: _announce(listener, folder, embedded, ready))
     finally:
@@ -55,13 +62,13 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
             folder.remove()
 
 
-def _started(settings: Settings, zones: int, block: int, queries: Listeners | None) -> Embedded:
+def _started(settings: Settings, wanted: Wanted, block: int, queries: Listeners | None) -> Embedded:
     if settings.agents_address is None:
-        return start_embedded(settings, zones, block, queries)
+        return start_embedded(settings, wanted.zones, block, wanted.where, queries)
     from controlplane.api.join_token_file import JoinTokenError  # its libraries take a while to load
 
     try:
-        return start_embedded(settings, zones, block, queries)
+        return start_embedded(settings, wanted.zones, block, wanted.where, queries)
     except JoinTokenError as why:
         raise CannotServeError(str(why)) from why
 
@@ -72,8 +79,6 @@ def _announce(listener: socket.socket, folder: DataFolder, embedded: Embedded, r
 
 
 def _must_be_possible(wanted: Wanted) -> None:
-    if wanted.runtime != "process":
-        raise CannotServeError(f"the runtime {wanted.runtime} is not built yet; it can be process")
     if not 1 <= wanted.zones <= MOST_ZONES:
         raise CannotServeError(f"there can be 1 to {MOST_ZONES} zones, not {wanted.zones}")
     must_be_loopback(wanted.settings.host)
@@ -88,10 +93,10 @@ def _must_be_possible(wanted: Wanted) -> None:
 
 
 def _ready_line(listener: socket.socket, folder: DataFolder, embedded: Embedded) -> str:
-    engines = ", ".join(f"{binary.engine} {binary.version}" for binary in embedded.binaries) or "none"
+    where = f"  runtime: {embedded.ground.about}" if embedded.ground.about else ""
     joining = f"  agents: {embedded.agents_url}" if embedded.agents_url else ""
     names = f"  {embedded.plane.names.invitation}" if embedded.plane.names else ""
-    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {engines}{joining}{names}"
+    return f"Cachewright is ready at {url_of(listener)}  data: {folder.path}  engines: {embedded.ground.programs}{where}{joining}{names}"
 
 
 __all__ = ["CannotServeError", "Wanted", "serve"]

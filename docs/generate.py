@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from agents.runtime_settings import RuntimeSettings
 from agents.settings import Settings as AgentSettings
 from api_schemas.operation import Operation
 from controlplane.api.wire import Wire
@@ -74,7 +75,8 @@ def settings() -> str:
     """Every setting of both programs."""
     about = "Each is an environment variable, and where the command line has an option of that name, the option wins."
     lines = ["# Settings", "", about, ""]
-    for title, kind in (("Control plane", Settings), ("Agent as a program of its own", AgentSettings)):
+    served = ("Agents of `cachewright serve`", RuntimeSettings)
+    for title, kind in (("Control plane", Settings), served, ("Agent as a program of its own", AgentSettings)):
         lines += [f"## {title}", "", "| variable | default | meaning |", "|---|---|---|"]
         prefix = kind.model_config.get("env_prefix", "")
         for name, field in kind.model_fields.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import redis
 from waiting import wait_until
 
 from agents.address_block import block_of, give_back
-from agents.runtimes.process import ProcessRuntime
+from agents.ground import runtimes_of
 
 ROOT = Path(__file__).parents[1]
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -100,10 +99,10 @@ class Deployment:
         for program in (self.plane, *self.agents.values()):
             program.end(signal.SIGKILL)
         for folder in (self.folder / "plane", *(agent.folder for agent in self.agents.values())):
-            runtime = ProcessRuntime(folder)
-            for stray in runtime.strays([]):
-                runtime.kill(stray)
-            runtime.close()
+            with runtimes_of(folder) as runtimes:
+                for runtime in runtimes:
+                    for stray in runtime.strays([]):
+                        runtime.kill(stray)
             give_back(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -151,10 +150,9 @@ def say(address: str, *words: str) -> Any:
 
 def lives(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # it may end between the opening and the reading
         return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def primary(deployment: Deployment) -> str | None:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agents.runtimes.process import ProcessRuntime
+from agents.ground import runtimes_of
 from agents.runtimes.runtime import Handle
 from cachewright import client
 from cachewright.data_folder import DataFolder, end_processes
@@ -20,13 +20,13 @@ READY = re.compile(r"ready at (http://\S+)")
 class Server:
     """A server on a data folder that is started, killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder, self.options = folder, options
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "cachewright", "serve", "--data-dir", str(self.folder), "--port", "0"]
+        command = [sys.executable, "-m", "cachewright", "serve", "--data-dir", str(self.folder), "--port", "0", *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.process.stdout is not None
         found = READY.search(self.process.stdout.readline())
@@ -53,9 +53,8 @@ class Server:
         """Every engine and relay process that any agent of this folder started and that runs."""
         found = []
         for folder in sorted((self.folder / "agents").glob("*")):
-            runtime = ProcessRuntime(folder)
-            found += runtime.strays([])
-            runtime.close()
+            with runtimes_of(folder) as runtimes:
+                found += [handle for runtime in runtimes for handle in runtime.strays([])]
         return found
 
     def engines(self) -> list[Handle]:

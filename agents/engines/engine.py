@@ -10,6 +10,7 @@ from agents.engines.cluster_bus import BusView
 from agents.launch import Launch
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Peer, Role
+from api_schemas.container_memory import container_memory
 
 
 class EngineUnreachableError(Exception):
@@ -106,6 +107,20 @@ class Session(Protocol):
         """Close the connection; the engine goes on."""
 
 
+def launch_of(spec: NodeSpec, argv: tuple[str, ...], folder: Path) -> Launch:
+    """That program for the spec's node, with what its node type lets it use."""
+    memory = container_memory(spec.binary.engine, spec.memory)
+    return Launch(spec.key, spec.boot, argv, folder, folder / "launch.log", spec.binary.image, memory, spec.threads)
+
+
+def last_words(log: Path) -> str | None:
+    """The last two lines of a log, None if there is none. What is no file of its own is none: an engine could have laid a link."""
+    if log.is_symlink() or not log.is_file():
+        return None
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return " / ".join(line.strip() for line in lines[-2:])[-300:] or None
+
+
 class Engine(Protocol):
     """How an engine is started and talked to."""
 
@@ -124,8 +139,8 @@ class Engine(Protocol):
     def open(self, spec: NodeSpec) -> Session:
         """A session with the running engine."""
 
-    def why_it_ended(self, folder: Path) -> str:
-        """The last thing the engine said, for people."""
+    def why_it_ended(self, folder: Path) -> str | None:
+        """The last thing the engine said, for people; None if it wrote nothing to its folder."""
 
     def wipe(self, folder: Path) -> None:
         """Remove the data of an earlier boot from the folder."""

@@ -7,7 +7,7 @@ import re
 import socket
 from pathlib import Path
 
-from agents.engines.engine import Configured, EngineUnreachableError, Observation, Session
+from agents.engines.engine import Configured, EngineUnreachableError, Observation, Session, last_words, launch_of
 from agents.engines.memcached_arguments import SOCKET, arguments
 from agents.launch import Launch
 from agents.socket_path import socket_path
@@ -34,7 +34,7 @@ class MemcachedEngine:
 
     def launch(self, spec: NodeSpec, folder: Path) -> Launch:
         """The server with the node type's memory and threads and the parameter group's values as flags."""
-        return Launch(spec.key, spec.boot, (spec.binary.path, *arguments(spec)), folder, folder / "launch.log")
+        return launch_of(spec, (spec.binary.path, *arguments(spec)), folder)
 
     def starts_with(self, spec: NodeSpec) -> Configuration:
         """All that is desired."""
@@ -52,11 +52,9 @@ class MemcachedEngine:
         """A session; each question opens a connection of its own, for they are rare."""
         return MemcachedSession(spec, self._nodes / spec.key)
 
-    def why_it_ended(self, folder: Path) -> str:
-        """The last lines it printed."""
-        path = folder / "launch.log"
-        lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
-        return " / ".join(lines[-2:])[-300:] or "it left no log"
+    def why_it_ended(self, folder: Path) -> str | None:
+        """The last lines it printed, None if it left none."""
+        return last_words(folder / "launch.log")
 
     def wipe(self, folder: Path) -> None:
         """It keeps nothing on disk but what it printed, and the socket of a former life."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agents.engines.engine import Session
+from agents.engines.engine import Session, last_words, launch_of
 from agents.engines.ping import answers_ping
 from agents.engines.valkey_config import at_start, write_config
 from agents.launch import Launch
@@ -20,7 +20,7 @@ class ValkeyEngine:
     def launch(self, spec: NodeSpec, folder: Path) -> Launch:
         """The server with a configuration file of its own, which holds what others must not read."""
         config = write_config(spec, folder)
-        return Launch(spec.key, spec.boot, (spec.binary.path, str(config)), folder, folder / "launch.log")
+        return launch_of(spec, (spec.binary.path, str(config)), folder)
 
     def starts_with(self, spec: NodeSpec) -> Configuration:
         """All that is desired but what is only tried once it runs."""
@@ -37,13 +37,12 @@ class ValkeyEngine:
 
         return ClusterSession(spec) if spec.mesh else ValkeySession(spec)
 
-    def why_it_ended(self, folder: Path) -> str:
-        """The last lines of its log."""
+    def why_it_ended(self, folder: Path) -> str | None:
+        """The last lines of its log, None if it left none."""
         for name in ("engine.log", "launch.log"):
-            path = folder / name
-            if path.exists() and (lines := path.read_text(errors="replace").strip().splitlines()):
-                return " / ".join(line.strip() for line in lines[-2:])[-300:]
-        return "it left no log"
+            if said := last_words(folder / name):
+                return said
+        return None
 
     def wipe(self, folder: Path) -> None:
         """Remove the dump of an earlier boot, and its log."""

@@ -197,12 +197,18 @@ def _buffer_limits(parameters: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def write_config(spec: NodeSpec, folder: Path) -> Path:
-    """Write the node's configuration file, and in cluster mode who is on the bus; only their owner may read them."""
+    """Write the node's configuration file, and in cluster mode who is on the bus; only their owner may read them.
+
+    Anew each time: in a container the folder belongs to an engine that has fewer rights than we do, and could have laid a link.
+    """
     if spec.mesh is not None:
-        (folder / NODES_FILE).write_text(nodes_file(spec))
+        _write_anew(folder / NODES_FILE, nodes_file(spec))
     path = folder / "engine.conf"
-    text = "".join(f"{name} {value}\n" for name, value in directives(spec, folder))
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(text)
+    _write_anew(path, "".join(f"{name} {value}\n" for name, value in directives(spec, folder)))
     return path
+
+
+def _write_anew(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from agents.launch import Launch
-from agents.runtimes.runtime import Handle, Progress, StartRefusedError
+from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, StartRefusedError
 from agents.runtimes.system import Callbacks
 
 
@@ -82,8 +82,9 @@ class FakeWorld:
 class FakeRuntime:
     """Runs engines in a :class:`FakeWorld`. Set a field to have the fault from then on.
 
-    ``start_fails_times`` counts down with each start that is refused; ``start_delay`` and ``dies_after`` are seconds;
-    with ``ignores_stop`` a process does not end when asked, only when killed.
+    ``start_fails_times`` counts down with each start that is refused, ``not_yet_times`` with each that is put off; ``start_delay`` and
+    ``dies_after`` are seconds; with ``ignores_stop`` a process does not end when asked, only when killed; ``ends_by`` is why processes
+    end that nobody ended.
     """
 
     name: ClassVar[str] = "fake"
@@ -91,9 +92,11 @@ class FakeRuntime:
     folder: Path = Path("fake-agent")
     world: FakeWorld = field(default_factory=FakeWorld)
     start_fails_times: int = 0
+    not_yet_times: int = 0
     start_delay: float = 0.0
     dies_after: float | None = None
     ignores_stop: bool = False
+    ends_by: Ending = field(default_factory=Ending)
     callbacks: Callbacks = field(default_factory=Callbacks, init=False, repr=False)
 
     def start(self, launch: Launch) -> Handle:
@@ -103,6 +106,9 @@ class FakeRuntime:
         if self.start_fails_times > 0:
             self.start_fails_times -= 1
             raise StartRefusedError(f"The start of {launch.key} was made to fail; {self.start_fails_times} more will.")
+        if self.not_yet_times > 0:
+            self.not_yet_times -= 1
+            raise NotYetError(f"What {launch.key} needs is not there yet; asked {self.not_yet_times} more times it will be.")
         threading.Event().wait(self.start_delay)
         handle = self.world.begin(self.folder, launch).handle
         if self.dies_after is not None:
@@ -153,6 +159,10 @@ class FakeRuntime:
     def strays(self, known: Collection[Handle]) -> list[Handle]:
         """Live processes any runtime with this folder and world has started that are not among ``known``."""
         return [process.handle for process in self.world.live(self.folder) if process.handle not in known]
+
+    def ending(self, handle: Handle) -> Ending:
+        """As the field says, of a process that has ended."""
+        return Ending() if self.alive(handle) else self.ends_by
 
     def _let_stand(self, handle: Handle, *, still: bool) -> None:
         process = self.world.get(handle)

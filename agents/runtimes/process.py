@@ -19,15 +19,11 @@ from typing import ClassVar
 
 from agents.launch import Launch
 from agents.runtimes.children import CHILDREN, Child
-from agents.runtimes.runtime import Handle, Progress, StartRefusedError
-from agents.runtimes.system import Held, Linux, Portable, System, alive, has_pidfds
+from agents.runtimes.runtime import Ending, Handle, Progress, StartRefusedError
+from agents.runtimes.system import AT_ONCE, Linux, Portable, Steps, System, alive, asked_first, end, has_pidfds, send
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """What an engine gets of the agent's environment. No more, so that no credentials reach it."""
-
-
-Steps = tuple[tuple[signal.Signals, float | None], ...]
-"""Signals to send until the process ends, and how many seconds to wait after each, None for as long as it takes."""
 
 
 class ProcessRuntime:
@@ -36,7 +32,7 @@ class ProcessRuntime:
     name: ClassVar[str] = "process"
 
     def __init__(self, folder: Path, system: System | None = None) -> None:
-        self._agent = _fingerprint(folder)
+        self._agent = agent_label(folder)
         self._system = system or (Linux() if has_pidfds() else Portable())
         self._known: dict[str, Handle] = {}
         self._lock = threading.Lock()
@@ -72,19 +68,19 @@ class ProcessRuntime:
 
     def stop(self, handle: Handle, grace: timedelta) -> None:
         """Send SIGTERM, and SIGKILL after ``grace``. Returns when the process has ended, at once if it already has."""
-        self._end(handle, ((signal.SIGTERM, max(grace.total_seconds(), 0.0)), (signal.SIGKILL, None)))
+        self._end(handle, asked_first(grace.total_seconds()))
 
     def kill(self, handle: Handle) -> None:
         """Send SIGKILL. Returns when the process has ended, at once if it already has."""
-        self._end(handle, ((signal.SIGKILL, None),))
+        self._end(handle, AT_ONCE)
 
     def pause(self, handle: Handle) -> None:
         """Send SIGSTOP. Nothing happens when the process has ended."""
-        self._send(handle, signal.SIGSTOP)
+        send(self._system, handle, signal.SIGSTOP)
 
     def resume(self, handle: Handle) -> None:
         """Send SIGCONT, which does nothing to a process that runs."""
-        self._send(handle, signal.SIGCONT)
+        send(self._system, handle, signal.SIGCONT)
 
     def strays(self, known: Collection[Handle]) -> list[Handle]:
         """Live processes any runtime with this folder has started that are not among ``known``.
@@ -96,38 +92,30 @@ class ProcessRuntime:
         found = [Handle(self.name, key, boot, pid, born) for pid, (key, boot), born in labelled if born is not None]
         return [handle for handle in found if (handle.pid, handle.started) not in pids]
 
+    def ending(self, handle: Handle) -> Ending:
+        """Nothing: what it printed is in the log, and whether the kernel ended it for want of memory is not for us to know."""
+        return Ending()
+
     def close(self) -> None:
         """Stop watching. The processes go on."""
         self._system.close()
 
-    def _send(self, handle: Handle, number: signal.Signals) -> None:
-        with self._system.held(handle) as process:
-            if process is not None:
-                process.send(number)
-
     def _end(self, handle: Handle, steps: Steps) -> None:
-        with self._system.held(handle) as process:
-            if process is not None:
-                _walk(process, steps)
-        CHILDREN.reap(handle.pid)
+        end(self._system, handle, steps)
         with self._lock:
             if self._known.get(handle.key) == handle:
                 del self._known[handle.key]
 
 
-def _walk(process: Held, steps: Steps) -> None:
-    for number, patience in steps:
-        process.send(number)
-        if process.wait(patience):
-            return
-
-
-def _fingerprint(folder: Path) -> str:
+def agent_label(folder: Path) -> str:
+    """What tells the processes of the agent with this folder from those of others."""
     return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
 
 
 def _spawn(launch: Launch, agent: str, system: System) -> int:
     """The pid of the new process, which carries the label. Raises StartRefusedError."""
+    if launch.image is not None:
+        raise StartRefusedError(f"{launch.key} was placed to run in a container of {launch.image}; start this agent with --runtime docker.")
     try:
         with system.labelled_stdin(agent, launch) as stdin, _appending(launch.log) as log:
             child = Child(

@@ -33,8 +33,20 @@ class Progress:
     awaits: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a runtime knows of a process's end: whether it was for want of memory, and the last thing it said, where that is kept here."""
+
+    out_of_memory: bool = False
+    said: str | None = None
+
+
 class StartRefusedError(Exception):
     """The process could not be started; the text says why and what to do."""
+
+
+class NotYetError(Exception):
+    """The process cannot be started yet, because something is still being fetched for it; the text says how far that is. Try again soon."""
 
 
 class Runtime(Protocol):
@@ -43,7 +55,10 @@ class Runtime(Protocol):
     name: ClassVar[str]
 
     def start(self, launch: Launch) -> Handle:
-        """Start the process, or return the handle of the one already running for this key and boot. Raises StartRefusedError."""
+        """Start the process, or return the handle of the one already running for this key and boot.
+
+        Raises StartRefusedError, and NotYetError when it can only be started later.
+        """
 
     def alive(self, handle: Handle) -> bool:
         """Whether the very process of this handle still runs; a zombie or a reused pid does not count."""
@@ -68,6 +83,12 @@ class Runtime(Protocol):
 
     def strays(self, known: Collection[Handle]) -> list[Handle]:
         """Processes this runtime started for this agent's folder, in any earlier life, that are not among ``known``."""
+
+    def ending(self, handle: Handle) -> Ending:
+        """Why a process ended, as far as that is known; nothing of one that still runs, or that this runtime was asked to end.
+
+        May take a moment, so let nobody wait for it who only needs to know that it ended.
+        """
 
     def close(self) -> None:
         """Stop watching. The processes go on."""

@@ -64,6 +64,40 @@ class System(Protocol):
         """As Runtime.close."""
 
 
+Steps = tuple[tuple[signal.Signals, float | None], ...]
+"""Signals to send until a process ends, and how many seconds to wait after each, None for as long as it takes."""
+
+
+def asked_first(grace: float) -> Steps:
+    """SIGTERM, and SIGKILL after so many seconds."""
+    return ((signal.SIGTERM, max(grace, 0.0)), *AT_ONCE)
+
+
+AT_ONCE: Steps = ((signal.SIGKILL, None),)
+
+
+def send(system: System, handle: Handle, number: signal.Signals) -> None:
+    """Send a signal to the very process of the handle. Nothing happens when it has ended."""
+    with system.held(handle) as process:
+        if process is not None:
+            process.send(number)
+
+
+def end(system: System, handle: Handle, steps: Steps) -> None:
+    """Send signals until the very process of the handle has ended; at once if it already has."""
+    with system.held(handle) as process:
+        if process is not None:
+            _walk(process, steps)
+    CHILDREN.reap(handle.pid)
+
+
+def _walk(process: Held, steps: Steps) -> None:
+    for number, patience in steps:
+        process.send(number)
+        if process.wait(patience):
+            return
+
+
 class Callbacks:
     """Calls back in threads of their own: a slow one does not delay the watcher, one that raises is logged and forgotten."""
 

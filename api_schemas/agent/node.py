@@ -62,13 +62,21 @@ class Mesh(Shape):
     members: list[MeshMember] = Field(default_factory=list)
 
 
+ANY_VERSION = "*"
+"""The version of a program of which an agent can have any, by an ``image`` with ``{version}`` in its name."""
+
+
 class EngineBinary(Shape):
-    """A server program an agent can run: ``engine`` is ``valkey``, ``redis`` or ``memcached``; ``version`` as it prints it."""
+    """A server program an agent can run: ``engine`` is ``valkey``, ``redis`` or ``memcached``; ``version`` as it prints it.
+
+    With an ``image`` it runs in a container, and ``path`` is the program's name inside.
+    """
 
     engine: str
     version: str
     path: str
     tls: bool = False
+    image: str | None = None
 
 
 class NodeSpec(Shape):
@@ -132,7 +140,7 @@ class NodeReport(Shape):
     ``yielded_to`` is the key of the replica that has every write of this primary, which takes no more for now.
     ``parameters`` is the digest of the configuration that the engine runs with; of what it refused, ``problem`` speaks.
     ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients are told, 0
-    for none.
+    for none. ``out_of_memory`` is the last boot that was seen to end for want of memory, 0 if none was.
     """
 
     key: str
@@ -156,3 +164,4 @@ class NodeReport(Shape):
     parameters: str = ""
     fronted: bool = False
     discovery: int = 0
+    out_of_memory: int = 0

@@ -74,4 +74,8 @@ def _show_engines(session: Session, versions: list[Json]) -> None:
 
 
 def _programs(agent: Json) -> list[str]:
-    return [f"{engine['engine']} {engine['version']}" for engine in agent["engines"]]
+    return [_program(engine) for engine in agent["engines"]]
+
+
+def _program(engine: Json) -> str:
+    return f"any {engine['engine']}" if engine["version"] == "*" else f"{engine['engine']} {engine['version']}"

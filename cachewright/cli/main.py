@@ -50,7 +50,10 @@ def serve(
     ] = None,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Use a temporary folder and leave nothing behind.")] = False,
     zones: Annotated[int, typer.Option(help="How many availability zones to simulate.")] = 3,
-    runtime: Annotated[str, typer.Option(help="Where engines live: process.")] = "process",
+    runtime: Annotated[str | None, typer.Option(help="Where engines live: process or docker.", show_default="process")] = None,
+    images: Annotated[str | None, typer.Option(help="Of containers: engine[:version]=image,… or local for those that are here.")] = None,
+    registry: Annotated[str | None, typer.Option(help="Of containers: put before the names of images.")] = None,
+    container_user: Annotated[str | None, typer.Option(help="Of containers: uid:gid that engines run as.")] = None,
     region: Annotated[str | None, typer.Option(help="Region of requests that name none.", show_default="us-east-1")] = None,
     account_id: Annotated[
         str | None, typer.Option(help="Account of requests whose access key is no account id.", show_default="000000000000")
@@ -83,6 +86,7 @@ def serve(
     gc.disable()  # until all is loaded: nothing of it is garbage, and looking costs a tenth of the start-up
     from pydantic import ValidationError
 
+    from agents.runtime_settings import RuntimeSettings
     from cachewright.serve import CannotServeError, Wanted
     from cachewright.serve import serve as run
     from controlplane.settings import Settings
@@ -92,10 +96,12 @@ def serve(
     options = {"host": host, "port": port, "region": region, "account_id": account_id, "agents_listen": agents_listen,
                "agents_url": agents_url, "memcached_discovery": memcached_discovery, "dns_listen": dns_listen or (_DNS if dns else None),
                "dns_suffix": dns_suffix, "dns_ttl": dns_ttl}  # fmt: skip
+    containers: dict[str, Any] = {"runtime": runtime, "images": images, "registry": registry, "container_user": container_user}
     folders = {"data_dir": data_dir, "join_token_file": join_token_file}
     given: dict[str, Any] = {name: value for name, value in {**options, **folders}.items() if value is not None}
     try:
-        run(Wanted(Settings(**given), zones, runtime, ephemeral), lambda line: print(line, flush=True))
+        where = RuntimeSettings(**{name: value for name, value in containers.items() if value is not None})
+        run(Wanted(Settings(**given), zones, where, ephemeral), lambda line: print(line, flush=True))
     except ValidationError as wrong:
         _fail("; ".join(_told(error) for error in wrong.errors()))
     except CannotServeError as why:

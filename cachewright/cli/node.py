@@ -35,6 +35,8 @@ def address(node: Json) -> str | None:
 def state(node: Json) -> str:
     """How far the node is, in a word or two."""
     phase = node.get("phase") or "planned"
+    if phase == "starting" and not node.get("process_id") and node.get("problem"):
+        return f"starting, {node['problem']}"  # such as how much of its image has arrived
     if phase != "running":
         return str(phase)
     if node["desired_role"] == "none":
@@ -45,7 +47,10 @@ def state(node: Json) -> str:
 def binary(node: Json) -> str | None:
     """The server program behind the node."""
     found = node.get("engine_binary")
-    return f"{found['engine']} {found['version']}" if found else None
+    if not found:
+        return None
+    where = f" in {found['image']}" if found.get("image") else ""
+    return f"{found['engine']} {found['version']}{where}"
 
 
 def show_nodes(paper: Paper, nodes: Sequence[Json]) -> None:

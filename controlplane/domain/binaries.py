@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from controlplane.domain.topology import Binary
 
@@ -12,16 +13,37 @@ _INSTALL = {
     "memcached": "apt-get install memcached",
 }
 
+ANY_VERSION = "*"
+"""What an agent offers that can have any version of an engine, from an image with ``{version}`` in its name."""
+
+_RELEASED_AS = {("redis", "7.1"): "7.0", ("valkey", "8.2"): "8.1"}
+"""Versions that the service alone has: there is no release, and so no image, of that name. What they are compatible with."""
+
 
 def best_binary(engine: str, version: str, offered: Iterable[Binary]) -> Binary | None:
     """The best fit, or None when nothing fits.
 
     In this order: the asked engine before a compatible one, the asked major.minor, then the closest newer version, then (within
-    the same major) the closest older one; ties end in the path.
+    the same major) the closest older one; ties end in the path. An agent that can have any version of an engine has the asked one, but
+    what is there already comes before what must be fetched.
     """
     wanted = _numbers(version)
-    fitting = [binary for binary in offered if _fits(engine, wanted, binary)]
-    return min(fitting, key=lambda binary: (binary.engine != engine, *_distance(wanted, binary), binary.path), default=None)
+    fitting = [
+        (binary.engine != engine, *_distance(wanted, binary), must_be_fetched, binary.path, binary)
+        for binary, must_be_fetched in _concrete(engine, version, offered)
+        if _fits(engine, wanted, binary)
+    ]
+    return min(fitting, key=lambda each: each[:-1], default=(None,))[-1]
+
+
+def _concrete(engine: str, version: str, offered: Iterable[Binary]) -> Iterator[tuple[Binary, bool]]:
+    """Each program with a version of its own, and whether it is one that an agent would have to fetch."""
+    for binary in offered:
+        if binary.version != ANY_VERSION:
+            yield binary, False
+        elif binary.engine == engine:
+            released = _RELEASED_AS.get((engine, version), version)
+            yield replace(binary, version=released, image=(binary.image or "").replace("{version}", released)), True
 
 
 def why_none_fits(engine: str, version: str) -> str:

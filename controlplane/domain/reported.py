@@ -34,6 +34,7 @@ class SeenNode:
     parameters: str = ""
     fronted: bool = False
     discovery: int = 0
+    out_of_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,12 +65,13 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A server program on an agent's host: which engine it is, the version it prints, where it lies."""
+    """A server program of an agent: which engine it is, the version it prints, where it lies: on its host, or in an image."""
 
     engine: str
     version: str
     path: str
     tls: bool = False
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class Node:
 
     ``boot`` counts the starts that are desired. ``joined_at`` is when it first did its full duty; ``leaving`` nodes are on their
     way out. A leaving node of a Memcached cluster runs on until ``stopping``: clients are led away from it first.
+    ``told_out_of_memory`` is the last boot of which it was said that it ended for want of memory.
     """
 
     id: str
@@ -107,6 +109,7 @@ class Node:
     joined_at: datetime | None = None
     leaving: bool = False
     stopping: bool = False
+    told_out_of_memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

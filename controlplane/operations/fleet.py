@@ -171,6 +171,7 @@ def _seen_node(report: NodeReport) -> SeenNode:
         parameters=report.parameters,
         fronted=report.fronted,
         discovery=report.discovery,
+        out_of_memory=report.out_of_memory,
     )
 
 

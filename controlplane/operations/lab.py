@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from api_schemas.agent.agent import AgentHello
 from api_schemas.lab import (
@@ -112,6 +113,6 @@ def _node(ctx: Context, topology: Topology, group: NodeGroup, node: DesiredNode)
         holds=sorted(seen.holds) if seen else [],
         process_id=seen.pid if seen else None,
         run_id=seen.run_id if seen else None,
-        engine_binary=InstalledEngine(engine=binary.engine, version=binary.version, path=binary.path, tls=binary.tls) if binary else None,
+        engine_binary=InstalledEngine(**asdict(binary)) if binary else None,
         problem=seen.problem if seen else None,
     )

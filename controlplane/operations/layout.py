@@ -67,7 +67,7 @@ def must_be_servable(ctx: Context, version: EngineVersion, zones: Sequence[str])
     """Raises InvalidParameterValue, saying what to install, when no agent of a zone has a program for the engine."""
     for zone in set(zones):
         hosts = [hello for hello in ctx.unit.agents.all() if hello.zone[-1:] == zone[-1:]]
-        offered = [Binary(engine.engine, engine.version, engine.path) for hello in hosts for engine in hello.engines]
+        offered = [Binary(**engine.model_dump()) for hello in hosts for engine in hello.engines]
         if best_binary(version.engine, version.version, offered) is None:
             raise InvalidParameterValue(why_none_fits(version.engine, version.version))
 

@@ -172,6 +172,15 @@ class CloseRestart:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteOutOfMemory:
+    """Say, once for each boot, that a node's process was ended because it needed more memory than it may have."""
+
+    node: str
+    boot: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Everything works for the first time: the topology is no longer being created."""
 
@@ -235,6 +244,7 @@ Decision = (
     | ApplyPending
     | WelcomeNode
     | CloseRestart
+    | NoteOutOfMemory
     | Announce
     | CloseModification
     | RemoveNode

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from controlplane.domain.reported import GONE, does_duty, is_down, is_given_up
 from controlplane.domain.topology import Node, NodeGroup, Restart
-from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, RemoveNode, WelcomeNode
+from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, NoteOutOfMemory, RemoveNode, WelcomeNode
 from controlplane.planner.primaries import may_start_empty, ranked, serves
 from controlplane.planner.situation import Situation
 
@@ -102,6 +102,14 @@ def close_restarts(now: Situation) -> Iterator[Decision]:
             if node.restart is not None and does_duty(now.topology, group, node, now.reported):
                 word = "rebooted" if node.restart is Restart.ASKED else "recovered"
                 yield CloseRestart(node.id, because=f"{word}, boot {node.boot}")
+
+
+def note_out_of_memory(now: Situation) -> Iterator[Decision]:
+    """Whoever owns a node hears of each boot of it that ended for want of memory."""
+    for node in now.topology.nodes:
+        seen = now.reported.of(node)
+        if seen is not None and seen.out_of_memory > node.told_out_of_memory:
+            yield NoteOutOfMemory(node.id, seen.out_of_memory, because=f"boot {seen.out_of_memory} reached its container's memory limit")
 
 
 def retire_leaving_nodes(now: Situation) -> Iterator[Decision]:

@@ -71,6 +71,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return topology.with_node(replace(_node(topology, decision.node), joined_at=now))
         case d.CloseRestart():
             return topology.with_node(replace(_node(topology, decision.node), restart=None))
+        case d.NoteOutOfMemory():
+            return topology.with_node(replace(_node(topology, decision.node), told_out_of_memory=decision.boot))
         case d.Announce():
             return replace(topology, announced_at=now, modifying=False)
         case d.CloseModification():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from api_schemas.container_memory import container_memory
 from controlplane.domain.binaries import stands_in
+from controlplane.domain.node_types import MIB
+from controlplane.domain.resources import resources_of
 from controlplane.domain.topology import Kind, Restart, Topology, resizing_messages
 from controlplane.planner import decisions as d
 
@@ -42,6 +45,8 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
             yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
         case d.DropHandover(group=group_id, because=because):
             yield Kind.REPLICATION_GROUP.value, topology.name, f"The primary of node group {group_id} stays: {because}"
+        case d.NoteOutOfMemory(node=node):
+            yield _of_node(topology, node, _out_of_memory(topology, node))
         case d.CloseRestart(node=node):
             yield _of_node(topology, node, _restarted(topology, node))
         case d.ElectPrimary(node=node, home=home):
@@ -80,6 +85,14 @@ def _welcome(topology: Topology, node: str) -> Iterator[Sentence]:
         yield _of_node(topology, node, "Cache cluster created")
     zone = found.zone if found else ""
     yield _of_node(topology, node, f"Added cache node {cache_node_id(topology, node)} in availability zone {zone}")
+
+
+def _out_of_memory(topology: Topology, node: str) -> str:
+    limit = container_memory(topology.engine, resources_of(topology).memory) / MIB
+    return (
+        f"Cache node {cache_node_id(topology, node)} ran out of memory: its process needed more than the {limit:.0f} MiB that a node of "
+        f"type {topology.node_type} may use, and was ended. Choose a larger node type, or have clients send and ask for less at once"
+    )
 
 
 def _restarted(topology: Topology, node: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import lru_cache
 
 from api_schemas.agent.discovery import DiscoveryList
@@ -74,7 +75,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
     return NodeSpec(
         key=topology.key(node.id),
         generation=topology.version,
-        binary=EngineBinary(engine=place.binary.engine, version=place.binary.version, path=place.binary.path, tls=place.binary.tls),
+        binary=EngineBinary(**asdict(place.binary)),
         zone=node.zone,
         address=place.address,
         port=topology.port,

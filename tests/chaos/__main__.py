@@ -9,17 +9,26 @@ import sys
 import tempfile
 from pathlib import Path
 
+from docker_engine import everywhere
+
 from chaos.storm import report, storm
 from chaos.troubles import KINDS
 
 
 def main() -> int:
-    """Run the storm as asked."""
+    """Run the storm as asked. Exits with 1 when a round ended wrong."""
     parser = argparse.ArgumentParser(prog="chaos", description="Random faults under clients that check every acknowledged write.")
     parser.add_argument("--rounds", type=int, default=50, help="how many rounds, by default 50")
     parser.add_argument("--seed", type=int, help="to have the same troubles again; drawn and told if not given")
     parser.add_argument("--only", action="append", choices=sorted(KINDS), help="only this kind of trouble; may be repeated")
+    parser.add_argument("--runtime", choices=("process", "docker"), default="process", help="where engines live; docker takes root")
     asked = parser.parse_args()
+    with everywhere(asked.runtime):
+        return blow(asked)
+
+
+def blow(asked: argparse.Namespace) -> int:
+    """The storm, and what is said of it."""
     seed = random.randrange(1_000_000) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="cachewright-chaos-"))

@@ -14,15 +14,17 @@ from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from waiting import wait_until
 
 from agents.launch import Launch
+from agents.runtimes.docker import DockerRuntime
+from agents.runtimes.docker_daemon import Daemon, connect
 from agents.runtimes.fake import FakeRuntime
 from agents.runtimes.process import ProcessRuntime
-from agents.runtimes.runtime import Handle, Progress, Runtime, StartRefusedError
+from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, Runtime, StartRefusedError
 from agents.runtimes.system import Linux, Portable
 
 psutil = import_module("psutil")  # comes without types
@@ -30,6 +32,9 @@ LONG = timedelta(seconds=30)
 SYSTEMS: dict[str, type[Linux] | type[Portable]] = {"linux": Linux, "portable": Portable}
 SHORT = timedelta(milliseconds=100)
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+
+IMAGE = "cachewright/redis:7.0"
+ENDS_WHEN_ASKED = "trap 'exit 0' TERM; while :; do sleep 600 & wait; done"  # of an unasked program in a container the kernel keeps signals
 
 
 class Ground(Protocol):
@@ -93,6 +98,56 @@ class ProcessGround:
             runtime.close()
 
 
+class DockerGround:
+    """Containers of a real Docker. ``seen``: their processes are watched directly; else Docker is asked about everything."""
+
+    def __init__(self, folder: Path, url: str, seen: bool) -> None:
+        self.folder, self.seen = folder, seen
+        self.daemon = connect(url)
+        self.runtimes: list[DockerRuntime] = []
+
+    def runtime(self, folder: str = "agent") -> DockerRuntime:
+        (self.folder / folder).mkdir(exist_ok=True)
+        facts = replace(self.daemon.facts, sees_processes=self.seen)
+        self.runtimes.append(DockerRuntime(self.folder / folder, Daemon(self.daemon.client, facts)))
+        return self.runtimes[-1]
+
+    def launch(self, key: str = "orders-0001-001", boot: int = 1, script: str = ENDS_WHEN_ASKED) -> Launch:
+        folder = self.folder / "nodes" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return Launch(key, boot, ("/bin/sh", "-c", script), folder, folder / "log", IMAGE)
+
+    def start_stubborn(self, runtime: Runtime) -> Handle:
+        launch = self.launch("stubborn", script="trap '' TERM; : > deaf; while :; do sleep 600; done")
+        handle = runtime.start(launch)
+        wait_until((launch.folder / "deaf").exists)
+        return handle
+
+    def crash(self, handle: Handle) -> None:
+        os.kill(handle.pid, signal.SIGKILL)
+
+    def stands_still(self, handle: Handle) -> bool:
+        return bool(psutil.Process(handle.pid).status() == psutil.STATUS_STOPPED)
+
+    def unstartable(self, runtime: Runtime) -> Launch:
+        return replace(self.launch(), argv=("/no/such/engine",))
+
+    def left(self) -> list[str]:
+        """The names of this test's containers, ended ones too."""
+        listed = self.daemon.client.containers(all=True, filters={"label": "cachewright.agent"})
+        return [name for each in listed for name in each["Names"]]
+
+    def clear(self) -> None:
+        """End what the test has left running, each by its own handle. Nothing is left afterwards, not even of what had ended."""
+        for runtime in self.runtimes:
+            for handle in runtime.strays(()):
+                runtime.kill(handle)
+            runtime.close()
+        left = self.left()
+        self.daemon.close()
+        assert left == []
+
+
 class FakeGround:
     def __init__(self) -> None:
         self.first = FakeRuntime()
@@ -121,10 +176,18 @@ class FakeGround:
         return self.launch()
 
 
-@pytest.fixture(params=["linux", "portable", "fake"])
+IN_DOCKER = [pytest.param(name, marks=pytest.mark.xdist_group("docker")) for name in ("docker", "docker-asked")]
+
+
+@pytest.fixture(params=["linux", "portable", "fake", *IN_DOCKER])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
     if request.param == "fake":
         yield FakeGround()
+        return
+    if request.param.startswith("docker"):
+        containers = DockerGround(tmp_path, request.getfixturevalue("docker_engine"), seen=request.param == "docker")
+        yield containers
+        containers.clear()
         return
     if request.param == "linux" and not hasattr(os, "pidfd_open"):
         pytest.skip("this system has no pidfds")
@@ -411,6 +474,93 @@ def test_strays_of_another_agent_are_not_ours(ground: Ground) -> None:
     wait_until(lambda: other.strays(()) == [handle])
     assert ground.runtime("agent").strays(()) == []
     other.kill(handle)
+
+
+def test_nothing_is_known_of_the_end_of_what_lives_or_never_was(ground: Ground) -> None:
+    runtime = ground.runtime()
+    handle = runtime.start(ground.launch())
+    assert runtime.ending(handle) == runtime.ending(Handle(runtime.name, "never-was", 1, 999_999_999, 1)) == Ending()
+
+
+# --- What only containers can show ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def containers(docker_engine: str, tmp_path: Path) -> Iterator[DockerGround]:
+    containers = DockerGround(tmp_path, docker_engine, seen=True)
+    yield containers
+    containers.clear()
+
+
+def ended(containers: DockerGround, runtime: DockerRuntime, launch: Launch) -> Handle:
+    """The handle of what was started and has ended by itself."""
+    handle = runtime.start(launch)
+    wait_until(lambda: not runtime.alive(handle))
+    return handle
+
+
+@pytest.mark.xdist_group("docker")
+def test_a_container_that_needs_more_memory_than_it_may_have_ended_for_want_of_it(containers: DockerGround) -> None:
+    runtime = containers.runtime()
+    launch = replace(containers.launch(script="x=0123456789abcdef; while :; do x=$x$x; done"), memory=16 << 20)
+    assert runtime.ending(ended(containers, runtime, launch)).out_of_memory
+
+
+@pytest.mark.xdist_group("docker")
+def test_a_container_that_ended_by_itself_says_its_last_words_until_somebody_deals_with_it(containers: DockerGround) -> None:
+    runtime = containers.runtime()
+    handle = ended(containers, runtime, containers.launch(script="echo one; echo two; echo three; exit 3"))
+    for _ in range(2):
+        assert runtime.ending(handle) == Ending(said="two / three")
+    assert runtime.strays([handle]) == []
+    assert runtime.ending(handle).said
+    runtime.kill(handle)
+    wait_until(lambda: runtime.ending(handle) == Ending())
+
+
+@pytest.mark.xdist_group("docker")
+def test_ended_containers_that_nobody_knows_are_removed(containers: DockerGround) -> None:
+    runtime = containers.runtime()
+    handle = ended(containers, runtime, containers.launch(script="exit 0"))
+    assert containers.runtime("other").strays(()) == runtime.strays(()) == []
+    wait_until(lambda: runtime.ending(handle) == Ending())
+
+
+@pytest.mark.xdist_group("docker")
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"image": None}, "start this agent with --runtime process"),
+        ({"argv": ("no-such-server",)}, "has no no-such-server.*--images"),
+        ({"folder": Path("/no/such/folder")}, "The folder /no/such/folder .* does not exist"),
+    ],
+)
+def test_why_a_container_was_not_started(containers: DockerGround, changes: dict[str, Any], why: str) -> None:
+    runtime = containers.runtime()
+    with pytest.raises(StartRefusedError, match=why):
+        runtime.start(replace(containers.launch(), **changes))
+    assert containers.left() == []
+
+
+@pytest.mark.xdist_group("docker")
+def test_an_image_that_is_not_here_is_asked_for_and_refused_with_what_docker_says(containers: DockerGround) -> None:
+    runtime, launch = containers.runtime(), replace(containers.launch(), image="127.0.0.1:1/nobody/nothing:1")
+    with pytest.raises(NotYetError, match=r"fetching the image 127\.0\.0\.1:1/nobody/nothing:1"):
+        runtime.start(launch)
+    refused: list[str] = []
+
+    def is_refused() -> bool:
+        try:
+            runtime.start(launch)
+        except NotYetError:
+            return False
+        except StartRefusedError as why:
+            refused.append(str(why))
+        return bool(refused)
+
+    wait_until(is_refused, 30)
+    assert "cannot be had" in refused[0]
+    assert "deploy/images" in refused[0]
 
 
 # --- What only processes can show -----------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from django_elastipymemcache.client import AWSElastiCacheClient
 from pymemcache.client.base import Client as Memcache
 from waiting import wait_until
 
-from agents.runtimes.process import ProcessRuntime
+from agents.ground import runtimes_of
 from agents.runtimes.runtime import Handle
 from cachewright import LocalServer, local_server
 
@@ -423,9 +423,8 @@ def processes(server: LocalServer) -> list[Handle]:
     """Every engine and relay of a server."""
     found: list[Handle] = []
     for folder in sorted((server.data_dir / "agents").glob("*")):
-        runtime = ProcessRuntime(folder)
-        found += runtime.strays([])
-        runtime.close()
+        with runtimes_of(folder) as runtimes:
+            found += [handle for runtime in runtimes for handle in runtime.strays([])]
     return found
 
 

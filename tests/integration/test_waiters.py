@@ -60,7 +60,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalServer
     script.chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-        with local_server() as running:
+        with local_server(options=["--runtime", "process"]) as running:  # the program that waits at the gate is one of this host
             yield running, gate
 
 

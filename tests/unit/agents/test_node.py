@@ -18,6 +18,7 @@ from agents.journal import Entry, Journal
 from agents.launch import Launch
 from agents.node import LocalNode, Pace
 from agents.runtimes.fake import FakeRuntime
+from agents.runtimes.runtime import Ending
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import EngineBinary, Mesh, NodeReport, NodeSpec, Peer, Phase, Role
 
@@ -40,7 +41,7 @@ class Toy:
     ready: bool = True
     silent: bool = False
     """It does not answer."""
-    says: str = "it left no log"
+    says: str | None = None
     seen: Observation = field(default_factory=lambda: Observation(Role.PRIMARY))
     acknowledge: frozenset[str] = frozenset()
     held_elsewhere: bool = False
@@ -77,7 +78,7 @@ class Toy:
         self.opened += 1
         return self
 
-    def why_it_ended(self, folder: Path) -> str:
+    def why_it_ended(self, folder: Path) -> str | None:
         return self.says
 
     def wipe(self, folder: Path) -> None:
@@ -481,6 +482,42 @@ def test_failed_is_what_the_runtime_refused_to_start(host: Host) -> None:
     assert host.visit().phase is Phase.FAILED  # and it is not tried again by itself
     host.order(boot=2)
     assert host.visit().phase is Phase.RUNNING
+
+
+def test_what_is_still_being_fetched_is_starting_and_asked_for_again(host: Host) -> None:
+    host.runtime.not_yet_times = 2
+    report = host.visit()
+    assert (report.phase, report.boot) == (Phase.STARTING, 0)
+    assert "not there yet" in (report.problem or "")
+    assert host.visit().phase is Phase.STARTING
+    report = host.visit()
+    assert (report.phase, report.boot, report.problem) == (Phase.RUNNING, 1, None)
+
+
+def test_why_it_ended_is_learnt_before_the_next_boot_and_a_death_is_told_without(host: Host) -> None:
+    host.visit()
+    host.runtime.ends_by = Ending(out_of_memory=True, said="Killed")
+    host.crash()
+    assert (host.visit().phase, host.visit().out_of_memory) == (Phase.DEAD, 0)
+    host.order(boot=2)
+    report = host.visit()
+    assert (report.phase, report.boot, report.out_of_memory) == (Phase.RUNNING, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("wrote", "ending", "problem"),
+    [
+        (None, Ending(said="FATAL CONFIG FILE ERROR"), "its process ended: FATAL CONFIG FILE ERROR"),
+        ("Bad directive", Ending(said="bye"), "its process ended: Bad directive"),
+        ("Loading", Ending(out_of_memory=True, said="bye"), "its process ended: it ran out of memory"),
+    ],
+)
+def test_what_never_came_up_says_what_the_runtime_knows(host: Host, wrote: str | None, ending: Ending, problem: str) -> None:
+    host.toy.ready, host.toy.says, host.runtime.ends_by = False, wrote, ending
+    host.visit()
+    host.crash()
+    report = host.visit()
+    assert (report.phase, report.problem, report.out_of_memory) == (Phase.FAILED, problem, int(ending.out_of_memory))
 
 
 def test_what_answers_too_late_is_ended(host: Host) -> None:

@@ -9,6 +9,8 @@ import pytest
 from waiting import wait_until
 
 from agents.engines.catalogue import engines_in
+from agents.launch import Launch
+from agents.node import Pace
 from agents.runtimes.fake import FakeRuntime
 from agents.supervisor import Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
@@ -74,3 +76,16 @@ def test_orders_given_twice_start_one_process(supervisor: Supervisor, plane: Pla
         supervisor.take(Orders(nodes=[SPEC]))
     wait_until(lambda: plane.newest.get(SPEC.key))
     assert len(runtime.strays([])) == 1
+
+
+def test_what_nobody_knows_is_ended_when_it_is_found_twice(tmp_path: Path, plane: Plane, runtime: FakeRuntime) -> None:
+    host = Host(agent="agent-a", zone="us-east-1a", network="127.98.0.0/24", folder=tmp_path)
+    swept = Supervisor(host, runtime, engines_in(tmp_path), plane.take, Pace(sweep=0.05, stray_for=0.1))
+    swept.start()
+    swept.take(Orders(nodes=[SPEC]))
+    wait_until(lambda: plane.newest.get(SPEC.key))
+    known = runtime.strays([])
+    stray = runtime.start(Launch("t1.lost-001", 1, ("engine",), tmp_path, tmp_path / "log"))
+    wait_until(lambda: not runtime.alive(stray))
+    assert runtime.strays([]) == known
+    swept.leave()

@@ -19,6 +19,7 @@ from waiting import wait_until
 from agents.engines.catalogue import find_binaries
 from agents.engines.engine import Configured
 from agents.engines.ping import answers_ping
+from agents.engines.valkey import ValkeyEngine
 from agents.engines.valkey_config import at_start, changes, directives, reached, translated, version_of, write_config
 from agents.engines.valkey_session import ValkeySession
 from api_schemas.agent.configuration import Configuration
@@ -275,6 +276,17 @@ def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None
     path = write_config(a_spec(), tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "old" not in path.read_text()
+
+
+def test_a_link_that_an_engine_has_laid_is_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "secret"
+    elsewhere.write_text("root's")
+    for name in ("engine.conf", "engine.log"):
+        (tmp_path / name).symlink_to(elsewhere)
+    path = write_config(a_spec(), tmp_path)
+    assert not path.is_symlink()
+    assert elsewhere.read_text() == "root's"
+    assert ValkeyEngine().why_it_ended(tmp_path) is None
 
 
 def test_no_endpoint_and_no_leader_is_in_the_file(tmp_path: Path) -> None:

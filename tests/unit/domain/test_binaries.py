@@ -93,3 +93,33 @@ def test_where_nothing_fits_the_caller_learns_what_to_install(engine: str, insta
     sentence = why_none_fits(engine, "1.2.3")
     assert sentence.startswith(f"No installed program can serve {engine} 1.2.3. Install one: ")
     assert install in sentence
+
+
+ANY = [Binary("valkey", "*", "valkey-server", image="valkey/valkey:{version}"), Binary("redis", "*", "redis-server", image="redis:{version}"),
+       Binary("memcached", "*", "memcached", image="memcached:{version}")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "here", "chosen"),
+    [
+        ("valkey 8.0", [], "valkey 8.0 valkey/valkey:8.0"),
+        ("redis 5.0.6", [], "redis 5.0.6 redis:5.0.6"),
+        ("memcached 1.6.22", [], "memcached 1.6.22 memcached:1.6.22"),
+        # versions of the service that were never released
+        ("redis 7.1", [], "redis 7.0 redis:7.0"),
+        ("valkey 8.2", [], "valkey 8.1 valkey/valkey:8.1"),
+        # what is here need not be fetched, if it is as close
+        ("valkey 9.1", ["valkey 9.1.2"], "valkey 9.1.2 here"),
+        ("redis 7.1", ["redis 7.0.15"], "redis 7.0.15 here"),
+        ("memcached 1.6.22", ["memcached 1.6.18"], "memcached 1.6.18 here"),
+        ("valkey 8.0", ["valkey 8.1.8"], "valkey 8.0 valkey/valkey:8.0"),
+        ("redis 7.0", ["valkey 7.2.9"], "redis 7.0 redis:7.0"),
+    ],
+)
+def test_an_agent_that_can_have_any_version(asked: str, here: list[str], chosen: str) -> None:
+    there = [Binary(*named(program), path="x", image="here") for program in here]
+    for order in ([*ANY, *there], [*there, *ANY]):
+        found = best_binary(*named(asked), order)
+        assert found is not None
+        assert f"{found.engine} {found.version} {found.image}" == chosen
+    assert stands_in("redis", "7.1", Binary("redis", "7.0", "x")) == "redis 7.1 is served by redis 7.0"

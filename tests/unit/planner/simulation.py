@@ -57,6 +57,7 @@ class Engine:
     belief: Belief | None = None
     agrees: str | None = None
     ever_agreed: set[str] = field(default_factory=set)
+    out_of_memory: int = 0
 
     @property
     def alive(self) -> bool:
@@ -227,6 +228,8 @@ class Fleet:
             self._assume(engine)
 
     def _boot(self, engine: Engine) -> None:
+        if engine.phase == DEAD and engine.boot % 2:  # of every other death the agent learns that it was for want of memory
+            engine.out_of_memory = engine.boot
         engine.boot = engine.spec.boot
         engine.data, engine.synced, engine.epoch, engine.follows = 0, False, 0, None
         engine.holds, engine.proven, engine.has_synced = set(), {}, False
@@ -345,6 +348,7 @@ class Fleet:
             fronted=engine.fronted and engine.phase == RUNNING,
             discovery=engine.listing.version if engine.listing and engine.phase == RUNNING else 0,
             agrees=engine.agrees if engine.phase == RUNNING else None,
+            out_of_memory=engine.out_of_memory,
         )
         former = self.reported.get(key)
         if former is None or replace(former, offset=seen.offset) != seen:

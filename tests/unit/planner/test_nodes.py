@@ -31,8 +31,8 @@ from situations import (
 
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, SeenAgent
 from controlplane.domain.topology import Binary, Restart, Topology
-from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, PlaceNode, RemoveNode, WelcomeNode
-from controlplane.planner.nodes import close_restarts, retire_leaving_nodes, start_dead_nodes, welcome_nodes
+from controlplane.planner.decisions import BootNode, CloseRestart, Decision, LookAgain, NoteOutOfMemory, PlaceNode, RemoveNode, WelcomeNode
+from controlplane.planner.nodes import close_restarts, note_out_of_memory, retire_leaving_nodes, start_dead_nodes, welcome_nodes
 from controlplane.planner.placement import place_missing_nodes
 from controlplane.planner.rules import plan
 from controlplane.planner.situation import Policy, Situation
@@ -301,3 +301,16 @@ def test_a_leaving_node_is_forgotten_once_nothing_of_it_is_left() -> None:
 def test_the_first_pass_over_a_new_topology_only_gives_places() -> None:
     assert {type(decision).__name__ for decision in plan(unplaced(NEW))} == {"PlaceNode", "GiveEndpoints"}
     assert {type(decision).__name__ for decision in plan(unplaced(a_cache_cluster(created=False)))} == {"PlaceNode", "GiveEndpoints"}
+
+
+# ---- want of memory
+
+
+def test_each_boot_that_ended_for_want_of_memory_is_noted_once() -> None:
+    now = seeing(at_work(), SECOND, out_of_memory=1)
+    assert decided(note_out_of_memory, now) == [NoteOutOfMemory(SECOND, 1, "")]
+    assert reason(note_out_of_memory, now) == "boot 1 reached its container's memory limit"
+    assert decided(note_out_of_memory, noded(now, SECOND, told_out_of_memory=1)) == []
+    assert decided(note_out_of_memory, noded(at_work(), SECOND, told_out_of_memory=1)) == []
+    again = noded(seeing(at_work(), SECOND, out_of_memory=4), SECOND, told_out_of_memory=1)
+    assert decided(note_out_of_memory, again) == [NoteOutOfMemory(SECOND, 4, "")]

@@ -129,6 +129,7 @@ OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
     (d.CloseModification("match"), replace(SESSIONS, modifying=True, grown_from=1), SESSIONS),
     (d.WelcomeNode(SECOND, "up"), noded(SECOND, joined_at=None), noded(SECOND, joined_at=THEN)),
     (d.CloseRestart(SECOND, "back"), noded(SECOND, restart=Restart.ASKED), BEFORE),
+    (d.NoteOutOfMemory(SECOND, 3, "limit"), BEFORE, noded(SECOND, told_out_of_memory=3)),
     (d.Announce("works"), replace(BEFORE, announced_at=None, modifying=True), replace(BEFORE, announced_at=THEN)),
     (d.CloseModification("match"), replace(BEFORE, modifying=True), BEFORE),
     (d.RemoveNode(SECOND, "gone"), BEFORE, grouped(nodes=(GROUP.nodes[0], GROUP.nodes[2]))),

@@ -1,0 +1,31 @@
+"""What tests of every folder may stand on: a Docker Engine, and, where asked, engines in its containers everywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import docker_engine as engine
+import pytest
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[str]:
+    """The address of a Docker Engine with the images of ``deploy/images``. Skips where none can be started."""
+    with ExitStack() as until_the_end:
+        try:
+            url = until_the_end.enter_context(engine.started())
+        except engine.NoEngineError as why:
+            pytest.skip(f"no Docker Engine: {why}")
+        yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def everywhere_in_docker(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With ``CACHEWRIGHT_TEST_RUNTIME=docker`` every server of the tests has its engines in containers."""
+    if os.environ.get("CACHEWRIGHT_TEST_RUNTIME", "process") != "docker":
+        yield
+        return
+    with engine.chosen(request.getfixturevalue("docker_engine")):
+        yield
