@@ -52,7 +52,7 @@ def main() -> int:
 def run(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; engines then save and stop. Raises CannotStartError and what folder and token raise."""
     listener = _listen(settings)
-    folder = AgentFolder(settings.data_dir)
+    folder = AgentFolder(settings.data_dir.expanduser())
     name = folder.name_for(settings.zone, settings.name)
     network = _network(settings, folder)
     set_up()

@@ -32,7 +32,9 @@ class Settings(RuntimeSettings):
         description="URL of the control plane's door for agents, such as https://127.0.0.1:8380; of several all, with commas."
     )
     token_file: Path | None = Field(None, description="File with a join token; needed until the agent has its first certificate.")
-    data_dir: Path = Field(description="Folder of the engines' data and of what this agent must remember.")
+    data_dir: Path = Field(
+        Path("~/.local/share/cachewright-agent"), description="Folder of the engines' data and of what this agent must remember."
+    )
     name: str | None = Field(None, pattern=_NAME, description="Name of this agent; by default one is made up and kept.")
     listen: str = Field("127.0.0.1:0", description="Address and port to take orders at; port 0 picks a free one.")
     url: str | None = Field(None, description="Where the control plane reaches this agent, if not where it listens.")
