@@ -135,7 +135,7 @@ class Deployment:
         return {agent["zone"]: agent["heard"] for agent in self.ask("/v1/agents")["agents"]}
 
     def ask(self, path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(self.url + path).json()
+        answer: dict[str, Any] = httpx.get(self.url + path, timeout=30).json()
         return answer
 
 

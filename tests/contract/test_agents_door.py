@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def refusal(answer: httpx.Response) -> str:
 
 def test_an_agent_introduces_itself_and_reports(door: Door) -> None:
     assert door.post("/v1/agents/agent-b/reports", {"agent": "agent-b"}).json() == {"unknown": True}
-    assert door.post("/v1/agents", HELLO).json() == {}
+    assert door.post("/v1/agents", HELLO).json() == {"keeps": None}
     assert door.post("/v1/agents/agent-b/reports", {"agent": "agent-b"}).json() == {"unknown": False}
     assert door.joined["agent-b"].zone == B
 
@@ -157,6 +157,12 @@ def test_a_liar_knows_that_it_was_refused(door: Door, caplog: pytest.LogCaptureF
             return AgentHello(**HELLO | {"agent": "agent-c"})
 
         def report_all(self) -> None:
+            raise AssertionError("it was let in")
+
+        def keys(self) -> frozenset[str]:
+            return frozenset()
+
+        def keep_only(self, keeps: Collection[str], of: Collection[str]) -> None:
             raise AssertionError("it was let in")
 
     reporter = Reporter([door.url], door.agent_b.client)

