@@ -9,8 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from network import may_make_networks
+
+from chaos.one_host import ONE_HOST
+from chaos.several_hosts import SEVERAL_HOSTS
 from chaos.storm import report, storm
-from chaos.troubles import KINDS
 
 
 def main() -> int:
@@ -18,12 +21,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos", description="Random faults under clients that check every acknowledged write.")
     parser.add_argument("--rounds", type=int, default=50, help="how many rounds, by default 50")
     parser.add_argument("--seed", type=int, help="to have the same troubles again; drawn and told if not given")
-    parser.add_argument("--only", action="append", choices=sorted(KINDS), help="only this kind of trouble; may be repeated")
+    parser.add_argument("--only", action="append", help="only this kind of trouble; may be repeated")
+    parser.add_argument("--hosts", action="store_true", help="over five hosts and three control planes, in network namespaces of their own")
     asked = parser.parse_args()
+    world = SEVERAL_HOSTS if asked.hosts else ONE_HOST
+    if unknown := set(asked.only or ()) - set(world.kinds):
+        parser.error(f"there is no trouble called {', '.join(sorted(unknown))}; there are {', '.join(sorted(world.kinds))}")
+    if asked.hosts and not may_make_networks():
+        parser.error("several hosts need network namespaces, which only root may make")
     seed = random.randrange(1_000_000) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="cachewright-chaos-"))
-    told = storm(folder, seed, asked.rounds, lambda line: print(line, flush=True), asked.only)
+    told = storm(folder, seed, asked.rounds, lambda line: print(line, flush=True), asked.only, world)
     print(f"\n{report(told, seed)}")
     if any(each.wrong for each in told):
         print(f"\nWhat the programs said: {folder}/*.log")
