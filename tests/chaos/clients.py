@@ -180,6 +180,10 @@ class Probes:
         """Seconds of the longest time in which two nodes took writes."""
         return longest_together(self.reigns())
 
+    def taken_by(self, node: str, since: float) -> list[float]:
+        """When it acknowledged what it took after that moment."""
+        return [acknowledged_at for _, acknowledged_at in self._taken.get(node, []) if acknowledged_at > since]
+
     def reigns(self) -> list[Reign]:
         """Who took writes from when to when, the earliest first."""
         found = [reign for node, taken in self._taken.items() for reign in reigns_of(node, taken)]

@@ -19,6 +19,8 @@ LOST_AFTER = 6.0
 class SeveralHosts(Stage):
     """Clients are on this machine, which reaches every host that is not cut off: they are in no zone."""
 
+    probes_are_inside = True
+
     def __init__(self, folder: Path) -> None:
         self.hosts = Hosts(folder, LOST_AFTER)
         self.lanes = []

@@ -23,6 +23,8 @@ class Stage:
     """What a storm asks of where it takes place, and whether all is well there."""
 
     lanes: list[Lane]
+    probes_are_inside = False
+    """Whether each probe is where its node is, as a client there would be."""
 
     def start(self) -> None:
         """Everything runs, both groups are available."""

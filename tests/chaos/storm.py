@@ -43,6 +43,8 @@ class Told:
     lost: int
     two_at_once: float
     elections: int
+    inside: list[float] = field(default_factory=list)
+    """When, in seconds after the trouble began, its former primary still acknowledged to a client on a host that was cut off."""
 
 
 @dataclass
@@ -105,6 +107,9 @@ class Storm:
             elected = [node for node in (*before[lane], *self._stage.nodes(lane)) if node["node"] in {election["elected"] for election in elections}]
             judge = Judge(told, lane, [primaries[lane], *elected], began_at, over_at)
             told.lanes.append(judge.of(writer, probes[lane].two_at_once(), len(elections), self._ballast[lane].lost()))
+            if self._stage.probes_are_inside and elections and any(trouble.parts and trouble.strikes(primaries[lane]) for trouble in told.troubles):
+                taken = probes[lane].taken_by(primaries[lane]["node"], began_at)
+                told.lanes[-1].inside = [at - began_at for at in taken if at < over_at]
             if told.wrong:
                 told.wrong += [f"{lane}: elected {_election(election)}" for election in elections]
                 told.wrong += [f"{lane}: {reign.node} took writes from {reign.since - began_at:.2f} to {reign.until - began_at:.2f} s"
@@ -247,6 +252,10 @@ def report(told: list[Round], seed: int) -> str:
     if beside:
         lines += ["", f"Shards that nothing befell, {len(beside)} times: {sum(lane.lost for lane in beside)} acknowledged writes lost, "
                   f"{sum(lane.failed for lane in beside)} failed."]  # fmt: skip
+    inside = [lane.inside for each_round in told for lane in each_round.lanes if lane.inside]
+    if inside:
+        lines += ["", f"On hosts that were cut off, primaries acknowledged {sum(map(len, inside))} writes to a client there before they refused, "
+                  f"the last {max(map(max, inside)):.2f} s after the trouble began: they are lost when it follows its heir."]  # fmt: skip
     return "\n".join(lines)
 
 
