@@ -193,6 +193,7 @@ class HandOver(Trouble):
     """TestFailover of a shard."""
 
     name: ClassVar[str] = "planned failover"
+    order: ClassVar[int] = -1  # it is refused while a node of the group is replaced
     unseats: ClassVar[bool] = True
     lane: Lane | None = None
     node: str = ""
