@@ -40,7 +40,7 @@ needs_networks = pytest.mark.skipif(not may_make_networks(), reason="needs netwo
 
 @needs_networks
 @pytest.mark.xdist_group("several-hosts")
-@pytest.mark.parametrize("seed", [3])
+@pytest.mark.parametrize("seed", [9689])
 def test_a_short_storm_over_hosts_ends_well(tmp_path: Path, seed: int) -> None:
     rounds = storm(tmp_path, seed, 4, world=SEVERAL_HOSTS)
     print(report(rounds, seed))
