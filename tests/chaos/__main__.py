@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> int:
         parser.error(f"there is no trouble called {', '.join(sorted(unknown))}; there are {', '.join(sorted(world.kinds))}")
     if asked.hosts and not may_make_networks():
         parser.error("several hosts need network namespaces, which only root may make")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and take away what was set up
     seed = random.randrange(1_000_000) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="cachewright-chaos-"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from chaos.clients import Lane, Written
@@ -35,4 +36,12 @@ def wrong(*troubles: Trouble, elected: bool = False, two_at_once: float = 0.0, b
     told = Round(1, list(troubles))
     primaries: list[dict[str, Any]] = [PRIMARY, HEIR] if elected else [PRIMARY]
     Judge(told, LANE, primaries, BEGAN, BEGAN + over_after).of(Ledger(**happened), two_at_once, int(elected), ballast)  # type: ignore[arg-type]
+    return told.wrong
+
+
+def refused(*troubles: Trouble, why: str) -> list[str]:
+    """What the judge says of one refused write in a lane of a cluster."""
+    told, ledger = Round(1, list(troubles)), Ledger()
+    ledger.failures = [(BEGAN + 1, why)]
+    Judge(told, replace(LANE, sharded=True), [PRIMARY], BEGAN, BEGAN + 9).of(ledger, 0.0, 0, 0)  # type: ignore[arg-type]
     return told.wrong

@@ -174,10 +174,11 @@ class Judge:
             self._wrong(f"its primary was replaced {elections} times although nothing befell it")
         if not elections and any(self._must_unseat(trouble, undecided) for trouble in unseating):
             self._wrong("its primary was not replaced")
+        held = failed
         if self.lane.sharded and undecided and any(trouble.parts for trouble in self.told.troubles):
-            failed = [why for why in failed if not why.startswith("ClusterDownError")]  # the engines miss a majority of primaries by then
-        if failed and not striking:
-            self._wrong(f"{len(failed)} writes failed although nothing befell its primary: {failed[0]}")
+            held = [why for why in held if not why.startswith("ClusterDownError")]  # the engines miss a majority of primaries by then
+        if held and not striking:
+            self._wrong(f"{len(held)} writes failed although nothing befell its primary: {held[0]}")
         return Told(self.lane, bool(unseating), gap, len(writer.ledger), len(failed), len(lost), two_at_once, elections)
 
     def _must_unseat(self, trouble: Trouble, undecided: float) -> bool:

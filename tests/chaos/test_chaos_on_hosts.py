@@ -13,7 +13,7 @@ import pytest
 from network import Network, free_network, may_make_networks
 from waiting import wait_until
 
-from chaos.judged import BEGAN, wrong
+from chaos.judged import BEGAN, refused, wrong
 from chaos.several_hosts import SEVERAL_HOSTS
 from chaos.storm import APART, LOST_BEFORE, REPLACED_WITHIN, TWO_AT_MOST, report, storm
 from chaos.troubles import Trouble
@@ -93,6 +93,14 @@ def test_what_a_trouble_of_hosts_may_cost_is_not_wrong(troubles: tuple[Trouble, 
 def test_what_a_trouble_of_hosts_may_not_cost_is(troubles: tuple[Trouble, ...], happened: dict[str, Any], said: str) -> None:
     found = wrong(*troubles, **happened)
     assert any(said in each for each in found), found
+
+
+def test_the_neighbours_of_a_lost_shard_may_be_down_while_nobody_can_elect() -> None:
+    down = "ClusterDownError: The cluster is down"
+    elsewhere = HostCut(host="c1", zone="us-east-1c")
+    assert refused(elsewhere, LEADER, why=down) == []
+    assert any("1 writes failed" in each for each in refused(elsewhere, why=down))
+    assert any("1 writes failed" in each for each in refused(elsewhere, LEADER, why="TimeoutError: "))
 
 
 def test_a_host_strikes_its_own_primary_and_a_zone_all_of_its_hosts() -> None:
