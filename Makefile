@@ -21,7 +21,7 @@ check: $(VENV)/.dev        ## style, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: $(VENV)/.dev        ## a long storm of faults under clients that check every write; ARGS="--rounds 200 --seed 7"
+chaos: $(VENV)/.dev        ## a long storm of faults under clients that check every write; ARGS="--rounds 200 --seed 7"; over hosts: ARGS=--hosts
 	@scripts/system-packages
 	PYTHONPATH=tests:. $(BIN)/python -m chaos $(ARGS)
 

@@ -111,7 +111,9 @@ class Reporter:
                 self._stirred.wait(pause)
                 pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
                 self._introduce(agent)
-            elif not self._stirred.wait(BEAT) and self.report(AgentReport(agent=agent.hello().agent)):
+            elif self._stirred.wait(BEAT):  # also a report that was under way while we introduced ourselves may have failed since
+                self._joined = False
+            elif self.report(AgentReport(agent=agent.hello().agent)):
                 pause = 0.0
 
     def close(self) -> None:

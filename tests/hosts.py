@@ -14,10 +14,11 @@ from typing import Any
 
 import boto3
 import httpx
+import psycopg
 import redis
 from deployment import PORT, Program
-from network import Host, Network
-from postgres import postgres_server
+from network import Host, Network, free_network
+from postgres import Postgres, postgres_server
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from waiting import wait_until
@@ -35,27 +36,32 @@ PLANES = ("p1", "p2", "p3")
 class Hosts:
     """Everything, over one folder. What runs on a host that is cut off goes on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lost_after: float = LOST_AFTER) -> None:
+        """``lost_after`` is how many seconds a host is silent until its nodes move to another one."""
         self.folder = folder
         self.token = folder / "token"
+        self._lost_after = lost_after
+        self._net = free_network()
         self.network = Network()
         self._stack = contextlib.ExitStack()
         self._stack.callback(self.network.clear)
+        self._http = self._stack.enter_context(httpx.Client(timeout=5, limits=httpx.Limits(max_keepalive_connections=0)))
         self.planes: dict[str, Program] = {}
         self.agents: dict[str, Program] = {}
+        self._clients: dict[str, Any] = {}
 
     def start(self) -> None:
-        self.network.add_this_machine("10.77.0.1/16")
-        database = self.network.add("db", "10.77.100.1/16")
-        postgres = self._stack.enter_context(postgres_server(database.address, database.inside))
-        self.planes = {name: self._plane(name, f"10.77.{number}.1") for number, name in enumerate(PLANES, start=101)}
+        self.network.add_this_machine(f"{self._net}.0.1/16")
+        database = self.network.add("db", f"{self._net}.100.1/16")
+        self.postgres: Postgres = self._stack.enter_context(postgres_server(database.address, database.inside))
+        self.planes = {name: self._plane(name, f"{self._net}.{number}.1") for number, name in enumerate(PLANES, start=101)}
         self.agents = {name: self._agent(name, number) for number, name in enumerate(ZONES, start=1)}
-        self.database = postgres.database()
+        self.database = self.postgres.database()
         for name in PLANES:
             self.start_plane(name)
         for agent in self.agents.values():
             agent.start()
-        wait_until(lambda: sum(agent["heard"] for agent in self.ask("/v1/agents")["agents"]) == len(ZONES), within=60)
+        wait_until(self.all_are_heard, within=60)
 
     def start_plane(self, name: str) -> None:
         self.planes[name].start("--database-url", self.database)
@@ -72,7 +78,8 @@ class Hosts:
                 runtime.kill(stray)
             runtime.close()
         self._stack.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for program in (*self.planes.values(), *self.agents.values()):
+            shutil.rmtree(program.folder, ignore_errors=True)  # what it said is beside it, and stays
 
     # ---- callers, who may ask any control plane
 
@@ -81,17 +88,42 @@ class Hosts:
 
     def client(self, plane: str = "") -> Any:
         """An unmodified boto3 client of that control plane, or of any that answers."""
-        keys = {"aws_access_key_id": "000000000000", "aws_secret_access_key": "local"}
-        return boto3.client("elasticache", endpoint_url=self.url(plane or self.answering()), region_name="us-east-1", **keys)
+        url = self.url(plane or self.answering())
+        if url not in self._clients:
+            keys = {"aws_access_key_id": "000000000000", "aws_secret_access_key": "local"}
+            self._clients[url] = boto3.client("elasticache", endpoint_url=url, region_name="us-east-1", **keys)
+        return self._clients[url]
 
     def ask(self, path: str) -> dict[str, Any]:
-        """What any control plane answers."""
-        answer: dict[str, Any] = httpx.get(self.url(self.answering()) + path, timeout=5).json()
-        return answer
+        """What any control plane answers. Who cannot, because it or the database is away, is asked again."""
+        return self._asked("GET", path)
 
     def post(self, path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.post(self.url(self.answering()) + path, json={}, timeout=5).json()
+        """Only for what may be asked twice."""
+        return self._asked("POST", path)
+
+    def _asked(self, method: str, path: str) -> dict[str, Any]:
+        said: list[httpx.Response] = []
+
+        def is_answered() -> bool:
+            with contextlib.suppress(httpx.HTTPError):
+                said[:] = [self._http.request(method, self.url(self.answering()) + path, json={} if method == "POST" else None)]
+                return said[0].status_code < 500
+            return False
+
+        wait_until(is_answered, within=30, every=0.05)
+        answer: dict[str, Any] = said[0].json()
         return answer
+
+    def leader(self) -> str:
+        """The control plane that leads, as the database says."""
+        with psycopg.connect(self.database) as connection:
+            row = connection.execute("SELECT url FROM leader").fetchone()
+        return next((plane for plane in PLANES if row and self.network.hosts[plane].address in row[0]), "")
+
+    def all_are_heard(self) -> bool:
+        """Whether each agent is."""
+        return sum(agent["heard"] for agent in self.ask("/v1/agents")["agents"]) == len(ZONES)
 
     def answering(self) -> str:
         """The first control plane that answers."""
@@ -99,7 +131,7 @@ class Hosts:
 
     def _answers(self, plane: str) -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url(plane)}/healthz", timeout=httpx.Timeout(1.0, connect=0.2)).status_code == 200
+            return self._http.get(f"{self.url(plane)}/healthz", timeout=httpx.Timeout(1.0, connect=0.2)).status_code == 200
         return False
 
     def nodes(self) -> dict[str, dict[str, Any]]:
@@ -177,7 +209,7 @@ class Hosts:
         self._stack.callback(doorway.kill)
         return Program("controlplane", folder, "--data-dir", str(folder), "--port", str(CALLERS), "--join-token-file", str(self.token),
                        "--agents-listen", f"{address}:{AGENTS}", "--endpoints", "named", "--dns-listen", f"{address}:{NAMES}",
-                       "--lost-host-after", str(LOST_AFTER), inside=host.inside)  # fmt: skip
+                       "--lost-host-after", str(self._lost_after), inside=host.inside)  # fmt: skip
 
     def _agent(self, name: str, number: int) -> Program:
         host = self._host(name, number)
@@ -185,7 +217,7 @@ class Hosts:
         joining = ",".join(f"https://{self.network.hosts[plane].address}:{AGENTS}" for plane in PLANES)
         return Program("agents", folder, "--zone", ZONES[name], "--name", name, "--host", name, "--join", joining,
                        "--token-file", str(self.token), "--data-dir", str(folder), "--listen", f"{host.address}:8400",
-                       "--network", f"10.77.{number}.16/28", "--memory", "8G", inside=host.inside)  # fmt: skip
+                       "--network", f"{self._net}.{number}.16/28", "--memory", "8G", inside=host.inside)  # fmt: skip
 
     def _host(self, name: str, number: int) -> Host:
-        return self.network.add(name, f"10.77.{number}.1/16", tuple(f"10.77.{number}.{last}" for last in range(17, 31)))
+        return self.network.add(name, f"{self._net}.{number}.1/16", tuple(f"{self._net}.{number}.{last}" for last in range(17, 31)))

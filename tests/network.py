@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import json
 import secrets
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 RELAY = Path(__file__).with_name("delaying_relay.py")
+_NETWORK = 0x40000000  # CLONE_NEWNET
 
 
 def may_make_networks() -> bool:
@@ -20,6 +23,13 @@ def may_make_networks() -> bool:
         if subprocess.run(("ip", "netns", "add", name), capture_output=True).returncode == 0:
             return subprocess.run(("ip", "netns", "delete", name), capture_output=True).returncode == 0
     return False
+
+
+def free_network() -> str:
+    """The first two numbers of a network of 65,536 addresses that this machine has no address in."""
+    shown = subprocess.run(("ip", "-json", "-4", "address"), check=True, capture_output=True, text=True).stdout
+    taken = {part["local"] for interface in json.loads(shown) for part in interface.get("addr_info", [])}
+    return next(net for net in (f"10.{second}" for second in range(77, 100)) if not any(each.startswith(f"{net}.") for each in taken))
 
 
 @dataclass
@@ -35,6 +45,13 @@ class Host:
     @property
     def inside(self) -> tuple[str, ...]:
         return ("ip", "netns", "exec", self.namespace)
+
+    def enter(self) -> None:
+        """From now on the calling thread is on this host: what it connects to, it connects to from there."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with Path("/run/netns", self.namespace).open("rb") as namespace:
+            if libc.setns(namespace.fileno(), _NETWORK):
+                raise OSError(ctypes.get_errno(), f"no way into {self.namespace}")
 
 
 class Network:

@@ -28,8 +28,11 @@ from agents.engines.ping import answers_ping
 from agents.engines.valkey_session import REPLICATION, ValkeySession, fields_of, keys_at
 from api_schemas.agent.node import Mesh, NodeSpec, Role
 
-NODE_TIMEOUT = 5000
-"""Milliseconds after which nodes call a silent one failing. Nothing is decided by that here: the control plane is the one decider."""
+NODE_TIMEOUT = 8000
+"""Milliseconds after which nodes call a silent one failing. Who takes over is decided by the control plane alone; but a primary that
+reaches no majority of primaries refuses writes, for 5 s more when it reaches one again. So this is longer than a cut-off primary waits
+for its heir (6 s): else the loss of one of two shards takes the other along.
+"""
 
 _NODES, _INFO = ("CLUSTER", "NODES"), ("CLUSTER", "INFO")
 _SLOTS = 16384

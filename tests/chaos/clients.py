@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -24,15 +24,24 @@ _PATIENCE = 0.5  # seconds for one answer
 _BATCH = 500
 
 
+def as_it_is(host: str) -> str:
+    """The address of a host that is called by its address."""
+    return host
+
+
 @dataclass(frozen=True)
 class Lane:
-    """One shard as its clients see it. ``tag`` is a hash tag of one of its slots, ``place`` the endpoint that clients begin at."""
+    """One shard as its clients see it. ``tag`` is a hash tag of one of its slots, ``place`` the endpoint that clients begin at.
+
+    ``find`` is how they learn the address behind its name, each time they connect. Raises OSError where it leads nowhere.
+    """
 
     group: str
     shard: str
     place: tuple[str, int]
     tag: str
     sharded: bool
+    find: Callable[[str], str] = field(default=as_it_is, compare=False)
 
     def __str__(self) -> str:
         return f"{self.group}/{self.shard}"
@@ -40,7 +49,7 @@ class Lane:
     def connect(self) -> Any:
         """A client that does not try again by itself: every failure is seen."""
         quick = {"socket_timeout": _PATIENCE, "socket_connect_timeout": _PATIENCE, "decode_responses": True, "retry": Retry(NoBackoff(), 0)}
-        host, port = self.place
+        host, port = self.find(self.place[0]), self.place[1]
         return RedisCluster(host=host, port=port, **quick) if self.sharded else redis.Redis(host=host, port=port, **quick)  # type: ignore[arg-type]
 
     def key(self, number: int | str) -> str:
@@ -143,11 +152,19 @@ class Reign:
     until: float
 
 
-class Probes:
-    """Try to write to every node of a lane at its own address, over and over. What a replica refuses costs nothing."""
+def where_we_are() -> None:
+    """A probe that goes nowhere first."""
 
-    def __init__(self, lane: Lane, nodes: dict[str, tuple[str, int]]) -> None:
+
+class Probes:
+    """Try to write to every node of a lane at its own address, over and over. What a replica refuses costs nothing.
+
+    ``enter`` has the calling thread go to where the probe of a node is to be, for those that shall be near their nodes.
+    """
+
+    def __init__(self, lane: Lane, nodes: dict[str, tuple[str, int]], enter: dict[str, Callable[[], None]] | None = None) -> None:
         self._lane = lane
+        self._enter = enter or {}
         self._taken: dict[str, list[tuple[float, float]]] = {node: [] for node in nodes}
         self._closing = threading.Event()
         self._threads = [threading.Thread(target=self._probe, args=each, name="probe", daemon=True) for each in nodes.items()]
@@ -163,12 +180,17 @@ class Probes:
         """Seconds of the longest time in which two nodes took writes."""
         return longest_together(self.reigns())
 
+    def taken_by(self, node: str, since: float) -> list[float]:
+        """When it acknowledged what it took after that moment."""
+        return [acknowledged_at for _, acknowledged_at in self._taken.get(node, []) if acknowledged_at > since]
+
     def reigns(self) -> list[Reign]:
         """Who took writes from when to when, the earliest first."""
         found = [reign for node, taken in self._taken.items() for reign in reigns_of(node, taken)]
         return sorted(found, key=lambda reign: reign.since)
 
     def _probe(self, node: str, place: tuple[str, int]) -> None:
+        self._enter.get(node, where_we_are)()
         key = f"probe:{{{self._lane.tag}}}:{node}"
         while not self._closing.is_set():
             with contextlib.suppress(redis.RedisError, OSError), _direct(place) as client:

@@ -1,19 +1,17 @@
-"""Where the storm takes place: a control plane and three agents as programs of their own, and a group in each mode."""
+"""Where a storm takes place: something with zones, and a group in each mode."""
 
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 import redis
 from bus import must_agree
-from deployment import ZONES, Deployment
 from redis.crc import key_slot
 from waiting import wait_until
 
 from cachewright import client
-from chaos.clients import Lane
+from chaos.clients import Lane, Probes, as_it_is
 
 PLAIN, SHARDED = "plain", "sharded"
 ACCOUNT = "000000000000"
@@ -22,58 +20,91 @@ HEALED_WITHIN = 60.0  # seconds in which everything must be well again
 
 
 class Stage:
-    """The deployment, what is asked of it, and whether all is well."""
+    """What a storm asks of where it takes place, and whether all is well there."""
 
-    def __init__(self, folder: Path) -> None:
-        self.deployment = Deployment(folder)
-        self.lanes: list[Lane] = []
+    lanes: list[Lane]
+    probes_are_inside = False
+    """Whether each probe is where its node is, as a client there would be."""
 
     def start(self) -> None:
         """Everything runs, both groups are available."""
-        self.deployment.start()
-        wait_until(lambda: sum(self.deployment.heard().values()) == len(ZONES))
-        elasticache, common = self.deployment.client(), {"ReplicationGroupDescription": "for a storm", "AutomaticFailoverEnabled": True}
-        elasticache.create_replication_group(ReplicationGroupId=PLAIN, NumCacheClusters=3, Engine="valkey", MultiAZEnabled=True, **common)
-        elasticache.create_replication_group(ReplicationGroupId=SHARDED, NumNodeGroups=SHARDS, ReplicasPerNodeGroup=2, Engine="valkey",
-                                             EngineVersion="8.1", MultiAZEnabled=True, **common)  # fmt: skip
-        self.lanes = [*self._lanes(self.deployment.available(PLAIN)), *self._lanes(self.deployment.available(SHARDED))]
-        self.is_whole_soon()
+        raise NotImplementedError
 
     def clear(self) -> None:
-        self.deployment.clear()
+        """Nothing is left, also where it did not start."""
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        """Of a control plane that answers."""
+        raise NotImplementedError
 
     @property
     def elasticache(self) -> Any:
-        return self.deployment.client()
+        """An unmodified client."""
+        raise NotImplementedError
+
+    def ask(self, path: str) -> dict[str, Any]:
+        """What the REST door answers."""
+        raise NotImplementedError
+
+    def available(self, group: str) -> dict[str, Any]:
+        """What Describe says of the group, once it is available."""
+        raise NotImplementedError
+
+    def all_are_heard(self) -> bool:
+        """Whether each agent is."""
+        raise NotImplementedError
+
+    def create_groups(self, **more: Any) -> None:
+        """Both, and the lanes of their shards."""
+        common = {"ReplicationGroupDescription": "for a storm", "AutomaticFailoverEnabled": True, "MultiAZEnabled": True, **more}
+        self.elasticache.create_replication_group(ReplicationGroupId=PLAIN, NumCacheClusters=3, Engine="valkey", **common)
+        self.elasticache.create_replication_group(ReplicationGroupId=SHARDED, NumNodeGroups=SHARDS, ReplicasPerNodeGroup=2, Engine="valkey",
+                                                  EngineVersion="8.1", **common)  # fmt: skip
+        self.lanes = [*self._lanes(self.available(PLAIN)), *self._lanes(self.available(SHARDED))]
+        self.is_whole_soon()
+
+    # ---- what is there
 
     @property
     def lab(self) -> Any:
-        return client("lab", endpoint_url=self.deployment.url)
+        return client("lab", endpoint_url=self.url)
+
+    def address_of(self, host: str) -> str:
+        """Where clients find what an endpoint is called."""
+        return as_it_is(host)
 
     def nodes(self, lane: Lane | None = None) -> list[dict[str, Any]]:
         """Every node, or those of a lane."""
-        found = self.deployment.nodes()
+        found = self.ask("/v1/nodes")["nodes"]
         return [node for node in found if lane is None or (node["replication_group_id"], node["node_group_id"]) == (lane.group, lane.shard)]
 
     def primary(self, lane: Lane) -> dict[str, Any]:
         return next(node for node in self.nodes(lane) if node.get("role") == "primary")
 
+    def probes(self, lane: Lane) -> Probes:
+        """Probes of every node of the lane, which can reach it whatever happens."""
+        return Probes(lane, {node["node"]: (node["address"], node["port"]) for node in self.nodes(lane)})
+
     def elections(self, lane: Lane, after: int = 0) -> list[dict[str, Any]]:
         """Those of that shard after this epoch, the oldest first."""
-        found = self.deployment.ask(f"/v1/replication-groups/{lane.group}/history")["elections"]
+        found = self.ask(f"/v1/replication-groups/{lane.group}/history")["elections"]
         return [election for election in reversed(found) if election["node_group_id"] == lane.shard and election["epoch"] > after]
+
+    # ---- whether all is well
 
     def is_whole_soon(self) -> None:
         """Return when what is described is what the engines do. AssertionError, which says what is wrong, if that takes too long."""
-        wait_until(lambda: all(self.deployment.heard().values()), within=HEALED_WITHIN, every=0.05)
+        wait_until(self.all_are_heard, within=HEALED_WITHIN, every=0.05)
         wait_until(lambda: all(node["in_sync"] for node in self.nodes()), within=HEALED_WITHIN, every=0.05)
         for group in (PLAIN, SHARDED):
-            self.deployment.available(group)
+            self.available(group)
         last: list[AssertionError] = []
 
         def is_so() -> bool:
             try:
-                self._must_be_so()
+                self.must_be_so()
             except (AssertionError, redis.RedisError, OSError, ValueError) as wrong:
                 last[:] = [AssertionError(f"{type(wrong).__name__}: {wrong}")]
                 return False
@@ -84,13 +115,14 @@ class Stage:
         except AssertionError:
             raise last[0] from None
 
-    def _must_be_so(self) -> None:
+    def must_be_so(self) -> None:
+        """AssertionError, which says what is wrong, unless the engines do what is described."""
         for lane in self.lanes or []:
             nodes = self.nodes(lane)
             (primary,) = [node for node in nodes if node.get("role") == "primary"]
             for node in nodes:
                 _must_have_its_role(node, primary)
-        must_agree(self.elasticache, self.deployment.url, ACCOUNT, SHARDED)
+        must_agree(self.elasticache, self.url, ACCOUNT, SHARDED)
 
     def _lanes(self, group: dict[str, Any]) -> list[Lane]:
         sharded = bool(group["ClusterEnabled"])
@@ -99,7 +131,7 @@ class Stage:
             place = group["ConfigurationEndpoint"] if sharded else part["PrimaryEndpoint"]
             first, _, last = (part.get("Slots") or "0-16383").partition("-")
             tag = next(str(n) for n in range(100_000) if int(first) <= key_slot(str(n).encode()) <= int(last))
-            lanes.append(Lane(group["ReplicationGroupId"], part["NodeGroupId"], (place["Address"], place["Port"]), tag, sharded))
+            lanes.append(Lane(group["ReplicationGroupId"], part["NodeGroupId"], (place["Address"], place["Port"]), tag, sharded, self.address_of))
         return lanes
 
 

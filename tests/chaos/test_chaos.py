@@ -9,13 +9,11 @@ import pytest
 from waiting import wait_until
 
 from cachewright import local_server
-from chaos.clients import Lane, Probes, Reign, Written, longest_together, reigns_of
-from chaos.storm import APART, LOST_BEFORE, REPLACED_WITHIN, TWO_AT_MOST, Judge, Round, Told, report, storm
+from chaos.clients import Probes, Reign, longest_together, reigns_of
+from chaos.judged import BEGAN, LANE, wrong
+from chaos.storm import APART, LOST_BEFORE, REPLACED_WITHIN, TWO_AT_MOST, Round, Told, report, storm
 from chaos.troubles import KINDS, Crash, HandOver, Isolation, Silence, Trouble
 
-LANE = Lane("orders", "0001", ("127.0.0.1", 6379), "x", sharded=False)
-PRIMARY, HEIR = {"node": "orders-001", "zone": "us-east-1a"}, {"node": "orders-002", "zone": "us-east-1b"}
-BEGAN = 100.0
 CRASH = Crash(node="orders-001")
 ISOLATION = Isolation(struck=frozenset({"us-east-1a"}), zone="us-east-1a")
 SILENCE, HAND_OVER = Silence(zone="us-east-1a"), HandOver(node="orders-001")
@@ -31,29 +29,6 @@ def test_a_short_storm_ends_well(tmp_path: Path, seed: int) -> None:
 
 
 # ---- what the judge notices
-
-
-class Ledger:
-    """A writer that has done its work."""
-
-    def __init__(self, lost: tuple[float, ...] = (), failed: tuple[float, ...] = ()) -> None:
-        self.ledger = [Written(number, at, at) for number, at in enumerate((BEGAN - 1, *lost, BEGAN + 9))]
-        self.failures = [(at, "ConnectionError: refused") for at in failed]
-        self._lost = lost
-
-    def lost(self) -> list[Written]:
-        return [written for written in self.ledger if written.acknowledged_at in self._lost]
-
-    def longest_gap(self, since: float) -> tuple[float, float]:
-        return 0.01, since + 0.01
-
-
-def wrong(*troubles: Trouble, elected: bool = False, two_at_once: float = 0.0, ballast: int = 0, over_after: float = 9.0,
-          **happened: Any) -> list[str]:  # fmt: skip
-    told = Round(1, list(troubles))
-    primaries: list[dict[str, Any]] = [PRIMARY, HEIR] if elected else [PRIMARY]
-    Judge(told, LANE, primaries, BEGAN, BEGAN + over_after).of(Ledger(**happened), two_at_once, int(elected), ballast)  # type: ignore[arg-type]
-    return told.wrong
 
 
 def test_what_a_trouble_may_cost_is_not_wrong() -> None:

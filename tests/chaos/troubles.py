@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError
 from deployment import ZONES
 
 from chaos.clients import Lane
-from chaos.stage import PLAIN, Stage
+from chaos.stage import PLAIN
 
 LONG = 60  # seconds; a fault is ended by its round
 HOLDS = (4.0, 8.0)  # seconds for which a lasting trouble holds, from and to
@@ -33,6 +34,10 @@ class Trouble:
     parts: ClassVar[bool] = False
     """Whether a struck primary may take writes for a while beside its heir."""
     lasts: ClassVar[bool] = False
+    certain: ClassVar[bool] = True
+    """Whether a struck primary is replaced in any case, where one is."""
+    undecided: ClassVar[float] = 0.0
+    """Seconds, at most, for which nobody can be elected because of it, however long it lasts."""
 
     struck: frozenset[str] = frozenset()
     told: str = ""
@@ -41,13 +46,13 @@ class Trouble:
         """Whether it strikes this primary."""
         return False
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: Any) -> None:
         """From now on it is so."""
 
-    def end(self, stage: Stage) -> None:
+    def end(self, stage: Any) -> None:
         """It is so no more, as far as that depends on us."""
 
-    def clear(self, stage: Stage) -> None:
+    def clear(self, stage: Any) -> None:
         """What is left to be put away when all is well again."""
 
     def __str__(self) -> str:
@@ -65,11 +70,11 @@ class Injected(Trouble):
         """What the fault is injected into."""
         raise NotImplementedError
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: Any) -> None:
         asked = {"Kind": self.kind, "DurationSeconds": LONG, **self.target()}
         self.fault = stage.lab.create_fault(**asked)["Fault"]["FaultId"]
 
-    def end(self, stage: Stage) -> None:
+    def end(self, stage: Any) -> None:
         stage.lab.delete_fault(FaultId=self.fault)
 
 
@@ -160,10 +165,10 @@ class AgentKilled(Trouble):
     order: ClassVar[int] = 2
     zone: str = ""
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: Any) -> None:
         stage.deployment.agents[self.zone].end(signal.SIGKILL)
 
-    def end(self, stage: Stage) -> None:
+    def end(self, stage: Any) -> None:
         stage.deployment.agents[self.zone].start()
 
 
@@ -174,11 +179,12 @@ class PlaneKilled(Trouble):
     name: ClassVar[str] = "killed control plane"
     lasts: ClassVar[bool] = True
     order: ClassVar[int] = 3
+    undecided: ClassVar[float] = math.inf
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: Any) -> None:
         stage.deployment.plane.end(signal.SIGKILL)
 
-    def end(self, stage: Stage) -> None:
+    def end(self, stage: Any) -> None:
         stage.deployment.start_plane()
 
 
@@ -187,6 +193,7 @@ class HandOver(Trouble):
     """TestFailover of a shard."""
 
     name: ClassVar[str] = "planned failover"
+    order: ClassVar[int] = -1  # it is refused while a node of the group is replaced
     unseats: ClassVar[bool] = True
     lane: Lane | None = None
     node: str = ""
@@ -194,7 +201,7 @@ class HandOver(Trouble):
     def strikes(self, primary: dict[str, Any]) -> bool:
         return bool(primary["node"] == self.node)
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: Any) -> None:
         assert self.lane is not None
         stage.elasticache.test_failover(ReplicationGroupId=self.lane.group, NodeGroupId=self.lane.shard)
 
@@ -206,10 +213,10 @@ class AddReplica(Trouble):
     name: ClassVar[str] = "added replica"
     node: str = "plain-added"
 
-    def begin(self, stage: Stage) -> None:
+    def begin(self, stage: Any) -> None:
         stage.elasticache.create_cache_cluster(CacheClusterId=self.node, ReplicationGroupId=PLAIN)
 
-    def clear(self, stage: Stage) -> None:
+    def clear(self, stage: Any) -> None:
         (lane,) = [lane for lane in stage.lanes if lane.group == PLAIN]
         leaver = self.node
         if stage.primary(lane)["node"] == leaver:  # it is in office: one of the others in its zone goes, or any
@@ -220,12 +227,12 @@ class AddReplica(Trouble):
         self.node = leaver
 
 
-Maker = Callable[[random.Random, Stage], Iterator[Trouble]]
-"""Yields every trouble of one kind that could be had now, in an order drawn at random."""
+Maker = Callable[[random.Random, Any], Iterator[Trouble]]
+"""Given a stage, yields every trouble of one kind that could be had now, in an order drawn at random."""
 
 
 def _on_primaries(kind: type[OnNode]) -> Maker:
-    def make(draw: random.Random, stage: Stage) -> Iterator[Trouble]:
+    def make(draw: random.Random, stage: Any) -> Iterator[Trouble]:
         for lane in draw.sample(stage.lanes, len(stage.lanes)):
             primary = stage.primary(lane)
             yield kind(struck=frozenset({primary["zone"]}), told=f"of {primary['node']}, the primary of {lane}", node=primary["node"])
@@ -234,7 +241,7 @@ def _on_primaries(kind: type[OnNode]) -> Maker:
 
 
 def _on_replicas(kind: type[OnNode]) -> Maker:
-    def make(draw: random.Random, stage: Stage) -> Iterator[Trouble]:
+    def make(draw: random.Random, stage: Any) -> Iterator[Trouble]:
         replicas = [node for lane in stage.lanes for node in stage.nodes(lane) if node.get("role") == "replica"]
         for node in draw.sample(replicas, len(replicas)):
             yield kind(struck=frozenset({node["zone"]}), told=f"of {node['node']}, a replica", node=node["node"])
@@ -243,7 +250,7 @@ def _on_replicas(kind: type[OnNode]) -> Maker:
 
 
 def _on_zones(kind: type[OnZone]) -> Maker:
-    def make(draw: random.Random, stage: Stage) -> Iterator[Trouble]:
+    def make(draw: random.Random, stage: Any) -> Iterator[Trouble]:
         zones = draw.sample(ZONES, len(ZONES))
         for zone in sorted(zones, key=lambda zone: all(stage.primary(lane)["zone"] != zone for lane in stage.lanes)):
             yield kind(struck=frozenset() if kind is Silence else frozenset({zone}), told=f"of {zone}", zone=zone)
@@ -251,30 +258,30 @@ def _on_zones(kind: type[OnZone]) -> Maker:
     return make
 
 
-def _hand_overs(draw: random.Random, stage: Stage) -> Iterator[Trouble]:
+def hand_overs(draw: random.Random, stage: Any) -> Iterator[Trouble]:
     for lane in draw.sample(stage.lanes, len(stage.lanes)):
         yield HandOver(told=f"of {lane}", lane=lane, node=stage.primary(lane)["node"])
 
 
-def _cuts(draw: random.Random, stage: Stage) -> Iterator[Trouble]:
+def _cuts(draw: random.Random, stage: Any) -> Iterator[Trouble]:
     for zone in draw.sample(ZONES, len(ZONES)):
         one, other = (each for each in ZONES if each != zone)
         yield Cut(struck=frozenset({one, other}), told=f"between {one} and {other}", zones=(one, other))
 
 
-def _killed_agents(draw: random.Random, stage: Stage) -> Iterator[Trouble]:
+def _killed_agents(draw: random.Random, stage: Any) -> Iterator[Trouble]:
     for zone in draw.sample(ZONES, len(ZONES)):
         yield AgentKilled(told=f"of {zone}", zone=zone)
 
 
-def _slow(draw: random.Random, stage: Stage) -> Iterator[Trouble]:
+def _slow(draw: random.Random, stage: Any) -> Iterator[Trouble]:
     for lane in draw.sample(stage.lanes, len(stage.lanes)):
         node = stage.primary(lane)["node"]
         yield Slow(told=f"{node}, the primary of {lane}", node=node)
 
 
 def _only(kind: type[Trouble]) -> Maker:
-    def make(draw: random.Random, stage: Stage) -> Iterator[Trouble]:
+    def make(draw: random.Random, stage: Any) -> Iterator[Trouble]:
         yield kind()
 
     return make
@@ -285,7 +292,7 @@ KINDS: dict[str, Maker] = {
     "hung primary": _on_primaries(Hang),
     "power loss": _on_zones(PowerLoss),
     "isolation": _on_zones(Isolation),
-    "planned failover": _hand_overs,
+    "planned failover": hand_overs,
     "killed agent": _killed_agents,
     "silent agent": _on_zones(Silence),
     "cut link": _cuts,
@@ -299,24 +306,27 @@ BY_FILTER = {"isolation", "cut link"}
 ALONE_THEY_TEACH_NOTHING = {"added replica"}
 
 
-def drawn(draw: random.Random, stage: Stage, kinds: list[str]) -> list[Trouble]:
+def drawn(draw: random.Random, stage: Any, makers: list[Maker]) -> list[Trouble]:
     """A trouble of each of these kinds, as far as one zone with all its data stays in reach."""
     found: list[Trouble] = []
-    for kind in kinds:
+    for maker in makers:
         struck = frozenset[str]().union(*(trouble.struck for trouble in found))
-        fitting = (trouble for trouble in KINDS[kind](draw, stage) if len(struck | trouble.struck) < len(ZONES))
+        fitting = (trouble for trouble in maker(draw, stage) if len(struck | trouble.struck) < len(ZONES))
         with suppress(StopIteration):
             found.append(next(trouble for trouble in fitting if not _clash(trouble, found)))
     return sorted(found, key=lambda trouble: trouble.order)
 
 
+_APART = ("node", "zone", "plane")
+
+
 def _clash(one: Trouble, others: list[Trouble]) -> bool:
-    """Whether they cannot be had together: the same node or zone twice, or a shard that is to hand over and to lose its primary."""
-    mine = {getattr(one, name, None) for name in ("node", "zone")} - {None, ""}
-    return any(mine & {getattr(other, name, None) for name in ("node", "zone")} for other in others)
+    """Whether they cannot be had together: the same node, zone or control plane twice, or a shard that is to hand over and to lose its primary."""
+    mine = {getattr(one, name, None) for name in _APART} - {None, ""}
+    return any(mine & {getattr(other, name, None) for name in _APART} for other in others)
 
 
-def ended(trouble: Trouble, stage: Stage) -> None:
+def ended(trouble: Trouble, stage: Any) -> None:
     """End it; a fault of a process that is no more may have ended by itself."""
     with suppress(ClientError):
         trouble.end(stage)

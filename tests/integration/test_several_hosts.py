@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 
 import psutil
-import psycopg
 import pytest
 import redis
 from hosts import PLANES, ZONES, Hosts
@@ -37,7 +36,7 @@ def hosts(stage: Hosts) -> Iterator[Hosts]:
     """All is well, and there are no caches."""
     yield stage
     stage.network.join(*stage.network.hosts)
-    wait_until(lambda: sum(agent["heard"] for agent in stage.ask("/v1/agents")["agents"]) == len(ZONES), within=30)
+    wait_until(stage.all_are_heard, within=30)
     for agent in stage.ask("/v1/agents")["agents"]:
         if agent["draining"]:
             stage.post(f"/v1/agents/{agent['agent']}/undrain")
@@ -80,11 +79,11 @@ def test_any_control_plane_serves_and_knows_what_the_others_were_told(hosts: Hos
 def test_a_control_plane_that_leads_is_killed_and_failover_goes_on(hosts: Hosts) -> None:
     name = hosts.create("orders", [A, B, C])
     with writing(hosts, name) as writer:
-        former = leader(hosts)
+        former = hosts.leader()
         hosts.planes[former].end(signal.SIGKILL)
         try:
             writer.go_on_for(50)
-            wait_until(lambda: leader(hosts) not in ("", former), within=10)
+            wait_until(lambda: hosts.leader() not in ("", former), within=10)
             assert elections(hosts, "orders") == 0, "nobody was lost but a control plane"
             crashed = hosts.primary()
             hosts.kill_engine(crashed)
@@ -99,9 +98,9 @@ def test_a_control_plane_that_leads_is_killed_and_failover_goes_on(hosts: Hosts)
 def test_a_control_plane_that_leads_is_cut_off_and_another_takes_over(hosts: Hosts) -> None:
     name = hosts.create("orders", [A, B, C])
     with writing(hosts, name) as writer:
-        former = leader(hosts)
+        former = hosts.leader()
         hosts.network.cut(former)
-        wait_until(lambda: leader(hosts) not in ("", former), within=15)
+        wait_until(lambda: hosts.leader() not in ("", former), within=15)
         let_pass(3)  # in which the new one could take somebody for lost
         writer.go_on_for(50)
         hosts.network.join(former)
@@ -191,13 +190,6 @@ def test_an_agent_and_its_engines_outlive_each_other_on_their_host(hosts: Hosts)
         writer.go_on_for(50)
     assert elections(hosts, "orders") == 0, "a replica elsewhere still heard it"
     assert writer.lost(writer.acknowledged) == []
-
-
-def leader(hosts: Hosts) -> str:
-    """The control plane that leads, as the database says."""
-    with psycopg.connect(hosts.database) as connection:
-        row = connection.execute("SELECT url FROM leader").fetchone()
-    return next((plane for plane in PLANES if row and hosts.network.hosts[plane].address in row[0]), "")
 
 
 def took(client: redis.Redis) -> float:
