@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
 import psutil
 import pytest
 import redis
-from hosts import PLANES, ZONES, Hosts
+from hosts import LOST_AFTER, PLANES, ZONES, Hosts
 from network import may_make_networks
 from waiting import let_pass, wait_until
 from writers import Writer
@@ -155,8 +158,7 @@ def test_a_host_that_is_drained_is_emptied_without_a_loss(hosts: Hosts) -> None:
     home = hosts.host_of("orders-001")
     other = {"a1": "a2", "a2": "a1"}[home]
     with writing(hosts, name) as writer:
-        drained = hosts.post(f"/v1/agents/{home}/drain")
-        assert drained["agent"]["draining"] and drained["staying"] == []
+        assert "is being emptied: 1 nodes are still there" in commanded(hosts, "agent", "drain", home)
         wait_until(lambda: hosts.host_of("orders-001") == other, within=30, every=0.1)
         hosts.is_whole_soon()
         writer.go_on_for(50)
@@ -166,9 +168,34 @@ def test_a_host_that_is_drained_is_emptied_without_a_loss(hosts: Hosts) -> None:
     assert hosts.nodes()["orders-001"]["role"] == "replica"
 
 
+def test_the_only_node_with_its_data_waits_for_its_lost_host_until_that_was_removed(hosts: Hosts) -> None:
+    name = hosts.create("alone", [A])
+    home = hosts.host_of("alone-001")
+    other = {"a1": "a2", "a2": "a1"}[home]
+    with hosts.connect(name) as client:
+        assert client.set("color", "green")
+    hosts.network.cut(home)
+    wait_until(lambda: not next(agent["heard"] for agent in hosts.ask("/v1/agents")["agents"] if agent["agent"] == home), within=20)
+    let_pass(LOST_AFTER + 2)
+    assert hosts.host_of("alone-001") == home, "its host may come back with the data"
+    assert "is removed; its certificate is refused" in commanded(hosts, "agent", "remove", home, "--lost")
+    wait_until(lambda: hosts.host_of("alone-001") == other, within=20, every=0.05)
+    hosts.available("alone")
+    hosts.is_whole_soon()
+    with hosts.connect(name) as client:
+        assert client.get("color") is None, "what only that host had is lost"
+    hosts.network.join(home)
+    hosts.agents[home].end(signal.SIGTERM)
+    shutil.rmtree(hosts.agents[home].folder / "tls")
+    hosts.start_agent(home)  # with the join token, as a new one
+    wait_until(hosts.all_are_heard, within=30)
+    wait_until(lambda: list((hosts.agents[home].folder / "nodes").glob("*")) == [], within=20)
+
+
 def test_a_slow_link_slows_and_nobody_is_taken_for_lost(hosts: Hosts) -> None:
     name = hosts.create("orders", [C, A, B])
     with writing(hosts, name) as writer, hosts.connect(name) as client:
+        client.ping()  # it is connected, and what is lost while the link changes comes again
         with hosts.network.slowed("c1", 0.05):
             assert took(client) >= 0.1, "there and back"
             writer.go_on_for(50)
@@ -190,6 +217,13 @@ def test_an_agent_and_its_engines_outlive_each_other_on_their_host(hosts: Hosts)
         writer.go_on_for(50)
     assert elections(hosts, "orders") == 0, "a replica elsewhere still heard it"
     assert writer.lost(writer.acknowledged) == []
+
+
+def commanded(hosts: Hosts, *words: str) -> str:
+    """What the command line answers."""
+    done = subprocess.run([sys.executable, "-m", "cachewright", *words, "--url", hosts.url(hosts.answering())], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return " ".join(done.stdout.split())
 
 
 def took(client: redis.Redis) -> float:
