@@ -1,0 +1,150 @@
+"""What ``deploy`` ships: the images are built and run, and the files for other people's tools say what the programs understand."""
+
+from __future__ import annotations
+
+import configparser
+import fcntl
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import docker_engine
+import httpx
+import pytest
+import redis
+import yaml
+from waiting import wait_until
+
+from agents.address_block import block_of, give_back
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+COMPOSE = DEPLOY / "compose.yaml"
+
+
+# ---- images and compose.yaml
+
+
+@pytest.fixture(scope="module")
+def service_images(docker_engine: str) -> str:
+    """The engine's address, once it has the images of ``deploy``. What was downloaded is kept for later runs."""
+    made_of = b"".join((DEPLOY / place).read_bytes() for place in ("images/services", "images/build", "images/postgres-entrypoint", "../pyproject.toml"))
+    kept = Path(tempfile.gettempdir()) / f"cachewright-test-services-{hashlib.sha256(made_of).hexdigest()[:12]}"
+    kept.mkdir(exist_ok=True)
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        words = [sys.executable, DEPLOY / "images/services", "--keep", kept, "postgres", "plane", "agent"]
+        made = subprocess.run(words, env=os.environ | {"DOCKER_HOST": docker_engine}, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return docker_engine
+
+
+class Composed:
+    """The services of compose.yaml, at ports and addresses that nobody else has."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.docker = url
+        self.folder = folder
+        self.port = free_port()
+        self.settings = {
+            "DOCKER_HOST": url, "COMPOSE_PROJECT_NAME": "composed", "CACHEWRIGHT_POSTGRES_IMAGE": "cachewright/postgres:latest",
+            "CACHEWRIGHT_PORT": str(self.port), "CACHEWRIGHT_AGENTS_PORT": str(free_port()), "CACHEWRIGHT_BLOCK": str(block_of(folder)),
+        }  # fmt: skip
+
+    def run(self, *words: str) -> str:
+        done = subprocess.run(["docker-compose", "-f", COMPOSE, *words], env=os.environ | self.settings, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def client(self) -> Any:
+        keys = {"aws_access_key_id": "000000000000", "aws_secret_access_key": "local"}
+        return boto3.client("elasticache", endpoint_url=f"http://127.0.0.1:{self.port}", region_name="us-east-1", **keys)
+
+    def zones(self) -> list[str]:
+        """The zones whose agents are heard."""
+        found = httpx.get(f"http://127.0.0.1:{self.port}/v1/agents").json()["agents"]
+        return sorted(agent["zone"][-1] for agent in found if agent["heard"])
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return list(httpx.get(f"http://127.0.0.1:{self.port}/v1/nodes").json()["nodes"])
+
+    def left(self) -> list[str]:
+        """The names of this project's containers and volumes."""
+        listed = [["container", "ls", "--all"], ["volume", "ls"]]
+        mine = ["--filter", "label=com.docker.compose.project=composed", "--quiet"]
+        return [name for words in listed for name in subprocess.check_output(["docker", "-H", self.docker, *words, *mine], text=True).split()]
+
+
+@pytest.fixture(scope="module")
+def composed(service_images: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed (scripts/system-packages)")
+    folder = tmp_path_factory.mktemp("composed")
+    services = Composed(service_images, folder)
+    try:
+        services.run("up", "--detach", "--no-build")
+        wait_until(lambda: services.zones() == ["a", "b", "c"], within=60)
+        yield services
+    finally:
+        services.run("down", "--volumes", "--timeout", "20")
+        give_back(folder)
+    assert services.left() == []
+
+
+@pytest.mark.xdist_group("docker")
+def test_the_composed_services_are_a_cache_service_that_heals(composed: Composed) -> None:
+    client = composed.client()
+    client.create_replication_group(ReplicationGroupId="orders", ReplicationGroupDescription="d", Engine="valkey", NumCacheClusters=3,
+                                    AutomaticFailoverEnabled=True)  # fmt: skip
+    client.get_waiter("replication_group_available").wait(ReplicationGroupId="orders")
+    shard = client.describe_replication_groups(ReplicationGroupId="orders")["ReplicationGroups"][0]["NodeGroups"][0]
+    with redis.Redis(shard["PrimaryEndpoint"]["Address"], shard["PrimaryEndpoint"]["Port"]) as primary:
+        assert primary.set("greeting", "hello")
+        assert primary.execute_command("WAIT", 2, 2000) == 2
+    with redis.Redis(shard["ReaderEndpoint"]["Address"], shard["ReaderEndpoint"]["Port"]) as reader:
+        assert reader.get("greeting") == b"hello"
+    former = next(node["zone"] for node in composed.nodes() if node["role"] == "primary")
+    composed.run("kill", f"agent-{former[-1]}")  # an agent's engines are in its container, and end with it
+    wait_until(lambda: writes(shard["PrimaryEndpoint"]), within=30)
+    with redis.Redis(shard["PrimaryEndpoint"]["Address"], shard["PrimaryEndpoint"]["Port"]) as primary:
+        assert primary.get("greeting") == b"hello"
+    composed.run("start", f"agent-{former[-1]}")
+    wait_until(lambda: len(nodes := composed.nodes()) == 3 and all(node["in_sync"] for node in nodes), within=60)
+
+
+@pytest.mark.xdist_group("docker")
+def test_what_runs_of_ours_may_do_nothing_but_its_work(composed: Composed) -> None:
+    mine = docker_engine.containers(composed.docker, label="com.docker.compose.project=composed")
+    assert len(mine) == 5
+    for container in mine:
+        limits, ours = container["HostConfig"], "cachewright/postgres" not in container["Config"]["Image"]
+        assert (limits["ReadonlyRootfs"], limits["CapDrop"], limits["SecurityOpt"]) == (True, ["ALL"], ["no-new-privileges:true"])
+        assert limits["RestartPolicy"]["Name"] == "unless-stopped"
+        assert limits["NetworkMode"] == ("host" if ours else "none")
+        assert container["Config"]["User"] == ("10001:10001" if ours else "999:999")
+    wait_until(lambda: all(each["State"]["Health"]["Status"] == "healthy" for each in docker_engine.containers(
+        composed.docker, label="com.docker.compose.project=composed")), within=60)  # fmt: skip
+
+
+def writes(place: Mapping[str, Any]) -> bool:
+    try:
+        with redis.Redis(place["Address"], place["Port"], socket_timeout=1, retry=None) as client:
+            return bool(client.set("k", "v"))
+    except redis.RedisError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
