@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import configparser
-import fcntl
-import hashlib
 import os
 import re
 import shlex
 import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,20 +29,6 @@ COMPOSE = DEPLOY / "compose.yaml"
 
 
 # ---- images and compose.yaml
-
-
-@pytest.fixture(scope="module")
-def service_images(docker_engine: str) -> str:
-    """The engine's address, once it has the images of ``deploy``. What was downloaded is kept for later runs."""
-    made_of = b"".join((DEPLOY / place).read_bytes() for place in ("images/services", "images/build", "images/postgres-entrypoint", "../pyproject.toml"))
-    kept = Path(tempfile.gettempdir()) / f"cachewright-test-services-{hashlib.sha256(made_of).hexdigest()[:12]}"
-    kept.mkdir(exist_ok=True)
-    with (kept / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        words = [sys.executable, DEPLOY / "images/services", "--keep", kept, "postgres", "plane", "agent"]
-        made = subprocess.run(words, env=os.environ | {"DOCKER_HOST": docker_engine}, capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    return docker_engine
 
 
 class Composed:
