@@ -79,7 +79,7 @@ def have_service_images(url: str) -> None:
     kept.mkdir(exist_ok=True)
     with (kept / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        words = [sys.executable, makes, "--keep", kept, "postgres", "plane", "agent"]
+        words = [sys.executable, makes, "--keep", kept, "postgres", "plane", "agent", "serve"]
         made = subprocess.run(words, env=os.environ | {"DOCKER_HOST": url}, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
 
