@@ -73,7 +73,7 @@ def have_images(url: str) -> None:
 
 def have_service_images(url: str) -> None:
     """The images of compose.yaml and the stack, of the sources as they are. What must be downloaded for them is kept for later runs."""
-    makes, parts = ROOT / "deploy/images/services", ("deploy/images/build", "deploy/images/postgres-entrypoint", "pyproject.toml")
+    makes, parts = ROOT / "deploy/images/services", ("deploy/Dockerfile", "deploy/images/build", "deploy/images/postgres-entrypoint", "pyproject.toml")
     made_of = makes.read_bytes() + b"".join((ROOT / part).read_bytes() for part in parts)
     kept = Path(tempfile.gettempdir()) / f"cachewright-test-services-{hashlib.sha256(made_of).hexdigest()[:12]}"
     kept.mkdir(exist_ok=True)
