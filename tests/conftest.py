@@ -21,6 +21,13 @@ def docker_engine() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def service_images(docker_engine: str) -> str:
+    """The address of that engine, once it has the images of compose.yaml and the stack too."""
+    engine.have_service_images(docker_engine)
+    return docker_engine
+
+
 @pytest.fixture(scope="session", autouse=True)
 def everywhere_in_docker(request: pytest.FixtureRequest) -> Iterator[None]:
     """With ``CACHEWRIGHT_TEST_RUNTIME=docker`` every server of the tests has its engines in containers."""

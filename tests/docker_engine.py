@@ -71,6 +71,19 @@ def have_images(url: str) -> None:
     assert made.returncode == 0, made.stderr
 
 
+def have_service_images(url: str) -> None:
+    """The images of compose.yaml and the stack, of the sources as they are. What must be downloaded for them is kept for later runs."""
+    makes, parts = ROOT / "deploy/images/services", ("deploy/Dockerfile", "deploy/images/build", "deploy/images/postgres-entrypoint", "pyproject.toml")
+    made_of = makes.read_bytes() + b"".join((ROOT / part).read_bytes() for part in parts)
+    kept = Path(tempfile.gettempdir()) / f"cachewright-test-services-{hashlib.sha256(made_of).hexdigest()[:12]}"
+    kept.mkdir(exist_ok=True)
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        words = [sys.executable, makes, "--keep", kept, "postgres", "plane", "agent", "serve"]
+        made = subprocess.run(words, env=os.environ | {"DOCKER_HOST": url}, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+
+
 def clear(folder: Path) -> None:
     """Remove the folder with what an engine that has ended leaves mounted there."""
     mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
