@@ -17,7 +17,8 @@ from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
 from agents.journal import Entry, Journal
 from agents.lease import Lease
-from agents.node import FrontSeen, LocalNode, Pace
+from agents.node import FrontSeen, LocalNode
+from agents.pace import Pace
 from agents.pulse import Pulse
 from agents.relay_keeper import RelayKeeper
 from agents.rounds import Rounds

@@ -32,7 +32,7 @@ from agents.credentials import Credentials
 from agents.engines.catalogue import engines_in, find_binaries
 from agents.folder import network_of
 from agents.journal import Journal
-from agents.node import Pace
+from agents.pace import Pace
 from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import Host, Supervisor
 from agents.tls import AgentTls

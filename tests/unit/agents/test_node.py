@@ -16,7 +16,8 @@ from waiting import wait_until
 from agents.engines.engine import AddressHeldError, Configured, EngineUnreachableError, Observation
 from agents.journal import Entry, Journal
 from agents.launch import Launch
-from agents.node import LocalNode, Pace
+from agents.node import LocalNode
+from agents.pace import Pace
 from agents.runtimes.fake import FakeRuntime
 from agents.runtimes.runtime import Ending
 from api_schemas.agent.configuration import Configuration

@@ -10,7 +10,7 @@ from waiting import wait_until
 
 from agents.engines.catalogue import engines_in
 from agents.launch import Launch
-from agents.node import Pace
+from agents.pace import Pace
 from agents.runtimes.fake import FakeRuntime
 from agents.supervisor import Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders

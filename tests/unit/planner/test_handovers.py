@@ -25,7 +25,7 @@ from situations import (
     seeing,
 )
 
-from agents.node import Pace
+from agents.pace import Pace
 from controlplane.domain.reported import DEAD, STARTING
 from controlplane.domain.topology import Candidate, Handover
 from controlplane.planner.decisions import (
