@@ -173,7 +173,7 @@ class Hosts:
             client.delete_replication_group(ReplicationGroupId=group["ReplicationGroupId"])
         for alone in client.describe_cache_clusters(ShowCacheClustersNotInReplicationGroups=True)["CacheClusters"]:
             client.delete_cache_cluster(CacheClusterId=alone["CacheClusterId"])
-        wait_until(lambda: not self.nodes(), within=30, every=0.05)
+        wait_until(lambda: not self.nodes() and not client.describe_replication_groups()["ReplicationGroups"], within=30, every=0.05)
 
     # ---- clients of the caches
 

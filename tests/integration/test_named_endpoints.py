@@ -49,7 +49,7 @@ class Named(Deployment):
             client.delete_replication_group(ReplicationGroupId=group["ReplicationGroupId"])
         for alone in client.describe_cache_clusters(ShowCacheClustersNotInReplicationGroups=True)["CacheClusters"]:
             client.delete_cache_cluster(CacheClusterId=alone["CacheClusterId"])
-        wait_until(lambda: not self.nodes(), within=20)
+        wait_until(lambda: not self.nodes() and not client.describe_replication_groups()["ReplicationGroups"], within=20)
 
     def reporting(self, role: str) -> set[str]:
         return {node["node"] for node in self.nodes() if node.get("role") == role and node.get("phase") == "running"}
