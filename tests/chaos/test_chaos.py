@@ -14,6 +14,7 @@ from chaos.judged import BEGAN, LANE, wrong
 from chaos.storm import APART, LOST_BEFORE, REPLACED_WITHIN, TWO_AT_MOST, Round, Told, report, storm
 from chaos.troubles import KINDS, Crash, HandOver, Isolation, Silence, Trouble
 
+ROUNDS = 4
 CRASH = Crash(node="orders-001")
 ISOLATION = Isolation(struck=frozenset({"us-east-1a"}), zone="us-east-1a")
 SILENCE, HAND_OVER = Silence(zone="us-east-1a"), HandOver(node="orders-001")
@@ -21,9 +22,9 @@ SILENCE, HAND_OVER = Silence(zone="us-east-1a"), HandOver(node="orders-001")
 
 @pytest.mark.parametrize("seed", [4])
 def test_a_short_storm_ends_well(tmp_path: Path, seed: int) -> None:
-    rounds = storm(tmp_path, seed, 6)
+    rounds = storm(tmp_path, seed, ROUNDS)
     print(report(rounds, seed))
-    assert [each.wrong for each in rounds] == [[]] * 6
+    assert [each.wrong for each in rounds] == [[]] * ROUNDS
     assert sum(lane.acknowledged for each in rounds for lane in each.lanes) > 1000
     assert any(lane.struck and lane.elections for each in rounds for lane in each.lanes)
 

@@ -161,8 +161,11 @@ def test_cluster_mode_is_entered_by_a_name(named: Named) -> None:
         for number in range(50):
             everywhere.set(f"key-{number}", number)
         assert {everywhere.get(f"key-{number}") for number in range(50)} == set(map(str, range(50)))
-        os.kill(named.pids()["shards-0001-001"], signal.SIGKILL)
-        wait_until(lambda: "shards-0001-001" not in named.leads_to(configuration))
+        killed = named.pids()["shards-0001-001"]
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: named.pids()["shards-0001-001"] not in (None, killed), within=30)
+    with RedisCluster(host=configuration, port=PORT, decode_responses=True) as anew:
+        assert {anew.get(f"key-{number}") for number in range(50)} == set(map(str, range(50)))
     wait_until(lambda: named.available("shards") and all(node["in_sync"] for node in named.nodes()), within=30)
     wait_until(lambda: named.leads_to(configuration) == {node["node"] for node in named.nodes()})
 
