@@ -18,6 +18,7 @@ from typing import Any
 
 from docker import APIClient
 from docker.errors import DockerException, NotFound
+from ports import free_port
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -150,9 +151,7 @@ def end_containers(url: str) -> None:
 @contextmanager
 def registry(folder: Path) -> Iterator[str]:
     """``host:port`` of a registry of the tests' own, empty at first."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        place = f"127.0.0.1:{probe.getsockname()[1]}"
+    place = f"127.0.0.1:{free_port()}"
     settings = folder / "registry.yml"
     settings.write_text(f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/blobs}}}}\nhttp: {{addr: '{place}'}}\n")
     with (folder / "registry.log").open("w") as log:

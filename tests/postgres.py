@@ -9,13 +9,13 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
+from ports import free_port
 from psycopg import sql
 from waiting import wait_until
 
@@ -39,7 +39,7 @@ class Postgres:
         self._run("initdb", "--auth=scram-sha-256", "--username=postgres", f"--pwfile={folder / 'password'}", "--no-sync", "-D", str(self._data))
         with (self._data / "pg_hba.conf").open("a") as known_hosts:
             known_hosts.write("host all all all scram-sha-256\n")  # whoever knows the password, from wherever
-        self.port = _free_port()
+        self.port = free_port()
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -112,8 +112,3 @@ def _unprivileged(folder: Path) -> tuple[str, ...]:
 def _environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": "/", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

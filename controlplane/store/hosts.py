@@ -64,4 +64,4 @@ def _seen(unit: Unit, hello: AgentHello, load: Load) -> SeenAgent:
 
 
 def _binaries(hello: AgentHello) -> Iterator[Binary]:
-    return (Binary(**binary.model_dump()) for binary in hello.engines)
+    return (Binary(binary.engine, binary.version, binary.path, binary.tls, binary.image) for binary in hello.engines)

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ import httpx
 import pytest
 import redis
 import yaml
+from ports import free_port
 from waiting import wait_until
 
 from agents.address_block import block_of, give_back
@@ -222,8 +222,3 @@ def writes(place: Mapping[str, Any]) -> bool:
     except redis.RedisError:
         return False
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

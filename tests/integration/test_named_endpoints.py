@@ -13,18 +13,13 @@ from typing import Any
 import pytest
 import redis
 from deployment import PORT, Deployment
+from ports import free_port
 from redis.backoff import ConstantBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 from waiting import wait_until
 
 from cachewright.resolver import Resolver
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Named(Deployment):
