@@ -19,7 +19,8 @@ from agents.launch import Launch
 from agents.led_clients import LedClients
 from agents.pace import Pace
 from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, Runtime, StartRefusedError
-from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
+from agents.slot_mover import SlotMover
+from api_schemas.agent.node import Mesh, NodeReport, NodeSpec, Phase, Role
 
 log = logging.getLogger("cachewright.agent")
 
@@ -60,6 +61,8 @@ class LocalNode:
         self._epoch = 0
         self._agrees: str | None = None
         self._disagreement: str | None = None
+        self._arrived = ""
+        self._mover = SlotMover(lambda: ended(self.spec.key))
         self._in_touch_for = in_touch_for
         self._demanded: tuple[int, int] | None = None  # None: nobody knows, so it is to be said
         self._fenced = False
@@ -157,6 +160,7 @@ class LocalNode:
         handle = self._entry.handle
         if handle is None or not self._runtime.alive(handle):
             return
+        self._mover.want(None)
         try:
             if self._engine.keeps_data:
                 self._engine.open(self.spec).save()
@@ -230,6 +234,7 @@ class LocalNode:
         self._session = session
         seen = self._seen = self._look(session)
         self._silent_since = None
+        self._arrived = session.arrived(spec, seen)
         self._configure(session, spec)
         refuses_all = seen.refuses and self._fenced
         if refuses_all:
@@ -253,6 +258,7 @@ class LocalNode:
             self._prove(session, spec, seen)
             self._relink(session, spec, seen)
         self._agrees = self._digest_agreed_with(session, spec, seen)
+        self._mover.want(spec if settled and not self._fenced and self._in_touch_for() is not None else None)
         done = settled and self._is_content(spec, seen)
         self._glances = self._glances + 1 if done else 0
         return self._report(spec, Phase.RUNNING, seen, problem=self._refused), self._again(spec, done)
@@ -396,13 +402,18 @@ class LocalNode:
     def _is_content(self, spec: NodeSpec, seen: Observation) -> bool:
         if spec.yields_to is not None and self._yielded_to is None:
             return False
-        if spec.mesh is not None and self._agrees is None:
+        if spec.mesh is not None and (self._agrees is None or self._is_resharding(spec.mesh)):
             return False
         if spec.role is Role.PRIMARY:
             return {peer.key for peer in spec.replicas} == set(self._proven)
         if spec.role is Role.NONE:
             return not spec.front or self._front(spec.key).listening
         return seen.link_up
+
+    def _is_resharding(self, mesh: Mesh) -> bool:
+        """Whether slots are on their way from or to this primary."""
+        me = next((member for member in mesh.members if member.id == mesh.me and member.follows is None), None)
+        return me is not None and any(move.open and me.shard in (move.source, move.target) for move in mesh.moves)
 
     def _dead(self, spec: NodeSpec) -> NodeReport:
         self._close_session()
@@ -470,6 +481,7 @@ class LocalNode:
             proven=sorted(self._proven),
             holds=sorted(seen.holds) if seen else [],
             agrees=self._agrees if phase is Phase.RUNNING else None,
+            arrived=self._arrived if phase is Phase.RUNNING else "",
             yielded_to=self._yielded_to if phase is Phase.RUNNING else None,
             parameters=self._entry.runs_with.digest if self._entry.runs_with else "",
             fronted=front.listening,
@@ -499,6 +511,7 @@ class LocalNode:
             self._entry = entry
 
     def _close_session(self) -> None:
+        self._mover.want(None)
         if self._session is not None:
             self._session.close()
             self._session, self._demanded = None, None

@@ -102,6 +102,24 @@ class ModifyReplicationGroup(Shape):
     durability: str | None = None
 
 
+class ReshardingConfiguration(Shape):
+    """The zones of one node group to be, the primary's first."""
+
+    node_group_id: str | None = None
+    preferred_availability_zones: list[str] = Field(default_factory=list)
+
+
+class ModifyReplicationGroupShardConfiguration(Shape):
+    """How many node groups there shall be; which go, or which stay, when there shall be fewer."""
+
+    replication_group_id: str
+    node_group_count: int
+    apply_immediately: bool
+    resharding_configuration: list[ReshardingConfiguration] = Field(default_factory=list)
+    node_groups_to_remove: list[str] = Field(default_factory=list)
+    node_groups_to_retain: list[str] = Field(default_factory=list)
+
+
 class DeleteReplicationGroup(Shape):
     """Which replication group shall go, and whether its primary stays as a cache cluster of its own."""
 
@@ -177,10 +195,23 @@ class NodeGroup(Shape):
     node_group_members: list[NodeGroupMember] = Field(default_factory=list)
 
 
+class SlotMigration(Shape):
+    """How far slots have moved, in percent."""
+
+    progress_percentage: float
+
+
+class ReshardingStatus(Shape):
+    """What is under way between node groups."""
+
+    slot_migration: SlotMigration
+
+
 class ReplicationGroupPendingModifiedValues(Shape):
-    """Changes that wait for the maintenance window."""
+    """Changes that wait for the maintenance window, or are under way."""
 
     automatic_failover_status: str | None = None
+    resharding: ReshardingStatus | None = None
 
 
 class ReplicationGroup(Shape):
@@ -240,6 +271,12 @@ DESCRIBE_REPLICATION_GROUPS = Operation(
 MODIFY_REPLICATION_GROUP = Operation(
     "ModifyReplicationGroup", "PATCH /replication-groups/{replication_group_id}", ModifyReplicationGroup, ReplicationGroupResult,
     "Change a replication group's description, windows and flags.",
+    Subject(GROUP, "replication_group_id"),
+)  # fmt: skip
+MODIFY_SHARD_CONFIGURATION = Operation(
+    "ModifyReplicationGroupShardConfiguration", "POST /replication-groups/{replication_group_id}/shard-configuration",
+    ModifyReplicationGroupShardConfiguration, ReplicationGroupResult,
+    "Add or remove node groups in cluster mode, or share the slots out evenly anew, while clients go on.",
     Subject(GROUP, "replication_group_id"),
 )  # fmt: skip
 DELETE_REPLICATION_GROUP = Operation(

@@ -10,11 +10,12 @@ any other is told whom to replicate from. Measured for three shards of two nodes
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
+from agents.engines.cluster_moves import Route, arrived, known_slots, loose_slots, settled_slots, unowned, unsure_slots
+from agents.engines.slot_ranges import Ranges, parsed_ranges, ranges_of, set_of
 from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, NodeSpec
 
 NODES_FILE = "nodes.conf"
@@ -24,9 +25,6 @@ BUS_OFFSET = 10000
 _STAND_IN_PORT = 7
 _FAILING = frozenset({"fail", "fail?", "handshake", "noaddr"})
 _FIRST_WITH_SHARD_IDS = (7, 2)
-
-Ranges = tuple[tuple[int, int], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class BusNode:
@@ -83,24 +81,6 @@ def _bus_node(line: str) -> BusNode:
     )
 
 
-@lru_cache(maxsize=4096)
-def parsed_ranges(text: str) -> Ranges:
-    """``0-99,200`` as pairs of first and last, merged and sorted."""
-    ranges: list[tuple[int, int]] = []
-    for part in sorted(_pairs(text)):
-        if ranges and part[0] == ranges[-1][1] + 1:
-            ranges[-1] = (ranges[-1][0], part[1])
-        else:
-            ranges.append(part)
-    return tuple(ranges)
-
-
-def _pairs(text: str) -> Iterator[tuple[int, int]]:
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        yield int(first), int(last or first)
-
-
 @dataclass(frozen=True, slots=True)
 class Difference:
     """In what a node is seen otherwise than desired. ``stale`` when the engine may only not have heard of it for too long."""
@@ -112,11 +92,14 @@ class Difference:
 def differences(mesh: Mesh, view: BusView) -> dict[str, Difference]:
     """Who is seen otherwise than the mesh says, by bus id. Nothing when all is just as desired."""
     found: dict[str, Difference] = {}
+    loose = loose_slots(mesh)
     for member in mesh.members:
         seen = view.nodes.get(member.id)
-        differs = Difference("is not known", stale=True) if seen is None else _differs(member, seen, member.id == mesh.me)
+        differs = Difference("is not known", stale=True) if seen is None else _differs(member, seen, member.id == mesh.me, loose)
         if differs:
             found[member.id] = replace(differs, why=f"{member.address} {differs.why}")
+    for target in unowned(mesh, owners(view)) if mesh.moves else ():
+        found.setdefault(target, Difference("slots on their way are seen with neither end", stale=True))
     for node in strangers(mesh, view):
         found[node.id] = Difference(f"{node.place} is known but should not be")
     if view.state != "ok":
@@ -124,7 +107,12 @@ def differences(mesh: Mesh, view: BusView) -> dict[str, Difference]:
     return found
 
 
-def _differs(member: MeshMember, seen: BusNode, is_me: bool) -> Difference | None:
+def owners(view: BusView) -> dict[int, str]:
+    """Who is seen to own each slot."""
+    return {slot: node.id for node in view.nodes.values() for slot in set_of(node.slots)}
+
+
+def _differs(member: MeshMember, seen: BusNode, is_me: bool, loose: dict[str, set[int]]) -> Difference | None:
     if failing := seen.flags & _FAILING:
         return Difference(f"is flagged {', '.join(sorted(failing))}")
     if not seen.linked and not is_me:
@@ -135,9 +123,14 @@ def _differs(member: MeshMember, seen: BusNode, is_me: bool) -> Difference | Non
         return Difference(f"is a {'primary' if seen.is_primary else 'replica'} there", stale=True)
     if seen.follows != member.follows:
         return Difference(f"follows {seen.follows or 'nobody'} there instead of {member.follows or 'nobody'}", stale=True)
-    if seen.slots != parsed_ranges(member.slots):
+    if seen.slots != parsed_ranges(member.slots) and not _differ_in_loose_ones(member, seen, loose.get(member.id, set())):
         return Difference("owns other slots there", stale=True)
     return None
+
+
+def _differ_in_loose_ones(member: MeshMember, seen: BusNode, loose: set[int]) -> bool:
+    """Whether the slots that it owns differ from those that it shall own only in some that may be with it or not for now."""
+    return set_of(seen.slots) - loose == set_of(parsed_ranges(member.slots))
 
 
 def not_online(shards: list[Any]) -> dict[str, Difference]:
@@ -167,15 +160,30 @@ def mine(mesh: Mesh) -> MeshMember | None:
     return next((member for member in mesh.members if member.id == mesh.me), None)
 
 
-def lacking(mesh: Mesh, view: BusView) -> tuple[Ranges, Ranges]:
-    """Of the slots that this node shall own and does not: those that it sees nobody own, and those that it sees others own."""
+def lacking(mesh: Mesh, view: BusView, gone: Collection[int] = ()) -> tuple[Ranges, Ranges]:
+    """Of the slots that this node shall own and does not: those that it sees nobody own, and those that it sees others own.
+
+    ``gone`` are slots under way that were seen with their target before.
+    """
     me, own = mine(mesh), view.nodes.get(mesh.me)
-    wanted, owned = parsed_ranges(me.slots) if me else (), own.slots if own else ()
-    if wanted == owned:
+    if me is None:
         return (), ()
-    missing = _set_of(wanted) - _set_of(owned)
-    held = {slot for node in view.nodes.values() if node.id != mesh.me for slot in _set_of(node.slots) if slot in missing}
-    return _ranges_of(missing - held), _ranges_of(held)
+    owned = own.slots if own else ()
+    if not mesh.moves and parsed_ranges(me.slots) == owned:
+        return (), ()
+    holders = owners(view)
+    wanted = settled_slots(mesh, me)
+    if mesh.moves:
+        wanted |= unsure_slots(mesh, me, holders, gone, {node.id for node in view.nodes.values() if node.linked})
+    missing = wanted - set_of(owned)
+    held = {slot for slot in missing if slot in holders}
+    return ranges_of(missing - held), ranges_of(held)
+
+
+def arrived_slots(mesh: Mesh, view: BusView) -> dict[Route, set[int]]:
+    """The slots under way, from or to this node as a primary, that it sees with their target, by their move."""
+    me = mine(mesh)
+    return arrived(mesh, me, owners(view)) if mesh.moves and me is not None and me.follows is None else {}
 
 
 def deposed(mesh: Mesh, view: BusView) -> bool:
@@ -183,14 +191,6 @@ def deposed(mesh: Mesh, view: BusView) -> bool:
     stand_in = stand_in_of(mesh.me)
     _, held = lacking(mesh, replace(view, nodes={name: node for name, node in view.nodes.items() if name != stand_in}))
     return bool(held)
-
-
-def _set_of(ranges: Ranges) -> set[int]:
-    return {slot for first, last in ranges for slot in range(first, last + 1)}
-
-
-def _ranges_of(slots: set[int]) -> Ranges:
-    return parsed_ranges(",".join(str(slot) for slot in slots))
 
 
 # ---- the file that a node starts with
@@ -204,13 +204,13 @@ def nodes_file(spec: NodeSpec) -> str:
         raise ValueError(f"{spec.key} is not in its own mesh")
     stand_in = stand_in_of(mesh.me)
     lines = [_line(spec.binary, stand_in, me.shard, f"{me.address}:{_STAND_IN_PORT}@{_STAND_IN_PORT + BUS_OFFSET}", "master,handshake",
-                   None, me.slots)]  # fmt: skip
+                   None, known_slots(mesh, me))]  # fmt: skip
     for member in mesh.members:
         if member.id == mesh.me:
             lines.append(_line(spec.binary, member.id, member.shard, place_of(member), "myself,slave", stand_in, ""))
         else:
             role = "slave" if member.follows else "master"
-            lines.append(_line(spec.binary, member.id, member.shard, place_of(member), role, member.follows, member.slots))
+            lines.append(_line(spec.binary, member.id, member.shard, place_of(member), role, member.follows, known_slots(mesh, member)))
     lines.append(f"vars currentEpoch {_first_epoch(mesh)} lastVoteEpoch 0")
     return "".join(f"{line}\n" for line in lines)
 

@@ -11,20 +11,23 @@ from functools import lru_cache
 import redis
 
 from agents.engines.cluster_bus import (
-    Ranges,
+    BusView,
+    arrived_slots,
     deposed,
     differences,
     lacking,
     mark_of,
     mine,
     not_online,
-    parsed_ranges,
+    owners,
     stand_in_of,
     strangers,
     view_of,
 )
+from agents.engines.cluster_moves import Route, around_a_takeover, ends_to_ask, said_of_itself, settled_slots
 from agents.engines.engine import Observation
-from agents.engines.ping import answers_ping
+from agents.engines.ping import answers_ping, bus_seen_at
+from agents.engines.slot_ranges import Ranges, bounds, ranges_of, shown_ranges
 from agents.engines.valkey_session import REPLICATION, ValkeySession, fields_of, keys_at
 from api_schemas.agent.node import Mesh, NodeSpec, Role
 
@@ -50,6 +53,7 @@ class ClusterSession(ValkeySession):
         self._touch: list[tuple[str, ...]] = []
         self._asked_at = -math.inf
         self._seen_online: tuple[str | None, ...] = ()
+        self._arrived: dict[Route, set[int]] = {}
 
     def observe(self) -> Observation:
         """As outside cluster mode, and the bus as this engine sees it. A node that came back within one summary is looked for as well."""
@@ -84,6 +88,14 @@ class ClusterSession(ValkeySession):
             self._say("CONFIG", "SET", "cluster-node-timeout", str(NODE_TIMEOUT))
             self._is_timed = True
         return has_role
+
+    def arrived(self, spec: NodeSpec, seen: Observation) -> str:
+        """As the bus shows it. What was with its target once stays there, even if it is seen with nobody while that one fails over."""
+        if spec.mesh is None or seen.bus is None:
+            return ""
+        now = arrived_slots(spec.mesh, seen.bus)
+        self._arrived = {route: slots | self._arrived.get(route, set()) for route, slots in now.items()}
+        return shown_ranges(ranges_of(set().union(*self._arrived.values())))
 
     def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
         """In what this engine's view of the bus differs from the mesh: also which replica it does not show to its clients yet.
@@ -143,19 +155,30 @@ class ClusterSession(ValkeySession):
             self._try("CLUSTER", "REPLICATE", me.follows)
 
     def _lead(self, mesh: Mesh, seen: Observation) -> bool:
-        if seen.role is not Role.PRIMARY:
-            self._try("CLUSTER", "FAILOVER", "TAKEOVER")
-            return False
         if seen.bus is None:
             return False
-        free, held = lacking(mesh, seen.bus)
+        if seen.role is not Role.PRIMARY:
+            self._take_over(mesh, seen.bus)
+            return False
+        free, held = lacking(mesh, seen.bus, set().union(*self._arrived.values()))
         if free:
-            self._try("CLUSTER", "ADDSLOTSRANGE", *_bounds(free))
+            self._try("CLUSTER", "ADDSLOTSRANGE", *bounds(free))
         if held:
-            self._try("CLUSTER", "DELSLOTSRANGE", *_bounds(held))
-            self._try("CLUSTER", "ADDSLOTSRANGE", *_bounds(held))
+            self._try("CLUSTER", "DELSLOTSRANGE", *bounds(held))
+            self._try("CLUSTER", "ADDSLOTSRANGE", *bounds(held))
             self._try("CLUSTER", "BUMPEPOCH")
         return not free and not held
+
+    def _take_over(self, mesh: Mesh, view: BusView) -> None:
+        """CLUSTER FAILOVER TAKEOVER, which claims every slot that this engine has last seen with its primary.
+
+        While slots are under way, the other ends are asked what they have by now, and everything is said in one breath, so that no client
+        comes between. Who does not answer is dead as well; nothing better is known then.
+        """
+        said = {end.id: bus_seen_at(end.address, end.port) for end in ends_to_ask(mesh)}
+        before, behind = around_a_takeover(mesh, owners(view), {name: said_of_itself(text) for name, text in said.items() if text})
+        with self._talk():
+            self._each([*before, ("CLUSTER", "FAILOVER", "TAKEOVER"), *behind])
 
     def _follow(self, spec: NodeSpec, mesh: Mesh, seen: Observation) -> bool:
         """Told once the primary answers: a replica told earlier would retry on its 1 Hz cron only."""
@@ -186,14 +209,11 @@ class ClusterSession(ValkeySession):
 def _touching(mesh: Mesh) -> list[tuple[str, ...]]:
     """Commands that set a key in a slot of this node's and delete it in one step: replicated, and nobody sees it."""
     me = mine(mesh)
-    if me is None or not me.slots:
+    slots = ranges_of(settled_slots(mesh, me)) if me is not None else ()
+    if not slots:
         return []
-    key = f"__cachewright__:{{{_tag_in(parsed_ranges(me.slots))}}}"
+    key = f"__cachewright__:{{{_tag_in(slots)}}}"
     return [("MULTI",), ("SET", key, "1"), ("DEL", key), ("EXEC",)]
-
-
-def _bounds(ranges: Ranges) -> list[str]:
-    return [str(bound) for part in ranges for bound in part]
 
 
 @lru_cache(maxsize=1024)

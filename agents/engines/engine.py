@@ -79,6 +79,9 @@ class Session(Protocol):
     def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
         """In what the engine's view of the cluster bus differs from the spec's mesh; None when in nothing, or without cluster mode."""
 
+    def arrived(self, spec: NodeSpec, seen: Observation) -> str:
+        """The slots under way, from or to this primary, that the engine has seen with their target; "" without cluster mode."""
+
     def demand(self, acknowledgements: int, lag: int) -> None:
         """Take writes only while so many replicas have acknowledged something within the last ``lag`` seconds; 0 is no such demand."""
 

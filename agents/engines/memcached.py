@@ -108,6 +108,10 @@ class MemcachedSession:
         """It is on no bus."""
         return None
 
+    def arrived(self, spec: NodeSpec, seen: Observation) -> str:
+        """It has no slots."""
+        return ""
+
     def demand(self, acknowledgements: int, lag: int) -> None:
         """It has nobody to wait for."""
 

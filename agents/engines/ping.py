@@ -15,6 +15,22 @@ def answers_ping(address: str, port: int, within: float = 0.5) -> bool:
         return False
 
 
+def bus_seen_at(address: str, port: int, within: float = 0.3) -> str | None:
+    """What an engine in cluster mode at that address answers to CLUSTER NODES; None when none answers there."""
+    try:
+        with socket.create_connection((address, port), timeout=within) as connection:
+            connection.sendall(b"CLUSTER NODES\r\n")
+            answer = connection.makefile("rb")
+            head = answer.readline()
+            if not head.startswith(b"$") or not head.endswith(b"\r\n"):
+                return None
+            length = int(head[1:])
+            told = answer.read(length)
+    except (OSError, ValueError):
+        return None
+    return told.decode() if len(told) == length else None
+
+
 def replicated_at(address: str, port: int, within: float = 0.5) -> int | None:
     """The replication offset, in bytes, that a replica at that address has applied; None when none answers there."""
     try:

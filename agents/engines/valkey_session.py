@@ -200,6 +200,10 @@ class ValkeySession:
         """There is no bus outside cluster mode."""
         return None
 
+    def arrived(self, spec: NodeSpec, seen: Observation) -> str:
+        """There are no slots outside cluster mode."""
+        return ""
+
     def save(self) -> None:
         """SHUTDOWN SAVE. Raises EngineUnreachableError when the engine could not save; it then goes on."""
         try:

@@ -50,6 +50,21 @@ class MeshMember(Shape):
     slots: str = ""
 
 
+class MeshMove(Shape):
+    """Slots that go from one shard to another, by the shards' ids. Until all have landed they are not among any member's ``slots``.
+
+    Of those that have not ``landed`` either shard may own each; which one is for their engines to say. They move while this is ``open``,
+    with ``atomic`` many at once by the engines themselves. To nodes of other shards nothing is told of what has landed.
+    """
+
+    source: str
+    target: str
+    slots: str
+    landed: str = ""
+    open: bool = False
+    atomic: bool = False
+
+
 class Mesh(Shape):
     """Everybody who shall be on the cluster bus; ``me`` is the id of the node that the spec is for.
 
@@ -60,6 +75,7 @@ class Mesh(Shape):
     epoch: int
     digest: str
     members: list[MeshMember] = Field(default_factory=list)
+    moves: list[MeshMove] = Field(default_factory=list)
 
 
 ANY_VERSION = "*"
@@ -137,6 +153,7 @@ class NodeReport(Shape):
     have acknowledged a write of ours to this primary at this epoch; ``follows`` is the ``address:port`` a replica replicates from.
     ``address_taken`` says that a foreign process listens where the engine should: it needs another address. ``agrees`` is the digest
     of the mesh that this node, in cluster mode, sees on the bus just as it shall be, with its state ok; None while it sees another.
+    ``arrived`` are slots under way, from or to this primary, that it has seen with their target.
     ``yielded_to`` is the key of the replica that has every write of this primary, which takes no more for now.
     ``parameters`` is the digest of the configuration that the engine runs with; of what it refused, ``problem`` speaks.
     ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients are told, 0
@@ -160,6 +177,7 @@ class NodeReport(Shape):
     proven: list[str] = Field(default_factory=list)
     holds: list[str] = Field(default_factory=list)
     agrees: str | None = None
+    arrived: str = ""
     yielded_to: str | None = None
     parameters: str = ""
     fronted: bool = False

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from controlplane.domain.slots import shown_slots
-from controlplane.domain.topology import NodeGroup, Topology
+from controlplane.domain.engine_versions import version_numbers
+from controlplane.domain.slots import Slots, merged, shown_slots, without
+from controlplane.domain.topology import Node, NodeGroup, Resharding, SlotMove, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +25,27 @@ class MeshMember:
     slots: str
 
 
+@dataclass(frozen=True, slots=True)
+class MeshMove:
+    """Slots on their way from one shard to another, by the shards' ids; ``landed`` are those that the target owns for certain.
+
+    They are no member's own until all have landed. They may move while the move is ``open``: both shards are there. ``atomic`` says that
+    the engines of both can hand over many slots at once.
+    """
+
+    source: str
+    target: str
+    slots: str
+    landed: str
+    open: bool
+    atomic: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """All members that have a place. ``digest`` changes whenever anything in it does, and while it does not it is the same object.
+    """All members that have a place, and the slots that belong to two of them for now. While nothing in it changes it is the same object.
+
+    ``digest`` changes with what every engine shall see: not with how far the moves have come.
 
     ``epoch`` rises with every election in the group: what an engine's own epochs begin with, so that a node that starts anew
     does not claim slots with an epoch long past.
@@ -35,6 +54,7 @@ class Mesh:
     members: tuple[MeshMember, ...]
     epoch: int
     digest: str
+    moves: tuple[MeshMove, ...] = ()
 
 
 def bus_id(key: str) -> str:
@@ -46,41 +66,71 @@ def mesh_of(topology: Topology) -> Mesh | None:
     """The mesh that a topology desires; None without cluster mode."""
     if not topology.has_bus:
         return None
-    groups, mesh = _NEWEST.get(topology.uid, (None, None))
-    if groups is topology.node_groups:
+    made_from = (topology.node_groups, topology.resharding)
+    known, mesh = _NEWEST.get(topology.uid, (None, None))
+    if known is not None and known[0] is made_from[0] and known[1] is made_from[1]:
         return mesh
     made = _mesh(topology)
-    if mesh is None or mesh.digest != made.digest or mesh.epoch != made.epoch:
+    if mesh is None or (mesh.digest, mesh.epoch, mesh.moves) != (made.digest, made.epoch, made.moves):
         mesh = made
     if len(_NEWEST) >= _MOST_KEPT:
         _NEWEST.clear()
-    _NEWEST[topology.uid] = (topology.node_groups, mesh)
+    _NEWEST[topology.uid] = (made_from, mesh)
     return mesh
 
 
+_FIRST_ATOMIC = (9, 0)
+"""The first Valkey that moves slots by itself, with everything in them, and hands them over in one step."""
+
 _MOST_KEPT = 256
-_NEWEST: dict[str, tuple[tuple[NodeGroup, ...], Mesh]] = {}
+_NEWEST: dict[str, tuple[tuple[tuple[NodeGroup, ...], Resharding | None], Mesh]] = {}
 """The mesh that was made last for each topology, and from what: it is asked for once for each node in each pass."""
 
 
 def _mesh(topology: Topology) -> Mesh:
-    members = tuple(member for group in topology.node_groups for member in _members(topology.uid, topology.port, group))
-    said = "\n".join(f"{each.id} {each.address}:{each.port} {each.follows} {each.slots}" for each in members)
-    digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    return Mesh(members, sum(group.epoch for group in topology.node_groups), digest)
+    moves = topology.resharding.moves if topology.resharding else ()
+    moving = merged(part for move in moves for part in move.slots)
+    members = tuple(member for group in topology.node_groups for member in _members(topology, group, moving))
+    told = tuple(_move(topology, move) for move in moves)
+    said = [f"{each.id} {each.address}:{each.port} {each.follows} {each.slots}" for each in members]
+    said += [f"{each.source} {each.target} {each.slots}" for each in told]
+    digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+    return Mesh(members, sum(group.epoch for group in topology.node_groups), digest, told)
 
 
-def _members(uid: str, port: int, group: NodeGroup) -> list[MeshMember]:
-    shard = bus_id(f"{uid}.{group.id}")
-    leader = bus_id(f"{uid}.{group.primary}")
+def shard_id(topology: Topology, group: str) -> str:
+    """The id of a node group on the bus."""
+    return bus_id(f"{topology.uid}.{group}")
+
+
+def _move(topology: Topology, move: SlotMove) -> MeshMove:
+    ends = [group for group in topology.node_groups if group.id in (move.source, move.target)]
+    return MeshMove(
+        source=shard_id(topology, move.source),
+        target=shard_id(topology, move.target),
+        slots=shown_slots(move.slots),
+        landed=shown_slots(move.landed),
+        open=all(node.joined_at is not None for group in ends for node in group.staying),
+        atomic=all(_is_atomic(group.primary_node) for group in ends),
+    )
+
+
+def _is_atomic(primary: Node | None) -> bool:
+    if primary is None or primary.placement is None or primary.placement.binary.engine != "valkey":
+        return False
+    return version_numbers(primary.placement.binary.version) >= _FIRST_ATOMIC
+
+
+def _members(topology: Topology, group: NodeGroup, moving: Slots) -> list[MeshMember]:
+    leader = bus_id(topology.key(group.primary or ""))
     return [
         MeshMember(
-            id=bus_id(f"{uid}.{node.id}"),
-            shard=shard,
+            id=bus_id(topology.key(node.id)),
+            shard=shard_id(topology, group.id),
             address=node.placement.address,
-            port=port,
+            port=topology.port,
             follows=None if node.id == group.primary else leader,
-            slots=shown_slots(group.slots) if node.id == group.primary else "",
+            slots=shown_slots(without(group.slots, moving)) if node.id == group.primary else "",
         )
         for node in group.staying
         if node.placement is not None

@@ -28,6 +28,7 @@ class SeenNode:
     problem: str | None = None
     address_taken: bool = False
     agrees: str | None = None
+    arrived: str = ""
     yielded_to: str | None = None
     pid: int | None = None
     run_id: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -80,6 +80,64 @@ def must_cover_all(shards: Sequence[Slots]) -> None:
         following = part.last + 1
     if following != SLOTS:
         raise InvalidParameterValue(f"Slots {following}-{SLOTS - 1} are in no node group; all {SLOTS} slots must be.")
+
+
+def all_of(slots: Slots) -> set[int]:
+    """Each slot by its number."""
+    return {slot for part in slots for slot in range(part.first, part.last + 1)}
+
+
+def slots_of(numbers: Iterable[int]) -> Slots:
+    """These slots in the fewest ranges."""
+    return merged(SlotRange(number, number) for number in numbers)
+
+
+def without(slots: Slots, others: Slots) -> Slots:
+    """The slots that are not among the others."""
+    return slots_of(all_of(slots) - all_of(others)) if others else slots
+
+
+def among(slots: Slots, others: Slots) -> Slots:
+    """The slots that are among the others as well."""
+    return slots_of(all_of(slots) & all_of(others)) if others else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Slots that are to go from one node group to another."""
+
+    source: str
+    target: str
+    slots: Slots
+
+
+def even_transfers(owned: Mapping[str, Slots], staying: Sequence[str]) -> list[Transfer]:
+    """The fewest slots to move until those that stay own all of them, as many each, give or take one, and the others none.
+
+    Who owns most may keep one more than another. A group gives away its highest slots.
+    """
+    shares = _shares(owned, staying)
+    left = {group: sorted(all_of(slots)) for group, slots in owned.items()}
+    moved: dict[tuple[str, str], list[int]] = {}
+    givers = [group for group in owned if len(left[group]) > shares.get(group, 0)]
+    for target in staying:
+        while (wanted := shares[target] - len(left.get(target, []))) > 0:
+            source = givers[0]
+            spare = len(left[source]) - shares.get(source, 0)
+            taken = left[source][-min(wanted, spare) :]
+            del left[source][-len(taken) :]
+            left.setdefault(target, []).extend(taken)
+            moved.setdefault((source, target), []).extend(taken)
+            if len(taken) == spare:
+                givers.pop(0)
+    return [Transfer(source, target, slots_of(numbers)) for (source, target), numbers in moved.items()]
+
+
+def _shares(owned: Mapping[str, Slots], staying: Sequence[str]) -> dict[str, int]:
+    """How many slots each of those that stay shall own."""
+    each, over = divmod(sum(number_of_slots(slots) for slots in owned.values()), len(staying))
+    richest = sorted(staying, key=lambda group: (-number_of_slots(owned.get(group, ())), staying.index(group)))[:over]
+    return {group: each + (group in richest) for group in staying}
 
 
 def _parsed_range(part: str, text: str) -> SlotRange:

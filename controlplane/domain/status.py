@@ -23,6 +23,7 @@ def topology_status(topology: Topology, reported: Reported, most_boots: int) -> 
     if any(node.restart is Restart.ASKED for node in topology.nodes):
         return REBOOTING if topology.kind == "cache-cluster" else AVAILABLE
     changing = topology.modifying or any(node.leaving or node.joined_at is None for node in topology.nodes)
+    changing = changing or topology.resharding is not None or any(group.leaving for group in topology.node_groups)
     return MODIFYING if changing else AVAILABLE
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from controlplane.domain.slots import Slots
+from controlplane.domain.slots import Slots, among, merged, number_of_slots, without
 
 
 class Kind(StrEnum):
@@ -156,7 +156,8 @@ class NodeGroup:
     ``home`` is set while a replica stands in for a primary that is rebuilt in place (automatic failover is off): the node
     that becomes primary again. ``roll`` is raised once for each loss of a primary (``roll_for``, at ``roll_at``), so that all
     others tell how far they came after it. ``slots`` are those it owns in cluster mode. ``handover`` is set while a caller wants
-    another primary; ``rebuild`` is the former primary that shall be started again once its heir leads.
+    another primary; ``rebuild`` is the former primary that shall be started again once its heir leads. A ``leaving`` group is to go
+    once it owns no slot; ``emptied_at`` is since when it owns none.
     """
 
     id: str
@@ -171,6 +172,8 @@ class NodeGroup:
     roll_at: datetime | None = None
     handover: Handover | None = None
     rebuild: str | None = None
+    leaving: bool = False
+    emptied_at: datetime | None = None
 
     def node(self, node_id: str) -> Node | None:
         """The node of that id, if it is one of ours."""
@@ -194,6 +197,38 @@ class NodeGroup:
     def with_node(self, changed: Node) -> Self:
         """The same group with the node of that id replaced."""
         return replace(self, nodes=tuple(changed if node.id == changed.id else node for node in self.nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class SlotMove:
+    """Slots on their way from one node group to another, ``landed`` those of them that have arrived.
+
+    Until all have landed, each of the others may be with either: what engines say decides.
+    """
+
+    source: str
+    target: str
+    slots: Slots
+    landed: Slots = ()
+
+    @property
+    def under_way(self) -> Slots:
+        """The slots that have not landed."""
+        return without(self.slots, self.landed)
+
+
+@dataclass(frozen=True, slots=True)
+class Resharding:
+    """A group in cluster mode shares its slots out anew: what is still to be done of that, and how many slots it was about at first."""
+
+    moves: tuple[SlotMove, ...]
+    slots: int
+
+    @property
+    def progress(self) -> float:
+        """Percent of the slots that have arrived."""
+        left = sum(number_of_slots(move.under_way) for move in self.moves)
+        return 100.0 * (self.slots - left) / self.slots if self.slots else 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +284,7 @@ class Topology:
     ``configuration_holder`` is the node of a group in cluster mode which the configuration endpoint was published to. ``elections`` are
     the newest, oldest first.
     ``parameters`` are the values of its parameter group that differ from the family's defaults, by name.
+    ``resharding`` is set while slots move from one of its node groups to another.
     ``leftovers`` are what nodes that moved may have left with agents that were not heard of since.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
     had before those that are being added. ``reader_agent`` is the agent whose relay serves the reader endpoint, or the configuration
@@ -286,6 +322,7 @@ class Topology:
     retained: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
     leftovers: tuple[Leftover, ...] = ()
+    resharding: Resharding | None = None
     version: int = 0
 
     @property
@@ -359,6 +396,34 @@ class Topology:
                 return group
         raise KeyError(node_id)
 
+    def with_landed(self, source: str, target: str, slots: Slots, now: datetime) -> Self:
+        """The same topology, in which those slots of a move have arrived and are owned by its target."""
+        if self.resharding is None:
+            return self
+        moves: list[SlotMove] = []
+        changed = self
+        for move in self.resharding.moves:
+            if (move.source, move.target) != (source, target):
+                moves.append(move)
+                continue
+            arrived = among(slots, move.under_way)
+            after = replace(move, landed=merged([*move.landed, *arrived]))
+            changed = changed._with_slots_moved(move.source, move.target, arrived, now)
+            if after.under_way:
+                moves.append(after)
+        return replace(changed, resharding=replace(self.resharding, moves=tuple(moves)) if moves else None)
+
+    def _with_slots_moved(self, source: str, target: str, slots: Slots, now: datetime) -> Self:
+        groups = []
+        for group in self.node_groups:
+            if group.id == source:
+                left = without(group.slots, slots)
+                group = replace(group, slots=left, emptied_at=now if not left and group.slots else group.emptied_at)
+            elif group.id == target:
+                group = replace(group, slots=merged([*group.slots, *slots]))
+            groups.append(group)
+        return replace(self, node_groups=tuple(groups))
+
     def without_leftover(self, gone: Leftover) -> Self:
         """The same topology, of which nothing is left there any more."""
         return replace(self, leftovers=tuple(leftover for leftover in self.leftovers if leftover != gone))
@@ -400,4 +465,4 @@ class Topology:
         """All nodes are on their way out, but the one that is retained."""
         leaving = [node.id for node in self.nodes if node.id != retained]
         groups = tuple(replace(group, home=None, handover=None, rebuild=None) for group in self.with_departure_of(leaving).node_groups)
-        return replace(self, node_groups=groups, deleting=True, retained=retained)
+        return replace(self, node_groups=groups, deleting=True, retained=retained, resharding=None)

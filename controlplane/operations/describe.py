@@ -6,7 +6,14 @@ from datetime import datetime
 
 from api_schemas.cache_cluster import CacheCluster, CacheNode, CacheParameterGroupStatus, PendingModifiedValues
 from api_schemas.parts import Endpoint, NotificationConfiguration, SecurityGroupMembership
-from api_schemas.replication_group import NodeGroup, NodeGroupMember, ReplicationGroup
+from api_schemas.replication_group import (
+    NodeGroup,
+    NodeGroupMember,
+    ReplicationGroup,
+    ReplicationGroupPendingModifiedValues,
+    ReshardingStatus,
+    SlotMigration,
+)
 from controlplane.domain import status as s
 from controlplane.domain.endpoint_names import Purpose, configuration_purpose
 from controlplane.domain.engine_versions import engine_version
@@ -32,6 +39,7 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         replication_group_id=group.name,
         description=settings.description,
         status=status,
+        pending_modified_values=_pending_of_group(group),
         member_clusters=[node.id for node in group.nodes],
         node_groups=None if status in _UNSHOWN else [_node_group(ctx, group, part, status) for part in group.node_groups],
         snapshotting_cluster_id=_snapshotting(group),
@@ -54,6 +62,13 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         cluster_mode=group.cluster_mode.value,
         engine=group.engine,
     )
+
+
+def _pending_of_group(group: Topology) -> ReplicationGroupPendingModifiedValues:
+    if group.resharding is None:
+        return ReplicationGroupPendingModifiedValues()
+    migration = SlotMigration(progress_percentage=round(group.resharding.progress, 2))
+    return ReplicationGroupPendingModifiedValues(resharding=ReshardingStatus(slot_migration=migration))
 
 
 def _failover(settings: Settings, status: str) -> str:

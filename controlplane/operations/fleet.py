@@ -165,6 +165,7 @@ def _seen_node(report: NodeReport) -> SeenNode:
         problem=report.problem,
         address_taken=report.address_taken,
         agrees=report.agrees,
+        arrived=report.arrived,
         yielded_to=report.yielded_to,
         pid=report.pid,
         run_id=report.run_id,

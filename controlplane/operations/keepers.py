@@ -6,6 +6,7 @@ from importlib import import_module
 
 MODULES = (
     "replication_groups",
+    "shard_configuration",
     "failover",
     "cache_clusters",
     "snapshots",

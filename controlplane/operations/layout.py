@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from api_schemas.faults import (
+    CacheClusterAlreadyExists,
     InsufficientCacheClusterCapacity,
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -96,6 +97,13 @@ def must_have_room(ctx: Context, more: int) -> None:
     there = sum(len(list(topology.nodes)) for topology in ctx.unit.topologies.of(ctx.world))
     if there + more > NODES_PER_REGION:
         raise NodeQuotaForCustomerExceeded(NODES_PER_REGION)
+
+
+def free_member(ctx: Context, name: str) -> str:
+    """The name, for a member to be. Raises CacheClusterAlreadyExists."""
+    if ctx.unit.topologies.owner_of(ctx.world, name):
+        raise CacheClusterAlreadyExists(name)
+    return name
 
 
 def must_have_names_of_its_own(ctx: Context, name: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from api_schemas.faults import (
-    CacheClusterAlreadyExists,
     InvalidParameterCombination,
     InvalidParameterValue,
     InvalidReplicationGroupState,
@@ -162,7 +161,7 @@ def _version(asked: CreateReplicationGroup) -> EngineVersion:
 def _node_group(ctx: Context, name: str, shard: Shard, mode: ClusterMode) -> NodeGroup:
     sharded = mode is ClusterMode.ENABLED
     ids = [shard_member_id(name, shard.id, n) if sharded else member_id(name, n) for n in range(1, len(shard.zones) + 1)]
-    nodes = tuple(Node(_free_member(ctx, member), zone) for member, zone in zip(ids, shard.zones, strict=True))
+    nodes = tuple(Node(layout.free_member(ctx, member), zone) for member, zone in zip(ids, shard.zones, strict=True))
     return NodeGroup(shard.id, nodes, primary=nodes[0].id, slots=shard.slots)
 
 
@@ -198,12 +197,6 @@ def _description(asked: str) -> str:
     if len(asked) > LONGEST_DESCRIPTION:
         raise InvalidParameterValue(f"The description has {len(asked)} characters; it can have {LONGEST_DESCRIPTION}.")
     return asked
-
-
-def _free_member(ctx: Context, name: str) -> str:
-    if ctx.unit.topologies.owner_of(ctx.world, name):
-        raise CacheClusterAlreadyExists(name)
-    return name
 
 
 def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from controlplane.domain.slots import Slots
 from controlplane.domain.topology import Binary, Candidate
 
 
@@ -218,6 +219,24 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class LandSlots:
+    """Slots have arrived at the node group they were to go to, which owns them from now on."""
+
+    source: str
+    target: str
+    slots: Slots
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class DismissGroup:
+    """A node group that was to leave owns nothing any more: its nodes go."""
+
+    group: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class LookAgain:
     """Nothing can be decided before that time; plan again then."""
 
@@ -250,5 +269,7 @@ Decision = (
     | RemoveNode
     | Bury
     | Release
+    | LandSlots
+    | DismissGroup
     | LookAgain
 )

@@ -53,7 +53,7 @@ def publish_configuration(now: Situation) -> Iterator[Decision]:
     if topology.configuration_address is None or not topology.has_bus or topology.deleting:
         return
     holder = topology.node(topology.configuration_holder) if topology.configuration_holder else None
-    if holder is not None and not holder.leaving and not _is_away(now, holder):
+    if holder is not None and not _is_to_go(now, holder) and not _is_away(now, holder):
         return
     best = min(_answering(now), default=None)
     if best is not None:
@@ -62,6 +62,11 @@ def publish_configuration(now: Situation) -> Iterator[Decision]:
         first = topology.node_groups[0].primary_node
         if first is not None and first.placement is not None and not _is_away(now, first):
             yield PublishConfiguration(first.id, because=f"{first.id} is the first primary of a new group")
+
+
+def _is_to_go(now: Situation, node: Node) -> bool:
+    """Whether a node is on its way out, or will be with its whole node group."""
+    return node.leaving or now.topology.group_of(node.id).leaving
 
 
 def _is_away(now: Situation, node: Node) -> bool:
@@ -73,7 +78,7 @@ def _is_away(now: Situation, node: Node) -> bool:
 def _answering(now: Situation) -> Iterator[tuple[bool, str]]:
     """The nodes that run, those that do their duty before the others, then the lowest id."""
     for group in now.topology.node_groups:
-        for node in group.staying:
+        for node in group.staying if not group.leaving else ():
             if is_up(node, now.reported.of(node)) and now.silent_since(node) is None:
                 yield not does_duty(now.topology, group, node, now.reported), node.id
 

@@ -24,7 +24,7 @@ def announce(now: Situation) -> Iterator[Decision]:
 def close_modification(now: Situation) -> Iterator[Decision]:
     """A change that a caller made is over once the engines were seen to match it."""
     topology = now.topology
-    if any(group.handover for group in topology.node_groups):
+    if topology.resharding or any(group.handover or group.leaving for group in topology.node_groups):
         return
     if topology.is_memcached and any(node.leaving or node.joined_at is None for node in topology.nodes):
         return

@@ -80,11 +80,18 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.RemoveNode():
             group = topology.group_of(decision.node)
             left = tuple(node for node in group.nodes if node.id != decision.node)
+            if group.leaving and not left:
+                return replace(topology, node_groups=tuple(other for other in topology.node_groups if other.id != group.id))
             return topology.with_group(replace(group, nodes=left, rebuild=None if group.rebuild == decision.node else group.rebuild))
         case d.Bury():
             return None
         case d.Release():
             return _released(topology, decision.node)
+        case d.LandSlots():
+            return topology.with_landed(decision.source, decision.target, decision.slots, now)
+        case d.DismissGroup():
+            group = next(group for group in topology.node_groups if group.id == decision.group)
+            return topology.with_departure_of([node.id for node in group.nodes])
         case d.LookAgain():
             return topology
         case _:

@@ -11,6 +11,7 @@ from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.nodes import close_restarts, note_out_of_memory, retire_leaving_nodes, start_dead_nodes, welcome_nodes
 from controlplane.planner.placement import drain_hosts, place_missing_nodes, replace_lost_nodes
 from controlplane.planner.primaries import call_roll, elect_primaries, hand_back, hand_over, rebuild_formers
+from controlplane.planner.sharding import dismiss_empty_groups, land_slots
 from controlplane.planner.situation import Situation
 
 Rule = Callable[[Situation], Iterator[Decision]]
@@ -21,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     replace_lost_nodes,     # a node whose host is lost lives on another
     drain_hosts,            # nodes leave a host that is being emptied
     give_endpoints,         # every topology has its stable addresses
+    land_slots,             # slots that have moved belong to the shard they went to
     call_roll,              # whoever may replace a lost primary has told how far it came
     elect_primaries,        # every node group has a living primary
     hand_back,              # a primary that was rebuilt in place is primary again
@@ -35,6 +37,7 @@ RULES: tuple[Rule, ...] = (
     spread_readers,         # the reader endpoint is spread over what is in sync
     publish_discovery,      # clients are told of every node that has joined and stays
     stop_leaving_nodes,     # a node that clients are no longer told of ends
+    dismiss_empty_groups,   # a shard that was to leave goes once it owns nothing
     announce,               # a topology that works is available
     close_modification,     # a change that was seen in the engines is over
     retire_leaving_nodes,   # a leaving node that left nothing behind is forgotten

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import lru_cache
 
 from api_schemas.agent.discovery import DiscoveryList
-from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, NodeSpec, Peer, Role
+from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, MeshMove, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
 from controlplane.domain import mesh as bus
 from controlplane.domain.resources import Resources, resources_of
@@ -122,7 +122,8 @@ def _mesh(topology: Topology, node: Node) -> Mesh | None:
     mesh = bus.mesh_of(topology)
     if mesh is None:
         return None
-    return Mesh(me=bus.bus_id(topology.key(node.id)), epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh))
+    me, shard = bus.bus_id(topology.key(node.id)), bus.shard_id(topology, topology.group_of(node.id).id)
+    return Mesh(me=me, epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh), moves=_moves(mesh, shard))
 
 
 @lru_cache(maxsize=256)
@@ -132,6 +133,17 @@ def _members(mesh: bus.Mesh) -> list[MeshMember]:
         MeshMember(id=each.id, shard=each.shard, address=each.address, port=each.port, follows=each.follows, slots=each.slots)
         for each in mesh.members
     ]
+
+
+def _moves(mesh: bus.Mesh, shard: str) -> list[MeshMove]:
+    """What has landed is told only to the two shards that it concerns: it changes all the time, and would be news to everybody."""
+    return [
+        MeshMove(
+            source=each.source, target=each.target, slots=each.slots, open=each.open, atomic=each.atomic,
+            landed=each.landed if shard in (each.source, each.target) else "",
+        )
+        for each in mesh.moves
+    ]  # fmt: skip
 
 
 def _peer(topology: Topology, node: Node) -> Peer | None:

@@ -140,6 +140,9 @@ class Toy:
     def relink(self, spec: NodeSpec) -> None:
         self.done.append("relink")
 
+    def arrived(self, spec: NodeSpec, seen: Observation) -> str:
+        return ""
+
     def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
         return self.disagrees
 
