@@ -299,6 +299,8 @@ class LocalNode:
         now = time.monotonic()
         self._awaiting_since = self._awaiting_since or now
         eager = self._pace.eager * (1 + len(spec.mesh.members) / 10 if spec.mesh else 1)
+        if spec.mesh is not None and self._agrees is not None:
+            eager = self._pace.resharding  # all that is awaited are slots, of which the mover tells
         return min(self._pace.steady, max(eager, (now - self._awaiting_since) / 50))
 
     def _relink(self, session: Session, spec: NodeSpec, seen: Observation) -> None:

@@ -10,7 +10,8 @@ from datetime import timedelta
 class Pace:
     """How often a node is looked at, in seconds, and how long things may take.
 
-    ``eager`` while something is still to happen, ``steady`` when all is as desired; of so many visits in a row that find all as
+    ``eager`` while something is still to happen, ``resharding`` while that is slots on their way,
+    ``steady`` when all is as desired; of so many visits in a row that find all as
     desired, all but one only ``glances`` at what changes by itself; ``patience`` is how long one proof of
     replication waits; ``relink_after`` how long a replica without data may be without a link before it is told anew;
     ``start_within`` how long an engine may take to answer (loading its data included); an engine that has run but does not
@@ -24,6 +25,7 @@ class Pace:
     """
 
     eager: float = 0.003
+    resharding: float = 0.25
     steady: float = 2.0
     glances: int = 10
     patience: float = 0.04

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 
 from agents.engines.engine import EngineUnreachableError
-from agents.engines.slot_transfer import MoveRefusedError, SlotOrder, SlotTransfer
+from agents.engines.slot_transfer import SlotOrder, SlotTransfer
+from agents.engines.talk import CommandRefusedError
 from api_schemas.agent.node import NodeSpec, Role
 
 log = logging.getLogger("cachewright.agent")
@@ -54,7 +55,7 @@ class SlotMover:
                         has_moved = transfer.step() or has_moved
                     pause = 0.0 if has_moved else _LONGEST_PAUSE
                     self._complaint = ""
-                except (EngineUnreachableError, MoveRefusedError) as failed:
+                except (EngineUnreachableError, CommandRefusedError) as failed:
                     self._complain(str(failed))
                     pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
                 if not has_moved or time.monotonic() - told_at > _SAY_AGAIN:

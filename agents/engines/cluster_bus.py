@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from agents.engines.cluster_moves import Route, arrived, known_slots, loose_slots, settled_slots, unowned, unsure_slots
@@ -43,13 +44,18 @@ class BusNode:
         return "master" in self.flags
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BusView:
     """Everybody an engine knows, by id. ``state`` is ok when it serves slots; ``mark`` changes when something else probably has."""
 
     nodes: dict[str, BusNode]
     state: str
     mark: tuple[str | None, ...]
+
+    @cached_property
+    def owners(self) -> dict[int, str]:
+        """Who is seen to own each slot."""
+        return {slot: node.id for node in self.nodes.values() for slot in set_of(node.slots)}
 
 
 _MARKED = (
@@ -98,18 +104,13 @@ def differences(mesh: Mesh, view: BusView) -> dict[str, Difference]:
         differs = Difference("is not known", stale=True) if seen is None else _differs(member, seen, member.id == mesh.me, loose)
         if differs:
             found[member.id] = replace(differs, why=f"{member.address} {differs.why}")
-    for target in unowned(mesh, owners(view)) if mesh.moves else ():
+    for target in unowned(mesh, view.owners) if mesh.moves else ():
         found.setdefault(target, Difference("slots on their way are seen with neither end", stale=True))
     for node in strangers(mesh, view):
         found[node.id] = Difference(f"{node.place} is known but should not be")
     if view.state != "ok":
         found.setdefault(mesh.me, Difference(f"the state of the bus is {view.state or 'unknown'}"))
     return found
-
-
-def owners(view: BusView) -> dict[int, str]:
-    """Who is seen to own each slot."""
-    return {slot: node.id for node in view.nodes.values() for slot in set_of(node.slots)}
 
 
 def _differs(member: MeshMember, seen: BusNode, is_me: bool, loose: dict[str, set[int]]) -> Difference | None:
@@ -171,7 +172,7 @@ def lacking(mesh: Mesh, view: BusView, gone: Collection[int] = ()) -> tuple[Rang
     owned = own.slots if own else ()
     if not mesh.moves and parsed_ranges(me.slots) == owned:
         return (), ()
-    holders = owners(view)
+    holders = view.owners
     wanted = settled_slots(mesh, me)
     if mesh.moves:
         wanted |= unsure_slots(mesh, me, holders, gone, {node.id for node in view.nodes.values() if node.linked})
@@ -183,7 +184,7 @@ def lacking(mesh: Mesh, view: BusView, gone: Collection[int] = ()) -> tuple[Rang
 def arrived_slots(mesh: Mesh, view: BusView) -> dict[Route, set[int]]:
     """The slots under way, from or to this node as a primary, that it sees with their target, by their move."""
     me = mine(mesh)
-    return arrived(mesh, me, owners(view)) if mesh.moves and me is not None and me.follows is None else {}
+    return arrived(mesh, me, view.owners) if mesh.moves and me is not None and me.follows is None else {}
 
 
 def deposed(mesh: Mesh, view: BusView) -> bool:

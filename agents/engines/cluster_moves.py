@@ -39,7 +39,7 @@ def said_of_itself(nodes: str) -> OpenSlots:
     )
 
 
-def under_way(move: MeshMove) -> set[int]:
+def under_way(move: MeshMove) -> frozenset[int]:
     """The slots of a move that have not landed."""
     return set_of(parsed_ranges(move.slots)) - set_of(parsed_ranges(move.landed))
 
@@ -65,7 +65,7 @@ def loose_slots(mesh: Mesh) -> dict[str, set[int]]:
     return loose
 
 
-def settled_slots(mesh: Mesh, me: MeshMember) -> set[int]:
+def settled_slots(mesh: Mesh, me: MeshMember) -> frozenset[int]:
     """The slots that a primary shall own whatever is under way: its own, and those that have landed with it."""
     landed = (set_of(parsed_ranges(move.landed)) for move in mesh.moves if move.target == me.shard)
     return set_of(parsed_ranges(me.slots)).union(*landed)

@@ -19,7 +19,6 @@ from agents.engines.cluster_bus import (
     mark_of,
     mine,
     not_online,
-    owners,
     stand_in_of,
     strangers,
     view_of,
@@ -176,7 +175,7 @@ class ClusterSession(ValkeySession):
         comes between. Who does not answer is dead as well; nothing better is known then.
         """
         said = {end.id: bus_seen_at(end.address, end.port) for end in ends_to_ask(mesh)}
-        before, behind = around_a_takeover(mesh, owners(view), {name: said_of_itself(text) for name, text in said.items() if text})
+        before, behind = around_a_takeover(mesh, view.owners, {name: said_of_itself(text) for name, text in said.items() if text})
         with self._talk():
             self._each([*before, ("CLUSTER", "FAILOVER", "TAKEOVER"), *behind])
 

@@ -20,14 +20,21 @@ def parsed_ranges(text: str) -> Ranges:
     return tuple(ranges)
 
 
-def set_of(ranges: Ranges) -> set[int]:
-    """Each slot by its number."""
-    return {slot for first, last in ranges for slot in range(first, last + 1)}
+@lru_cache(maxsize=64)
+def set_of(ranges: Ranges) -> frozenset[int]:
+    """Each slot by its number. Asked for again and again while slots move, and of thousands of them."""
+    return frozenset({slot for first, last in ranges for slot in range(first, last + 1)})
 
 
 def ranges_of(slots: Iterable[int]) -> Ranges:
     """These slots in the fewest ranges."""
-    return parsed_ranges(",".join(str(slot) for slot in slots))
+    ranges: list[list[int]] = []
+    for slot in sorted(slots):
+        if ranges and slot == ranges[-1][1] + 1:
+            ranges[-1][1] = slot
+        else:
+            ranges.append([slot, slot])
+    return tuple((first, last) for first, last in ranges)
 
 
 def shown_ranges(ranges: Ranges) -> str:

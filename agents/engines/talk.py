@@ -13,6 +13,10 @@ from redis.retry import Retry
 from agents.engines.engine import EngineUnreachableError
 
 
+class CommandRefusedError(Exception):
+    """An engine refused what it was told; the text says what, and what it said."""
+
+
 class Talk:
     """Connects when it is first used. Not for two threads at once."""
 
@@ -23,10 +27,26 @@ class Talk:
 
     def each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send the commands at once; their answers, refusals among them. Raises EngineUnreachableError."""
+        self.send(commands)
+        return self.answers(len(commands))
+
+    def obey(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """As ``each``. Raises CommandRefusedError for the first refusal."""
+        return _obeyed(commands, self.each(commands))
+
+    def send(self, commands: Sequence[tuple[Any, ...]]) -> None:
+        """Send the commands at once, without waiting for the answers. Raises EngineUnreachableError."""
         try:
             self._connection.connect()
             self._connection.send_packed_command(self._connection.pack_commands(commands))
-            return [self._answer() for _ in commands]
+        except (redis.RedisError, OSError) as failed:
+            self.close()
+            raise EngineUnreachableError(str(failed)) from failed
+
+    def answers(self, number: int) -> list[Any]:
+        """The next answers to what was sent. Raises EngineUnreachableError."""
+        try:
+            return [self._answer() for _ in range(number)]
         except (redis.RedisError, OSError) as failed:
             self.close()
             raise EngineUnreachableError(str(failed)) from failed
@@ -47,3 +67,38 @@ class Talk:
             return self._connection.read_response()
         except redis.ResponseError as refused:
             return refused
+
+
+class Talks:
+    """Several connections to one engine, for commands that each have it wait for its replicas: they then wait together."""
+
+    def __init__(self, address: str, port: int, number: int) -> None:
+        self._talks = [Talk(address, port) for _ in range(number)]
+
+    def each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send the commands in no particular order; their answers in order, refusals among them. Raises EngineUnreachableError."""
+        number = len(self._talks)
+        shares = [list(commands[place::number]) for place in range(number)]
+        for talk, share in zip(self._talks, shares, strict=True):
+            if share:
+                talk.send(share)
+        told: list[Any] = [None] * len(commands)
+        for place, (talk, share) in enumerate(zip(self._talks, shares, strict=True)):
+            told[place::number] = talk.answers(len(share))
+        return told
+
+    def obey(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """As ``each``. Raises CommandRefusedError for the first refusal."""
+        return _obeyed(commands, self.each(commands))
+
+    def close(self) -> None:
+        """Close them all."""
+        for talk in self._talks:
+            talk.close()
+
+
+def _obeyed(commands: Sequence[tuple[Any, ...]], answers: list[Any]) -> list[Any]:
+    for command, answer in zip(commands, answers, strict=True):
+        if isinstance(answer, Exception):
+            raise CommandRefusedError(f"{' '.join(map(str, command[:4]))} was refused: {answer}")
+    return answers

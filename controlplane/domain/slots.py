@@ -89,7 +89,13 @@ def all_of(slots: Slots) -> set[int]:
 
 def slots_of(numbers: Iterable[int]) -> Slots:
     """These slots in the fewest ranges."""
-    return merged(SlotRange(number, number) for number in numbers)
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return tuple(SlotRange(first, last) for first, last in ranges)
 
 
 def without(slots: Slots, others: Slots) -> Slots:

@@ -83,7 +83,8 @@ class Reconciler:
             self.wake(uid, max(0.0, (decision.at - now).total_seconds()))
         if recorded is not None and not self._pusher.push(recorded):
             self.wake(uid, _RETRY)
-        return len(decisions) - len(later)
+        is_progress = any(isinstance(decision, d.LandSlots) for decision in decisions)  # a long work, of which each pass does a part
+        return 0 if is_progress else len(decisions) - len(later)
 
     def _on_commit(self, committed: Committed) -> None:
         for uid in committed.topologies:
