@@ -19,23 +19,33 @@ _OPEN = re.compile(r"\[(\d+)-([<>])-([0-9a-f]{40})\]")
 
 
 @dataclass(frozen=True, slots=True)
-class OpenSlots:
-    """What a node says of itself on the bus: the slots it owns, and those it exports to others or imports from them, key by key."""
+class Said:
+    """What a node says on the bus: the slots it owns, those it exports to others or imports from them, key by key, and what others own."""
 
     owned: Ranges
     exports: dict[int, str]
     imports: dict[int, str]
+    others: dict[str, Ranges]
 
 
-def said_of_itself(nodes: str) -> OpenSlots:
-    """What an answer to CLUSTER NODES says of the node that gave it."""
-    line = next((line for line in nodes.splitlines() if "myself" in line), "")
-    words = line.split()[8:]
-    found = [match for word in words if (match := _OPEN.fullmatch(word))]
-    return OpenSlots(
-        owned=parsed_ranges(",".join(word for word in words if not word.startswith("["))),
-        exports={int(match[1]): match[3] for match in found if match[2] == ">"},
-        imports={int(match[1]): match[3] for match in found if match[2] == "<"},
+def said_in(nodes: str) -> Said:
+    """What an answer to CLUSTER NODES says."""
+    owned: Ranges = ()
+    opened: list[re.Match[str]] = []
+    others: dict[str, Ranges] = {}
+    for line in nodes.splitlines():
+        name, _, flags, *rest = line.split()
+        words = rest[5:]
+        slots = parsed_ranges(",".join(word for word in words if not word.startswith("[")))
+        if "myself" in flags:
+            owned, opened = slots, [match for word in words if (match := _OPEN.fullmatch(word))]
+        elif slots:
+            others[name] = slots
+    return Said(
+        owned,
+        exports={int(match[1]): match[3] for match in opened if match[2] == ">"},
+        imports={int(match[1]): match[3] for match in opened if match[2] == "<"},
+        others=others,
     )
 
 
@@ -144,11 +154,11 @@ def ends_to_ask(mesh: Mesh) -> list[MeshMember]:
     return [leader for shard in shards if (leader := leader_of(mesh, shard)) is not None]
 
 
-def around_a_takeover(mesh: Mesh, owners: Mapping[int, str], said: Mapping[str, OpenSlots]) -> tuple[list[Command], list[Command]]:
+def around_a_takeover(mesh: Mesh, owners: Mapping[int, str], said: Mapping[str, Said]) -> tuple[list[Command], list[Command]]:
     """What the engine must be told right before and right after it takes over, by what the other ends say of themselves.
 
-    Before: not to claim what has gone to a target. After: who has that, and which slots were just being moved key by key, so that
-    clients are sent on to the keys that are there already.
+    Before: not to claim what has gone to a target. After: who has that, what a source had given to the former primary, and which slots
+    were just being moved key by key, so that clients are sent on to the keys that are there already.
     """
     me = next(member for member in mesh.members if member.id == mesh.me)
     before: list[Command] = []
@@ -160,16 +170,19 @@ def around_a_takeover(mesh: Mesh, owners: Mapping[int, str], said: Mapping[str, 
         there, moving = said[end.id], under_way(move)
         if move.source == me.shard:
             theirs = moving & set_of(there.owned)
-            before += _del_slots({slot for slot in theirs if owners.get(slot) not in (None, end.id)})
+            before += _slots("DELSLOTSRANGE", {slot for slot in theirs if owners.get(slot) not in (None, end.id)})
             after += [("CLUSTER", "SETSLOT", str(slot), "NODE", end.id) for slot in sorted(theirs)]
             after += [("CLUSTER", "SETSLOT", str(slot), "MIGRATING", end.id) for slot in sorted((moving - theirs) & there.imports.keys())]
         else:
             mine = members_of(mesh, me.shard)
+            given = set().union(*(set_of(slots) for node, slots in there.others.items() if node in mine)) & moving
+            unheard = {slot for slot in given if owners.get(slot) not in mine}
+            after += [*_slots("DELSLOTSRANGE", {slot for slot in unheard if slot in owners}), *_slots("ADDSLOTSRANGE", unheard)]
             importing = {slot for slot, target in there.exports.items() if target in mine and slot in moving}
             after += [("CLUSTER", "SETSLOT", str(slot), "IMPORTING", end.id) for slot in sorted(importing)]
     return before, after
 
 
-def _del_slots(slots: set[int]) -> Iterator[Command]:
+def _slots(command: str, slots: set[int]) -> Iterator[Command]:
     if slots:
-        yield ("CLUSTER", "DELSLOTSRANGE", *bounds(ranges_of(slots)))
+        yield ("CLUSTER", command, *bounds(ranges_of(slots)))

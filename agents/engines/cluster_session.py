@@ -23,7 +23,7 @@ from agents.engines.cluster_bus import (
     strangers,
     view_of,
 )
-from agents.engines.cluster_moves import Route, around_a_takeover, ends_to_ask, said_of_itself, settled_slots
+from agents.engines.cluster_moves import Route, around_a_takeover, ends_to_ask, said_in, settled_slots
 from agents.engines.engine import Observation
 from agents.engines.ping import answers_ping, bus_seen_at
 from agents.engines.slot_ranges import Ranges, bounds, ranges_of, shown_ranges
@@ -175,7 +175,7 @@ class ClusterSession(ValkeySession):
         comes between. Who does not answer is dead as well; nothing better is known then.
         """
         said = {end.id: bus_seen_at(end.address, end.port) for end in ends_to_ask(mesh)}
-        before, behind = around_a_takeover(mesh, view.owners, {name: said_of_itself(text) for name, text in said.items() if text})
+        before, behind = around_a_takeover(mesh, view.owners, {name: said_in(text) for name, text in said.items() if text})
         with self._talk():
             self._each([*before, ("CLUSTER", "FAILOVER", "TAKEOVER"), *behind])
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.engines.cluster_moves import said_of_itself
+from agents.engines.cluster_moves import said_in
 from agents.engines.key_moves import OpenSlotsTransfer, WholeSlotsTransfer
 from agents.engines.slot_jobs import JobTransfer
 from agents.engines.slot_ranges import parsed_ranges, set_of
@@ -53,7 +53,7 @@ class SlotTransfer:
 
     def step(self) -> bool:
         """Move some slots; answers whether any were left to be moved. Raises EngineUnreachableError and CommandRefusedError."""
-        said = said_of_itself(self._source.say("CLUSTER", "NODES").decode())
+        said = said_in(self._source.say("CLUSTER", "NODES").decode())
         left = sorted(set_of(parsed_ranges(self._order.slots)) & set_of(said.owned))
         if left:
             self._copy_functions()

@@ -100,12 +100,24 @@ def slots_of(numbers: Iterable[int]) -> Slots:
 
 def without(slots: Slots, others: Slots) -> Slots:
     """The slots that are not among the others."""
-    return slots_of(all_of(slots) - all_of(others)) if others else slots
+    left: list[SlotRange] = []
+    for part in slots:
+        first = part.first
+        for other in others:
+            if other.last < first or other.first > part.last:
+                continue
+            if other.first > first:
+                left.append(SlotRange(first, other.first - 1))
+            first = other.last + 1
+        if first <= part.last:
+            left.append(SlotRange(first, part.last))
+    return tuple(left)
 
 
 def among(slots: Slots, others: Slots) -> Slots:
     """The slots that are among the others as well."""
-    return slots_of(all_of(slots) & all_of(others)) if others else ()
+    shared = (SlotRange(max(one.first, other.first), min(one.last, other.last)) for one in slots for other in others)
+    return merged(part for part in shared if part.first <= part.last)
 
 
 @dataclass(frozen=True, slots=True)

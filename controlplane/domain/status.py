@@ -20,8 +20,8 @@ def topology_status(topology: Topology, reported: Reported, most_boots: int) -> 
         return DELETING
     if topology.announced_at is None:
         return CREATE_FAILED if _has_given_up(topology, reported, most_boots) else CREATING
-    if any(node.restart is Restart.ASKED for node in topology.nodes):
-        return REBOOTING if topology.kind == "cache-cluster" else AVAILABLE
+    if topology.kind == "cache-cluster" and any(node.restart is Restart.ASKED for node in topology.nodes):
+        return REBOOTING
     changing = topology.modifying or any(node.leaving or node.joined_at is None for node in topology.nodes)
     changing = changing or topology.resharding is not None or any(group.leaving for group in topology.node_groups)
     return MODIFYING if changing else AVAILABLE

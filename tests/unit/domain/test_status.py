@@ -56,7 +56,7 @@ ASKED, RECOVERY = Restart.ASKED, Restart.RECOVERY
         (noded(OLD, joined_at=None), NOTHING, "modifying"),
         (noded(OLD, leaving=True), NOTHING, "modifying"),
         (noded(OLD, restart=ASKED), NOTHING, "available"),  # its member says that it reboots
-        (noded(replace(OLD, modifying=True), restart=ASKED), NOTHING, "available"),
+        (noded(replace(OLD, modifying=True), restart=ASKED), NOTHING, "modifying"),
         (replace(OLD, deleting=True), NOTHING, "deleting"),
         (replace(NEW, deleting=True), NOTHING, "deleting"),
         (noded(noded(NEW, boot=4), restart=ASKED), failed(4), "create-failed"),

@@ -1,18 +1,24 @@
 """The cluster bus of a simulated fleet: what each engine believes of the others, and what becomes of that when one hears another.
 
 As on the real one, a claim of slots wins over another by its epoch, what an engine says of itself is believed at once, and everything
-takes its time to come round: an engine hears a few others a step. A takeover alone is told to everybody alive.
+takes its time to come round: an engine hears a few others a step. A takeover alone is told to everybody alive. Slots come in twelve parts,
+so that one to four shards share them out evenly; an agent moves a part at a time, and only the two ends know of it at first.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from agents.engines.cluster_moves import ends_to_ask, known_slots, leader_of, members_of, settled_slots, under_way
+from agents.engines.slot_ranges import parsed_ranges, ranges_of, set_of, shown_ranges
+from agents.slot_mover import orders_in
 from api_schemas.agent.node import Mesh, MeshMember, Role
 from controlplane.domain.reported import RUNNING
+from controlplane.domain.slots import even_slots
 
 if TYPE_CHECKING:
     from simulation import Engine
@@ -22,15 +28,43 @@ STAND_IN = "stand-in"
 
 HEARD_A_STEP = 2
 
+_PARTS = [set_of(((slots[0].first, slots[0].last),)) for slots in even_slots(12)]
+_FIRSTS = [min(part) for part in _PARTS]
+
+
+def parts_in(slots: Collection[int]) -> list[int]:
+    """The parts that these slots are, by their numbers: the first slot of each tells."""
+    return [number for number, first in enumerate(_FIRSTS) if first in slots]
+
+
+@lru_cache(maxsize=4096)
+def parts_of(text: str) -> list[int]:
+    """The parts that a text such as ``0-8191`` names."""
+    return parts_in(set_of(parsed_ranges(text)))
+
+
+def shown_parts(parts: Iterable[int]) -> str:
+    """The slots of these parts as a text."""
+    return _shown(tuple(parts))
+
+
+@lru_cache(maxsize=4096)
+def _shown(parts: tuple[int, ...]) -> str:
+    return shown_ranges(ranges_of(slot for part in parts for slot in _PARTS[part]))
+
 
 @dataclass
 class Belief:
-    """The bus as one engine sees it: whom each node follows, and who owns each range of slots, since which epoch."""
+    """The bus as one engine sees it: whom each node follows, and who owns each part of the slots, since which epoch.
+
+    ``gone`` are parts under way that were seen with their target.
+    """
 
     me: str
     epoch: int
     follows: dict[str, str | None] = field(default_factory=dict)
-    owners: dict[str, tuple[str | None, int]] = field(default_factory=dict)
+    owners: dict[int, tuple[str | None, int]] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
     in_role: bool = False
     """Whether it has ever had the role that was desired of it."""
     obeyed: str | None = ""
@@ -41,66 +75,100 @@ class Belief:
         """What the file says that an engine starts with: all as desired, but that it is the replica of its stand-in."""
         place = next(place for place, member in enumerate(mesh.members) if member.id == mesh.me)
         follows = {member.id: member.follows for member in mesh.members}
-        owners = {m.slots: (STAND_IN if m.id == mesh.me else m.id, 1) for m in mesh.members if m.slots}
+        owners: dict[int, tuple[str | None, int]] = {}
+        for member in mesh.members:
+            owner = STAND_IN if member.id == mesh.me else member.id
+            owners |= dict.fromkeys(parts_of(known_slots(mesh, member)), (owner, 1))
         return cls(mesh.me, mesh.epoch + place, {**follows, mesh.me: STAND_IN}, owners)
 
     @property
-    def owned(self) -> list[str]:
-        """The ranges that this engine sees itself own."""
-        return [slots for slots, (owner, _) in self.owners.items() if owner == self.me]
+    def owned(self) -> list[int]:
+        """The parts that this engine sees itself own."""
+        return [part for part, (owner, _) in self.owners.items() if owner == self.me]
 
-    def claim(self, slots: str) -> None:
-        """Own the slots, at an epoch above every one it has heard of, and follow nobody."""
+    def owner(self, part: int) -> str | None:
+        """Who is seen to own a part."""
+        return self.owners.get(part, (None, 0))[0]
+
+    def claim(self, parts: Iterable[int]) -> None:
+        """Own these parts, at an epoch above every one it has heard of, and follow nobody."""
         self.epoch += 1
         self.follows[self.me] = None
-        self.owners[slots] = (self.me, self.epoch)
+        for part in (*self.owned, *parts):
+            self.owners[part] = (self.me, self.epoch)
 
-    def hear(self, other: Belief) -> list[str]:
-        """Take in what another says of itself. Answers the slots that nobody is seen to own any more because of it."""
+    def hear(self, other: Belief) -> list[int]:
+        """Take in what another says of itself. Answers the parts that nobody is seen to own any more because of it."""
         self.epoch = max(self.epoch, other.epoch)
         self.follows[other.me] = other.follows[other.me]
         orphaned = []
-        for slots, (owner, epoch) in list(self.owners.items()):
+        for part, (owner, epoch) in list(self.owners.items()):
             if owner == other.me and other.follows[other.me] is not None:
-                self.owners[slots] = (None, epoch)
-                orphaned.append(slots)
-        for slots in other.owned:
-            self._weigh(slots, other)
-        return [slots for slots in orphaned if self.owners[slots][0] is None]
+                self.owners[part] = (None, epoch)
+                orphaned.append(part)
+        mine = set(self.owned)
+        for part in other.owned:
+            self._weigh(part, other)
+        lost = mine - set(self.owned)
+        if lost and not self.owned and lost == set(other.owned):
+            self.follows[self.me] = other.me  # who loses everything to one that has nothing else has been replaced by it
+        return [part for part in orphaned if self.owner(part) is None]
 
-    def _weigh(self, slots: str, other: Belief) -> None:
+    def _weigh(self, part: int, other: Belief) -> None:
         """A claim of nobody's slots is believed, and one of a higher epoch than the present owner's; who makes a lower one is told."""
-        owner, epoch = self.owners.get(slots, (None, 0))
-        claimed = other.owners[slots][1]
+        owner, epoch = self.owners.get(part, (None, 0))
+        claimed = other.owners[part][1]
         if owner == other.me:
-            self.owners[slots] = (owner, max(epoch, claimed))
+            self.owners[part] = (owner, max(epoch, claimed))
         elif owner is None or claimed > epoch:
-            self._take_in(slots, other.me, claimed)
+            self.owners[part] = (other.me, claimed)
         elif claimed < epoch and owner != STAND_IN:
-            other._take_in(slots, owner, epoch)
-
-    def _take_in(self, slots: str, owner: str, epoch: int) -> None:
-        """A primary that loses its slots to another follows that one."""
-        loses = self.owners.get(slots, (None, 0))[0] == self.me != owner
-        self.owners[slots] = (owner, epoch)
-        if loses and not self.owned:
-            self.follows[self.me] = owner
+            other.owners[part] = (owner, epoch)
+            if not other.owned and owner == self.me:
+                other.follows[other.me] = owner
 
     def is_as_desired(self, mesh: Mesh, connected: set[str]) -> bool:
         """Whether it sees exactly the members of the mesh, all connected, each in its role, with the slots of each primary."""
         if {member.id for member in mesh.members} != set(self.follows) or not connected >= set(self.follows):
             return False
+        for move in mesh.moves:
+            ends = {leader.id for shard in (move.source, move.target) if (leader := leader_of(mesh, shard))}
+            if any(self.owner(part) not in ends for part in parts_of(move.slots)):
+                return False
         return all(not self.differs_in(member) for member in mesh.members)
 
     def differs_in(self, member: MeshMember) -> bool:
         """Whether it sees the member otherwise than desired."""
-        owns_other = member.slots and self.owners.get(member.slots, (None, 0))[0] != member.id
+        owns_other = any(self.owner(part) != member.id for part in parts_of(member.slots))
         return bool(member.id not in self.follows or self.follows[member.id] != member.follows or owns_other)
 
     def forget_strangers(self, mesh: Mesh) -> None:
         """Those that are in the mesh no more."""
         wanted = {member.id for member in mesh.members}
         self.follows = {node: leader for node, leader in self.follows.items() if node in wanted}
+
+    def notice_what_has_gone(self, mesh: Mesh, me: MeshMember) -> None:
+        """What is seen with its target once stays there."""
+        moving: set[int] = set()
+        for move in mesh.moves:
+            if me.shard in (move.source, move.target) and me.follows is None:
+                there = members_of(mesh, move.target) if move.source == me.shard else {self.me}
+                parts = parts_of(move.slots)
+                moving |= set(parts)
+                self.gone |= {part for part in parts if self.owner(part) in there}
+        self.gone &= moving
+
+    def lacking(self, mesh: Mesh, me: MeshMember, connected: set[str]) -> list[int]:
+        """The parts that a primary shall own and does not."""
+        wanted = set(parts_in(settled_slots(mesh, me)))
+        for move in mesh.moves:
+            if move.source == me.shard:
+                target, leader = members_of(mesh, move.target), leader_of(mesh, move.target)
+                for part in set(parts_in(under_way(move))) - self.gone:
+                    owner = self.owner(part)
+                    if owner not in target and (owner is not None or (leader is not None and leader.id in connected)):
+                        wanted.add(part)
+        return sorted(wanted - set(self.owned))
 
 
 class Bus:
@@ -109,7 +177,7 @@ class Bus:
     def __init__(self, engines: dict[str, Engine], chance: random.Random) -> None:
         self._engines = engines
         self._random = chance
-        self.orphaned: list[str] = []
+        self.orphaned: list[int] = []
         """Each time that a former primary made others see its slots owned by nobody before they had heard of its heir."""
 
     def assume(self, engine: Engine) -> bool:
@@ -119,9 +187,15 @@ class Bus:
         assert mesh is not None
         me = next(member for member in mesh.members if member.id == mesh.me)
         belief.forget_strangers(mesh)
+        belief.notice_what_has_gone(mesh, me)
         if spec.role is Role.PRIMARY:
-            if belief.follows[belief.me] is not None or belief.owners.get(me.slots, (None, 0))[0] != belief.me:
-                belief.claim(me.slots)
+            inherited: set[int] = set()
+            if belief.follows[belief.me] is not None:
+                inherited = self._ask_other_ends(engine, mesh, me)
+                inherited |= {part for part, (owner, _) in belief.owners.items() if owner in members_of(mesh, me.shard)}
+            lacking = [*belief.lacking(mesh, me, self._connected()), *inherited]
+            if belief.follows[belief.me] is not None or lacking:
+                belief.claim(lacking)
                 self._tell_everybody(engine)
         elif not belief.owned and self._answers(me.follows) and belief.follows.get(me.follows or "", STAND_IN) is None:
             belief.follows[belief.me] = me.follows  # refused until it has heard that that one is a primary
@@ -139,12 +213,45 @@ class Bus:
         belief, mesh = engine.belief, engine.spec.mesh
         if belief is None or mesh is None:
             return None
-        connected = {other.belief.me for other in self._alive() if other.belief is not None}
-        return mesh.digest if belief.is_as_desired(mesh, connected) else None
+        return mesh.digest if belief.is_as_desired(mesh, self._connected()) else None
 
     def owners_of(self, slots: str) -> list[Engine]:
         """Who would take a write to these slots: each running engine that sees itself own them."""
-        return [engine for engine in self._alive() if engine.phase == RUNNING and engine.belief and slots in engine.belief.owned]
+        parts = set(parts_of(slots))
+        running = [engine for engine in self._alive() if engine.phase == RUNNING and engine.belief and parts]
+        return [engine for engine in running if engine.belief and parts <= set(engine.belief.owned)]
+
+    def move_slots(self, engine: Engine) -> None:
+        """What an agent's mover does: one part goes to the primary it is for, which both ends then know."""
+        belief, spec = engine.belief, engine.spec
+        if belief is None or belief.follows[belief.me] is not None or engine.phase != RUNNING:
+            return
+        for order in orders_in(spec):
+            left = sorted(set(parts_of(order.slots)) & set(belief.owned))
+            target = next((other for other in self._alive() if other.belief and other.belief.me == order.target), None)
+            if left and target is not None and target.phase == RUNNING and target.belief and target.belief.follows[order.target] is None:
+                target.belief.epoch = max(target.belief.epoch, belief.epoch)
+                target.belief.claim([left[0]])
+                belief.hear(target.belief)
+                return
+
+    def arrived(self, engine: Engine) -> str:
+        """The slots under way that the engine has seen with their target."""
+        return shown_parts(sorted(engine.belief.gone)) if engine.belief else ""
+
+    def _connected(self) -> set[str]:
+        return {other.belief.me for other in self._alive() if other.belief is not None}
+
+    def _ask_other_ends(self, engine: Engine, mesh: Mesh, me: MeshMember) -> set[int]:
+        """Who takes over in the middle of a move hears first what the other ends have by now, and what they had given to its shard."""
+        asked = {end.id for end in ends_to_ask(mesh)}
+        moving = {part for move in mesh.moves if move.target == me.shard for part in parts_in(under_way(move))}
+        given: set[int] = set()
+        for other in self._alive():
+            if other.belief is not None and other.belief.me in asked and other.phase == RUNNING:
+                self._hear(engine, other)
+                given |= {part for part in moving if other.belief.owner(part) in members_of(mesh, me.shard)}
+        return given
 
     def _gossip(self, engine: Engine, mesh: Mesh) -> None:
         others = [other for other in self._alive() if other is not engine]

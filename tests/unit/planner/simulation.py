@@ -21,7 +21,7 @@ from controlplane.domain.endpoint_names import EndpointName, Purpose
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, SeenAgent, SeenNode, SeenRoute
 from controlplane.domain.resolution import addresses
-from controlplane.domain.slots import shown_slots
+from controlplane.domain.slots import merged, shown_slots, without
 from controlplane.domain.topology import Binary, NodeGroup, Topology
 from controlplane.planner.decisions import CloseRestart, Decision, ElectPrimary, LookAgain, PublishConfiguration, WelcomeNode
 from controlplane.planner.outcome import Addresses, after
@@ -226,6 +226,7 @@ class Fleet:
             engine.role = engine.spec.role if engine.spec.role is Role.NONE else Role.REPLICA if engine.belief else Role.PRIMARY
         elif engine.phase == RUNNING:
             self._assume(engine)
+            self.bus.move_slots(engine)
 
     def _boot(self, engine: Engine) -> None:
         if engine.phase == DEAD and engine.boot % 2:  # of every other death the agent learns that it was for want of memory
@@ -348,6 +349,7 @@ class Fleet:
             fronted=engine.fronted and engine.phase == RUNNING,
             discovery=engine.listing.version if engine.listing and engine.phase == RUNNING else 0,
             agrees=engine.agrees if engine.phase == RUNNING else None,
+            arrived=self.bus.arrived(engine) if engine.phase == RUNNING else "",
             out_of_memory=engine.out_of_memory,
         )
         former = self.reported.get(key)
@@ -392,7 +394,9 @@ class Fleet:
         if self.topology is None or self.topology.is_memcached:
             return []
         if self.topology.has_bus:
-            return self.bus.owners_of(shown_slots(group.slots))
+            resharding = self.topology.resharding
+            moving = merged(part for move in resharding.moves for part in move.slots) if resharding else ()
+            return self.bus.owners_of(shown_slots(without(group.slots, moving)))
         if self.topology.is_named:
             return [e for e in self.engines.values() if e.has_clients and e.phase == RUNNING and e.role is Role.PRIMARY]
         address = self.topology.primary_address

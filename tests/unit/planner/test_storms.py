@@ -7,14 +7,16 @@ from itertools import pairwise
 
 import pytest
 from factories import a_cache_cluster, a_group, a_sharded_group
+from simulated_bus import parts_in, shown_parts
 from simulation import Fleet, is_quiet
 
 from api_schemas.agent.node import Role
 from controlplane.domain.endpoint_names import Purpose
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import RUNNING, does_duty, holds_configuration, holds_endpoint
+from controlplane.domain.slots import all_of, even_transfers, number_of_slots, parsed_slots, slots_of
 from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
-from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, Resizing, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, NodeGroup, Resharding, Resizing, Settings, SlotMove, Topology
 from controlplane.domain.windows import next_opening
 
 STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES = 1000, 300, 600
@@ -173,6 +175,38 @@ def _remove_replica(fleet: Fleet) -> None:
         fleet.topology = replace(leaving, version=topology.version + 1)
 
 
+def _reshard(fleet: Fleet) -> None:
+    """A caller wants more shards, or fewer."""
+    topology = fleet.topology
+    if topology is None or topology.cluster_mode is not ClusterMode.ENABLED or topology.deleting:
+        return
+    if topology_status(topology, fleet.all_reported(), 4) != AVAILABLE:
+        return
+    present, wanted = len(topology.node_groups), fleet.random.choice([1, 2, 3, 4])
+    fresh = tuple(_new_shard(fleet, topology, number) for number in range(present, wanted))
+    leaving = {group.id for group in fleet.random.sample(topology.node_groups, max(0, present - wanted))}
+    groups = tuple(replace(group, leaving=group.id in leaving) for group in (*topology.node_groups, *fresh))
+    for group in fresh:
+        fleet.writes[group.id] = fleet.safe[group.id] = 0
+    fleet.topology = _with_even_parts(replace(topology, node_groups=groups, version=topology.version + 1, modifying=True))
+
+
+def _with_even_parts(topology: Topology) -> Topology:
+    """With as much to move as it takes, in whole parts of the simulated bus."""
+    owned = {group.id: slots_of(parts_in(all_of(group.slots))) for group in topology.node_groups}
+    moves = tuple(
+        SlotMove(move.source, move.target, parsed_slots(shown_parts(all_of(move.slots))))
+        for move in even_transfers(owned, [group.id for group in topology.node_groups if not group.leaving])
+    )
+    return replace(topology, resharding=Resharding(moves, sum(number_of_slots(move.slots) for move in moves)) if moves else None)
+
+
+def _new_shard(fleet: Fleet, topology: Topology, number: int) -> NodeGroup:
+    name = f"{topology.version:03d}{number}"
+    nodes = tuple(Node(f"orders-{name}-{n:03d}", f"us-east-1{zone}") for n, zone in zip(range(1, 4), "abc"[: fleet.random.randint(1, 3)], strict=False))
+    return NodeGroup(name, nodes, primary=nodes[0].id)
+
+
 def _resize(fleet: Fleet) -> None:
     """A caller changes the number of Memcached nodes, at once or when the maintenance window opens."""
     topology = fleet.topology
@@ -215,9 +249,9 @@ def _delete(fleet: Fleet) -> None:
 
 HAPPENINGS = [
     _pass, _step, _write, _time, _crash, _crash_of_the_primary, _link_stalls,
-    _start_fails, _reboot, _add_replica, _remove_replica, _delete,
+    _start_fails, _reboot, _add_replica, _remove_replica, _reshard, _delete,
 ]  # fmt: skip
-WEIGHTS = [20, 45, 15, 4, 2, 4, 4, 1, 1, 1, 1, 0.3]
+WEIGHTS = [20, 45, 15, 4, 2, 4, 4, 1, 1, 1, 1, 3, 0.3]
 MEMCACHED_HAPPENINGS = {_resize: 3, _window_opens: 1, _relay_ends: 1}
 
 
