@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 import pytest
 from factories import NOW
-from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work, memcached_at_work
+from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work, memcached_at_work, sharded_at_work
 
+from controlplane.domain.slots import parsed_slots
 from controlplane.domain.topology import (
     Candidate,
     ClusterMode,
@@ -20,9 +21,11 @@ from controlplane.domain.topology import (
     Leftover,
     Node,
     Placement,
+    Resharding,
     Resizing,
     Restart,
     Settings,
+    SlotMove,
     Topology,
 )
 from controlplane.planner import decisions as d
@@ -67,6 +70,9 @@ UNADDRESSED = replace(SESSIONS, configuration_address=None, reader_agent=None)
 LEAVING = noded("0002", SESSIONS, leaving=True)
 GROWN = replace(SESSIONS.with_group(replace(SESSIONS.node_groups[0], nodes=(*SESSIONS.nodes, Node("0003", "us-east-1c")))),
                 modifying=True, grown_from=2)  # fmt: skip
+TWO = sharded_at_work(shards=2).topology
+GIVEN = TWO.node_groups[0].slots
+RESHARDING = replace(TWO, resharding=Resharding((SlotMove("0001", "0002", GIVEN),), 8192))
 NEW_PLACE = Placement("agent-c", "127.102.0.77", VALKEY)
 
 OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
@@ -133,6 +139,9 @@ OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
     (d.Announce("works"), replace(BEFORE, announced_at=None, modifying=True), replace(BEFORE, announced_at=THEN)),
     (d.CloseModification("match"), replace(BEFORE, modifying=True), BEFORE),
     (d.RemoveNode(SECOND, "gone"), BEFORE, grouped(nodes=(GROUP.nodes[0], GROUP.nodes[2]))),
+    (d.LandSlots("0001", "0002", GIVEN, "gone"), RESHARDING, replace(RESHARDING, resharding=None, node_groups=(
+        replace(TWO.node_groups[0], slots=(), emptied_at=THEN), replace(TWO.node_groups[1], slots=parsed_slots("0-16383"))))),
+    (d.DismissGroup("0001", "empty"), TWO, TWO.with_departure_of(["orders-0001-001", "orders-0001-002"])),
     (d.Bury("nothing left"), BEFORE, None),
     (d.LookAgain(THEN, "later"), BEFORE, BEFORE),
 ]
