@@ -64,24 +64,25 @@ _NEWEST: dict[str, tuple[tuple[NodeGroup, ...], Mesh]] = {}
 
 
 def _mesh(topology: Topology) -> Mesh:
-    members = tuple(member for group in topology.node_groups for member in _members(topology.uid, topology.port, group))
+    members = tuple(member for group in topology.node_groups for member in _members(topology, group))
     said = "\n".join(f"{each.id} {each.address}:{each.port} {each.follows} {each.slots}" for each in members)
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
     return Mesh(members, sum(group.epoch for group in topology.node_groups), digest)
 
 
-def _members(uid: str, port: int, group: NodeGroup) -> list[MeshMember]:
-    shard = bus_id(f"{uid}.{group.id}")
-    leader = bus_id(f"{uid}.{group.primary}")
+def _members(topology: Topology, group: NodeGroup) -> list[MeshMember]:
+    """A node that is leaving is on the bus for as long as it runs."""
+    shard = bus_id(topology.key(group.id))
+    leader = bus_id(topology.key(group.primary)) if group.primary else None
     return [
         MeshMember(
-            id=bus_id(f"{uid}.{node.id}"),
+            id=bus_id(topology.key(node.id)),
             shard=shard,
             address=node.placement.address,
-            port=port,
+            port=topology.port,
             follows=None if node.id == group.primary else leader,
             slots=shown_slots(group.slots) if node.id == group.primary else "",
         )
-        for node in group.staying
-        if node.placement is not None
+        for node in group.nodes
+        if node.placement is not None and not topology.shall_end(node)
     ]
