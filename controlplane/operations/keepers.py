@@ -6,6 +6,7 @@ from importlib import import_module
 
 MODULES = (
     "replication_groups",
+    "replica_counts",
     "failover",
     "cache_clusters",
     "snapshots",
