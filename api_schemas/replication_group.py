@@ -15,7 +15,6 @@ from api_schemas.parts import (
     LogDeliveryConfigurationRequest,
     NodeGroupConfiguration,
     Tag,
-    ZoneName,
 )
 from api_schemas.shape import Aws, Shape
 
@@ -129,7 +128,7 @@ class ConfigureShard(Shape):
 
     node_group_id: str
     new_replica_count: int
-    preferred_availability_zones: list[ZoneName] = Field(default_factory=list)
+    preferred_availability_zones: list[str] = Field(default_factory=list)
     preferred_outpost_arns: list[str] = Field(default_factory=list)
 
 
