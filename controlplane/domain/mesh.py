@@ -72,11 +72,11 @@ def _mesh(topology: Topology) -> Mesh:
 
 def _members(topology: Topology, group: NodeGroup) -> list[MeshMember]:
     """A node that is leaving is on the bus for as long as it runs."""
-    shard = bus_id(topology.key(group.id))
+    shard = bus_id(f"{topology.uid}.{group.id}")
     leader = bus_id(topology.key(group.primary)) if group.primary else None
     return [
         MeshMember(
-            id=bus_id(topology.key(node.id)),
+            id=bus_id(topology.key(node)),
             shard=shard,
             address=node.placement.address,
             port=topology.port,

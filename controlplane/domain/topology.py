@@ -85,11 +85,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """What a node that moved may have left behind: with which agent, under which address."""
+    """What a node that moved may have left behind: with which agent, under which address; ``born`` is the node's."""
 
     node: str
     agent: str
     address: str
+    born: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class Node:
 
     ``boot`` counts the starts that are desired. ``joined_at`` is when it first did its full duty; ``leaving`` nodes are on their
     way out, since ``left_at``. Where an endpoint leads clients to it, a leaving node runs on until ``stopping``: they are led away first.
-    ``told_out_of_memory`` is the last boot of which it was said that it ended for want of memory.
+    ``told_out_of_memory`` is the last boot of which it was said that it ended for want of memory. ``born`` tells a node that was added
+    later from an earlier one of the same id: it is the version of the topology then.
     """
 
     id: str
@@ -111,6 +113,7 @@ class Node:
     left_at: datetime | None = None
     stopping: bool = False
     told_out_of_memory: int = 0
+    born: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,9 +367,17 @@ class Topology:
         leads_away = (self.is_memcached or self.has_endpoints) and not self.deleting
         return node.leaving and (node.stopping or not leads_away)
 
-    def key(self, node_id: str) -> str:
-        """The node's key towards agents: unique over time and safe as a file name."""
-        return f"{self.uid}.{node_id}"
+    def key(self, node: Node | Leftover | str) -> str:
+        """A node's key towards agents: unique over time and safe as a file name. Where only its id is said, it is looked up."""
+        found = self.node(node) if isinstance(node, str) else node
+        if found is None:
+            return f"{self.uid}.{node}"
+        name = found.node if isinstance(found, Leftover) else found.id
+        return f"{self.uid}.{name}.{found.born}" if found.born else f"{self.uid}.{name}"
+
+    def node_of(self, key: str) -> Node | None:
+        """The node that has this key towards agents."""
+        return next((node for node in self.nodes if key.startswith(f"{self.uid}.{node.id}") and self.key(node) == key), None)
 
     @property
     def route_key(self) -> str:
@@ -421,7 +432,7 @@ class Topology:
         """A Memcached cluster to which nodes are being added, and which others are leaving. Nothing is pending any more."""
         changed = self.with_departure_of(change.removed)
         (group,) = changed.node_groups
-        added = tuple(Node(node_id, zone) for node_id, zone in change.added)
+        added = tuple(Node(node_id, zone, born=self.version) for node_id, zone in change.added)
         grown_from = len(self.node_groups[0].staying) if added else self.grown_from
         changed = changed.with_group(replace(group, nodes=(*group.nodes, *added)))
         return replace(changed, pending=None, grown_from=grown_from, modifying=True)

@@ -211,7 +211,7 @@ def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[To
     layout.must_have_room(ctx, 1)
     zone = _replica_zone(ctx, part, asked)
     layout.must_be_servable(ctx, engine_version(group.engine, group.engine_version), [zone])
-    replica = Node(name, zone)
+    replica = Node(name, zone, born=group.version)
     grown = group.with_group(replace(part, nodes=(*part.nodes, replica)))
     layout.must_fit(ctx, grown)
     return ctx.unit.topologies.save(grown), replica

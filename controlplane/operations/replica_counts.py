@@ -51,7 +51,8 @@ def increase_replica_count(ctx: Context, asked: IncreaseReplicaCount) -> Replica
     layout.must_have_room(ctx, more)
     grown = topology
     for wish in wishes:
-        new = [Node(name, zone) for name, zone in zip(_free_names(ctx, topology, wish.group), zones[wish.group.id], strict=False)]
+        names = _free_names(ctx, topology, wish.group)
+        new = [Node(name, zone, born=topology.version) for zone, name in zip(zones[wish.group.id], names, strict=False)]
         grown = grown.with_group(replace(wish.group, nodes=(*wish.group.nodes, *new)))
     layout.must_fit(ctx, grown)
     saved = _save(ctx, topology, grown)

@@ -124,7 +124,7 @@ def _moved(topology: Topology, decision: d.MoveNode, address: str) -> Topology:
     node = _node(topology, decision.node)
     former = node.placement
     if former is not None:
-        topology = replace(topology, leftovers=(*topology.leftovers, Leftover(node.id, former.agent, former.address)))
+        topology = replace(topology, leftovers=(*topology.leftovers, Leftover(node.id, former.agent, former.address, node.born)))
     restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
     place = Placement(decision.agent, address, decision.binary)
     return topology.with_node(replace(node, placement=place, boot=node.boot + 1, restart=restart))

@@ -27,9 +27,9 @@ def dropped_nodes(topology: Topology) -> Iterator[tuple[str, str]]:
     """Agent and key of every node that shall be no more, there at least."""
     for node in topology.nodes:
         if node.placement is not None and topology.shall_end(node):
-            yield node.placement.agent, topology.key(node.id)
+            yield node.placement.agent, topology.key(node)
     for leftover in topology.leftovers:
-        yield leftover.agent, topology.key(leftover.node)
+        yield leftover.agent, topology.key(leftover)
 
 
 def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
@@ -68,7 +68,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
     role = Role.NONE if topology.is_memcached else Role.PRIMARY if node.id == group.primary else Role.REPLICA
     primary = group.primary_node
     return NodeSpec(
-        key=topology.key(node.id),
+        key=topology.key(node),
         generation=topology.version,
         binary=EngineBinary(**asdict(place.binary)),
         zone=node.zone,
@@ -118,7 +118,7 @@ def _mesh(topology: Topology, node: Node) -> Mesh | None:
     mesh = bus.mesh_of(topology)
     if mesh is None:
         return None
-    return Mesh(me=bus.bus_id(topology.key(node.id)), epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh))
+    return Mesh(me=bus.bus_id(topology.key(node)), epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh))
 
 
 @lru_cache(maxsize=256)
@@ -137,4 +137,4 @@ def _peers(topology: Topology, nodes: Iterable[Node]) -> list[Peer]:
 def _peer(topology: Topology, node: Node) -> Peer | None:
     if node.placement is None:
         return None
-    return Peer(key=topology.key(node.id), address=node.placement.address, port=topology.port, boot=node.boot, zone=node.zone)
+    return Peer(key=topology.key(node), address=node.placement.address, port=topology.port, boot=node.boot, zone=node.zone)

@@ -124,12 +124,12 @@ class Fleet:
         return decisions
 
     def _situation(self, topology: Topology) -> Situation:
-        times = {key.partition(".")[2]: at for key, at in self.seen_at.items()}
+        times = {key.split(".")[1]: at for key, at in self.seen_at.items()}
         return Situation(topology, self.all_reported(), self.agents, self.now, Policy(), times)
 
     def all_reported(self) -> Reported:
         """What the control plane knows."""
-        return Reported({key.partition(".")[2]: seen for key, seen in self.reported.items()}, self.route)
+        return Reported({key.split(".")[1]: seen for key, seen in self.reported.items()}, self.route)
 
     def _give_up_what_is_not_promised(self, topology: Topology, decision: ElectPrimary) -> None:
         """An election after a loss goes by what it was told in time, and trusts proofs: what others have may be lost.
@@ -199,7 +199,7 @@ class Fleet:
     def _nobody_may_read_from(self, ended: Engine) -> None:
         """The relay spreads readers without a replica before that ends, if it has heard of it in time."""
         assert self.topology is not None
-        node = self.topology.node(ended.spec.key.partition(".")[2])
+        node = self.topology.node(ended.spec.key.split(".")[1])
         if node is None or node.left_at is None or node.left_at + Policy().led_away_within <= self.now:
             return
         served = self.route_served.backends if self.route_served else []
@@ -457,7 +457,7 @@ class Fleet:
 
     def _group_of(self, key: str) -> NodeGroup:
         assert self.topology is not None
-        return self.topology.group_of(key.partition(".")[2])
+        return self.topology.group_of(key.split(".")[1])
 
     def _is_condemned(self, engine: Engine) -> bool:
         """Whether a caller has asked for its reboot, which will empty it, or for its removal."""
@@ -469,7 +469,7 @@ class Fleet:
         return node is not None and node.leaving
 
     def _desired(self, engine: Engine) -> Node | None:
-        return self.topology.node(engine.spec.key.partition(".")[2]) if self.topology else None
+        return self.topology.node(engine.spec.key.split(".")[1]) if self.topology else None
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

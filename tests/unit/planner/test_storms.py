@@ -197,7 +197,8 @@ def _increase(fleet: Fleet) -> None:
     grown = topology
     for group in fleet.random.sample(topology.node_groups, fleet.random.randint(1, len(topology.node_groups))):
         more = min(fleet.random.randint(1, 3), 6 - len(group.nodes))
-        nodes = [Node(f"{group.id}-n{topology.version}-{place}", f"us-east-1{fleet.random.choice('abc')}") for place in range(more)]
+        free = [name for name in (f"{group.id}-{number:03d}" for number in range(1, 12)) if topology.node(name) is None]
+        nodes = [Node(name, f"us-east-1{fleet.random.choice('abc')}", born=topology.version) for name in free[:more]]
         grown = grown.with_group(replace(group, nodes=(*group.nodes, *nodes)))
     _scale(fleet, topology, grown)
 
