@@ -33,6 +33,8 @@ class Belief:
     owners: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     in_role: bool = False
     """Whether it has ever had the role that was desired of it."""
+    banned: set[str] = field(default_factory=set)
+    """Whom the engine was told to forget: it takes nobody of that id in again."""
     obeyed: str | None = ""
     """Whom the engine followed when it last looked at this."""
 
@@ -57,6 +59,8 @@ class Belief:
 
     def hear(self, other: Belief) -> list[str]:
         """Take in what another says of itself. Answers the slots that nobody is seen to own any more because of it."""
+        if other.me in self.banned:
+            return []
         self.epoch = max(self.epoch, other.epoch)
         self.follows[other.me] = other.follows[other.me]
         orphaned = []
@@ -100,6 +104,7 @@ class Belief:
     def forget_strangers(self, mesh: Mesh) -> None:
         """Those that are in the mesh no more."""
         wanted = {member.id for member in mesh.members}
+        self.banned |= self.follows.keys() - wanted
         self.follows = {node: leader for node, leader in self.follows.items() if node in wanted}
 
 
