@@ -150,7 +150,8 @@ def test_a_group_is_scaled_and_comes_along_before_ones_eyes(run: Run) -> None:
     run("delete", "orders", "--yes")
 
 
-def test_shards_that_have_the_number_of_replicas_are_left_alone(run: Run, elasticache: Any) -> None:
+def test_shards_that_have_the_number_of_replicas_are_left_alone(run: Run, server: LocalServer, account: str) -> None:
+    elasticache = server.client(account_id=account)
     run("create", "group", "orders", "--shards", "2", "--replicas", "1")
     run("scale", "orders", "--replicas", "2")
     fewer = {"ReplicationGroupId": "orders", "ReplicaConfiguration": [{"NodeGroupId": "0002", "NewReplicaCount": 0}]}
