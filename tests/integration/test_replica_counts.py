@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import select
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
 import redis
 from caches import connected, new_account, new_name, refused, remove_everything
 from integration.test_failover import Group
+from servers import Server
 from waiting import let_pass, wait_until
 from writers import Writer
 
 from cachewright import LocalServer
+from cachewright import client as lab_client
 
 QUICK, NEWEST = {"Engine": "valkey", "EngineVersion": "8.1"}, {"Engine": "valkey", "EngineVersion": "9.1"}
 DISABLED, SHARDED = {"NumCacheClusters": 3}, {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 2}
@@ -257,3 +261,59 @@ def test_while_the_number_changes_nobody_changes_it_again(create: Callable[..., 
     refused(lambda: scale(group, "decrease", NewReplicaCount=1), "InvalidReplicationGroupState", "must be in available state to modify")
     group.settled()
     assert replicas(group) == [4]
+
+
+# ---- a server that is killed in the middle
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path / "data")
+    yield made
+    made.clear()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.005, 0.02, 0.1])
+@pytest.mark.parametrize(("operation", "number"), [("increase", 4), ("decrease", 1)])
+def test_a_change_that_was_cut_short_is_finished_by_the_next_server(own_server: Server, operation: str, number: int, after: float) -> None:
+    own_server.start()
+    own_server.create(EngineVersion="8.1")
+    own_server.available()
+    scaled = getattr(own_server.api(), f"{operation}_replica_count")
+    scaled(ReplicationGroupId="orders", NewReplicaCount=number, ApplyImmediately=True)
+    let_pass(after)
+    own_server.end(signal.SIGKILL)
+    own_server.start()
+    group = own_server.available()
+    assert [len(part["NodeGroupMembers"]) - 1 for part in group["NodeGroups"]] == [number]
+    running = own_server.engines()
+    assert len(running) == len({handle.key for handle in running}) == number + 1, "an engine runs twice, or not at all"
+    with connected(group["NodeGroups"][0]["PrimaryEndpoint"]) as primary:
+        primary.set("key", "value")
+        assert primary.wait(number, 5000) == number
+    with connected(group["NodeGroups"][0]["ReaderEndpoint"]) as reader:
+        assert reader.get("key") == "value"
+    told = own_server.api().describe_events(SourceIdentifier="orders", SourceType="replication-group", Duration=60)["Events"]
+    finished = [event["Message"] for event in told if event["Message"].startswith("Finished")]
+    assert finished == [f"Finished {operation[:-1]}ing number of replicas from 2 to {number}"]
+
+
+def test_a_replica_ends_although_the_agent_of_the_relay_is_out_of_touch(own_server: Server) -> None:
+    """The relay is that of the first agent by name, which is zone a's; none of the nodes is there."""
+    own_server.start()
+    own_server.create(EngineVersion="8.1", PreferredCacheClusterAZs=["us-east-1b", "us-east-1c", "us-east-1c"])
+    own_server.available()
+    group = Group(own_server.api(), own_server.url, "000000000000", "orders")
+    victim = group.node("orders-003")
+    lab = lab_client("lab", endpoint_url=own_server.url)
+    fault = lab.create_fault(Kind="agent-silence", Zone="us-east-1a", DurationSeconds=60)["Fault"]
+    begun = time.monotonic()
+    with redis.Redis(victim["address"], victim["port"], single_connection_client=True) as direct:
+        assert direct.ping()
+        ending = _Ending(direct)
+        scale(group, "decrease", ReplicasToRemove=["orders-003"])
+        assert 5 < ending.at() - begun < 20
+    wait_until(lambda: len(group.seen()["MemberClusters"]) == 2)
+    assert group.seen()["Status"] == "modifying", "the relay was not heard to spread without it"
+    lab.delete_fault(FaultId=fault["FaultId"])
+    group.settled()
