@@ -355,7 +355,7 @@ class LocalNode:
         demanded = _own_demand(spec)
         self._fenced = self._is_to_be_fenced(spec)
         if self._fenced:
-            inside = sum(peer.zone == spec.zone for peer in spec.replicas)
+            inside = sum(peer.zone == spec.zone for peer in (*spec.replicas, *spec.departing))  # the engine counts whoever streams
             demanded = (max(demanded[0], inside + 1), self._pace.fence_lag)
         if demanded != self._demanded:
             session.demand(*demanded)

@@ -141,6 +141,34 @@ class FailoverTest(Shape):
     node_group_id: str
 
 
+class ConfigureShard(Shape):
+    """How many replicas a node group shall have, and the zones of its nodes, that of the primary among them."""
+
+    node_group_id: str
+    new_replica_count: int
+    preferred_availability_zones: list[str] = Field(default_factory=list)
+    preferred_outpost_arns: list[str] = Field(default_factory=list)
+
+
+class IncreaseReplicaCount(Shape):
+    """How many replicas every node group shall have, or those that are named; more than now."""
+
+    replication_group_id: str
+    new_replica_count: int | None = None
+    replica_configuration: list[ConfigureShard] = Field(default_factory=list)
+    apply_immediately: bool
+
+
+class DecreaseReplicaCount(Shape):
+    """How many replicas every node group shall have, or those that are named, fewer than now; or which replicas shall go."""
+
+    replication_group_id: str
+    new_replica_count: int | None = None
+    replica_configuration: list[ConfigureShard] = Field(default_factory=list)
+    replicas_to_remove: list[str] = Field(default_factory=list)
+    apply_immediately: bool
+
+
 class DescribeHistory(Shape):
     """Which replication group's elections to tell."""
 
@@ -287,6 +315,18 @@ DELETE_REPLICATION_GROUP = Operation(
 TEST_FAILOVER = Operation(
     "TestFailover", "POST /replication-groups/{replication_group_id}/failover", FailoverTest, ReplicationGroupResult,
     "Have the primary of a node group fail over to a replica, to see what an application makes of it.",
+    Subject(GROUP, "replication_group_id"),
+)  # fmt: skip
+INCREASE_REPLICA_COUNT = Operation(
+    "IncreaseReplicaCount", "POST /replication-groups/{replication_group_id}/increase-replica-count",
+    IncreaseReplicaCount, ReplicationGroupResult,
+    "Add replicas to every node group, or to those that are named.",
+    Subject(GROUP, "replication_group_id"),
+)  # fmt: skip
+DECREASE_REPLICA_COUNT = Operation(
+    "DecreaseReplicaCount", "POST /replication-groups/{replication_group_id}/decrease-replica-count",
+    DecreaseReplicaCount, ReplicationGroupResult,
+    "Remove replicas from every node group or from those that are named, or the replicas that are named.",
     Subject(GROUP, "replication_group_id"),
 )  # fmt: skip
 DESCRIBE_HISTORY = Operation(

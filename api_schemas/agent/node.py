@@ -104,6 +104,7 @@ class NodeSpec(Shape):
     ``was_up`` says that this boot has done its duty before: an agent that knows nothing of it has lost its memory, and must say
     that the node is dead instead of starting it empty. ``roll`` is raised to have every node tell its state anew: a report that
     repeats it was made after the call.
+    ``departing`` are replicas that are on their way out: nobody waits for them, but until they have ended they may acknowledge writes.
     ``fenced`` says that somebody may take over from this primary when its agent is out of touch, so that it must then take no write which
     nobody outside its zone acknowledges.
     ``yields_to`` is the replica that a primary shall make ready to take over from it: it stops taking writes until that one has
@@ -129,6 +130,7 @@ class NodeSpec(Shape):
     roll: int = 0
     follows: Peer | None = None
     replicas: list[Peer] = Field(default_factory=list)
+    departing: list[Peer] = Field(default_factory=list)
     fenced: bool = False
     yields_to: Peer | None = None
     holds: list[str] = Field(default_factory=list)

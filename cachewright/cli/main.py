@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachewright.cli import agent, create, events, failover, fault, fleet, modify, operations
+from cachewright.cli import agent, create, events, failover, fault, fleet, modify, operations, scale
 from cachewright.cli.command import Output
 from cachewright.cli.delete import delete
 from cachewright.cli.describe import describe
@@ -118,7 +118,7 @@ def demo(port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a fr
 
 app.add_typer(create.app, name="create", rich_help_panel=_CACHES)
 app.add_typer(modify.app, name="modify", rich_help_panel=_CACHES)
-caches = (create.add_replica, describe, delete, reboot, failover.failover, failover.promote, failover.history, events.events)
+caches = (create.add_replica, scale.scale, describe, delete, reboot, failover.failover, failover.promote, failover.history, events.events)
 for command in caches:
     app.command(rich_help_panel=_CACHES)(command)
 app.add_typer(agent.app, name="agent", rich_help_panel=_GROUND)

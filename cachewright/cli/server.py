@@ -47,6 +47,15 @@ class Server:
         """The answer to a request to change something; members without a value are left out."""
         return self._ask("PATCH", path, body=body)
 
+    def call(self, operation: str, ids: Mapping[str, str], body: Mapping[str, Any]) -> Json:
+        """The answer of an operation, wherever its route is; ``ids`` are what the route names. Raises RefusedError where there is none."""
+        for path, methods in self.openapi()["paths"].items():
+            for method, offered in methods.items():
+                if offered.get("operationId") == operation:
+                    steps = path.removeprefix("/v1/").format(**ids).split("/")
+                    return self._ask(method.upper(), tuple(steps), body=body)
+        raise RefusedError("UnsupportedOperation", f"The server at {self.url} does not have {operation}; nothing was changed.")
+
     def delete(self, *path: str, **query: Any) -> Json:
         """The answer to a request to delete something."""
         return self._ask("DELETE", path, query=query)

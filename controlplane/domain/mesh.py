@@ -122,16 +122,17 @@ def _is_atomic(primary: Node | None) -> bool:
 
 
 def _members(topology: Topology, group: NodeGroup, moving: Slots) -> list[MeshMember]:
-    leader = bus_id(topology.key(group.primary or ""))
+    """A node that is leaving is on the bus for as long as it runs."""
+    leader = bus_id(topology.key(group.primary)) if group.primary else None
     return [
         MeshMember(
-            id=bus_id(topology.key(node.id)),
+            id=bus_id(topology.key(node)),
             shard=shard_id(topology, group.id),
             address=node.placement.address,
             port=topology.port,
             follows=None if node.id == group.primary else leader,
             slots=shown_slots(without(group.slots, moving)) if node.id == group.primary else "",
         )
-        for node in group.staying
-        if node.placement is not None
+        for node in group.nodes
+        if node.placement is not None and not topology.shall_end(node)
     ]

@@ -133,7 +133,7 @@ def replicates(topology: Topology, group: NodeGroup, node: Node, reported: Repor
     if seen is None or seen_primary is None or primary is None or primary.placement is None:
         return False
     follows = seen.follows == f"{primary.placement.address}:{topology.port}"
-    return follows and seen.link_up and seen_primary.epoch == group.epoch and topology.key(node.id) in seen_primary.proven
+    return follows and seen.link_up and seen_primary.epoch == group.epoch and topology.key(node) in seen_primary.proven
 
 
 def holds_endpoint(topology: Topology, group: NodeGroup, reported: Reported) -> bool:

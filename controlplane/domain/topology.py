@@ -85,11 +85,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """What a node that moved may have left behind: with which agent, under which address."""
+    """What a node that moved may have left behind: with which agent, under which address; ``born`` is the node's."""
 
     node: str
     agent: str
     address: str
+    born: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,9 @@ class Node:
     """One engine. For Redis and Valkey its id is that of its cache cluster; for Memcached ``0001`` and on.
 
     ``boot`` counts the starts that are desired. ``joined_at`` is when it first did its full duty; ``leaving`` nodes are on their
-    way out. A leaving node of a Memcached cluster runs on until ``stopping``: clients are led away from it first.
-    ``told_out_of_memory`` is the last boot of which it was said that it ended for want of memory.
+    way out, since ``left_at``. Where an endpoint leads clients to it, a leaving node runs on until ``stopping``: they are led away first.
+    ``told_out_of_memory`` is the last boot of which it was said that it ended for want of memory. ``born`` tells a node that was added
+    later from an earlier one of the same id: it is the version of the topology then.
     """
 
     id: str
@@ -108,8 +110,10 @@ class Node:
     restart: Restart | None = None
     joined_at: datetime | None = None
     leaving: bool = False
+    left_at: datetime | None = None
     stopping: bool = False
     told_out_of_memory: int = 0
+    born: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,17 @@ class NodeGroup:
         """Every staying node but the primary."""
         return tuple(node for node in self.staying if node.id != self.primary)
 
+    @property
+    def departing(self) -> tuple[Node, ...]:
+        """The nodes that are on their way out. Until they have ended, they may still replicate."""
+        return tuple(node for node in self.nodes if node.leaving)
+
+    @property
+    def dispensable(self) -> tuple[Node, ...]:
+        """The replicas that may leave: not one that is about to be primary, as heir, or because a replica stands in for it."""
+        heir = self.handover.heir if self.handover else None
+        return tuple(node for node in self.replicas if node.id not in (self.home, heir))
+
     def with_node(self, changed: Node) -> Self:
         """The same group with the node of that id replaced."""
         return replace(self, nodes=tuple(changed if node.id == changed.id else node for node in self.nodes))
@@ -253,6 +268,12 @@ def resizing_messages(change: Resizing) -> list[str]:
     return [f"{word} number of requested nodes" for word, nodes in words if nodes]
 
 
+def replica_count_message(before: int, after: int, *, finished: bool = False) -> str:
+    """What an event says when a group begins to have another number of replicas, and when it has it."""
+    word = "increasing" if after > before else "decreasing"
+    return f"{f'Finished {word}' if finished else word.capitalize()} number of replicas from {before} to {after}"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What callers set that no engine needs to hear of. Windows are lower case and UTC, as the service stores them.
@@ -287,7 +308,8 @@ class Topology:
     ``resharding`` is set while slots move from one of its node groups to another.
     ``leftovers`` are what nodes that moved may have left with agents that were not heard of since.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
-    had before those that are being added. ``reader_agent`` is the agent whose relay serves the reader endpoint, or the configuration
+    had before those that are being added. ``replicas_from`` is the number of replicas that a group had before it is being changed.
+    ``reader_agent`` is the agent whose relay serves the reader endpoint, or the configuration
     endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
     """
 
@@ -315,6 +337,7 @@ class Topology:
     discovery: Discovery | None = None
     pending: Resizing | None = None
     grown_from: int | None = None
+    replicas_from: int | None = None
     elections: tuple[Election, ...] = ()
     announced_at: datetime | None = None
     modifying: bool = False
@@ -371,9 +394,27 @@ class Topology:
         """Whether its primary and its reader endpoint can lead somewhere: it has them, and their addresses if they need any."""
         return self.has_endpoints and (self.is_named or self.primary_address is not None)
 
-    def key(self, node_id: str) -> str:
-        """The node's key towards agents: unique over time and safe as a file name."""
-        return f"{self.uid}.{node_id}"
+    @property
+    def number_of_replicas(self) -> int:
+        """How many replicas it shall have in all."""
+        return sum(len(group.replicas) for group in self.node_groups)
+
+    def shall_end(self, node: Node) -> bool:
+        """Whether a node shall run no more: it is leaving, and no clients have to be led away from it before it ends."""
+        leads_away = (self.is_memcached or self.has_endpoints) and not self.deleting
+        return node.leaving and (node.stopping or not leads_away)
+
+    def key(self, node: Node | Leftover | str) -> str:
+        """A node's key towards agents: unique over time and safe as a file name. Where only its id is said, it is looked up."""
+        found = self.node(node) if isinstance(node, str) else node
+        if found is None:
+            return f"{self.uid}.{node}"
+        name = found.node if isinstance(found, Leftover) else found.id
+        return f"{self.uid}.{name}.{found.born}" if found.born else f"{self.uid}.{name}"
+
+    def node_of(self, key: str) -> Node | None:
+        """The node that has this key towards agents."""
+        return next((node for node in self.nodes if key.startswith(f"{self.uid}.{node.id}") and self.key(node) == key), None)
 
     @property
     def route_key(self) -> str:
@@ -444,19 +485,19 @@ class Topology:
                 changed = changed.with_node(replace(node, boot=node.boot + 1, restart=Restart.ASKED))
         return changed
 
-    def with_departure_of(self, node_ids: Collection[str]) -> Self:
-        """Each named node is on its way out."""
+    def with_departure_of(self, node_ids: Collection[str], at: datetime | None = None) -> Self:
+        """Each named node is on its way out, since that moment. How long clients are led away from it is counted from there."""
         changed = self
         for node in self.nodes:
             if node.id in node_ids:
-                changed = changed.with_node(replace(node, leaving=True))
+                changed = changed.with_node(replace(node, leaving=True, left_at=at))
         return changed
 
     def resized(self, change: Resizing) -> Self:
         """A Memcached cluster to which nodes are being added, and which others are leaving. Nothing is pending any more."""
         changed = self.with_departure_of(change.removed)
         (group,) = changed.node_groups
-        added = tuple(Node(node_id, zone) for node_id, zone in change.added)
+        added = tuple(Node(node_id, zone, born=self.version) for node_id, zone in change.added)
         grown_from = len(self.node_groups[0].staying) if added else self.grown_from
         changed = changed.with_group(replace(group, nodes=(*group.nodes, *added)))
         return replace(changed, pending=None, grown_from=grown_from, modifying=True)

@@ -134,7 +134,7 @@ def delete_cache_cluster(ctx: Context, asked: DeleteCacheCluster) -> CacheCluste
     else:
         _must_not_be_in_cluster_mode(topology, member, "deleted by itself; DecreaseReplicaCount is for that")
         _must_be_dispensable(ctx, topology, member)
-        leaving = topology.with_departure_of([member.id])
+        leaving = topology.with_departure_of([member.id], ctx.now)
     saved = ctx.unit.topologies.save(leaving)
     gone = saved.node(member.id) if member else None
     return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, saved, gone, with_nodes=False))
@@ -211,7 +211,7 @@ def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[To
     layout.must_have_room(ctx, 1)
     zone = _replica_zone(ctx, part, asked)
     layout.must_be_servable(ctx, engine_version(group.engine, group.engine_version), [zone])
-    replica = Node(name, zone)
+    replica = Node(name, zone, born=group.version)
     grown = group.with_group(replace(part, nodes=(*part.nodes, replica)))
     layout.must_fit(ctx, grown)
     return ctx.unit.topologies.save(grown), replica
@@ -313,6 +313,8 @@ def _must_be_dispensable(ctx: Context, topology: Topology, member: Node) -> None
         raise InvalidCacheClusterState(f"Cache cluster {member.id} is the only member of a replication group and cannot be deleted alone.")
     if group.primary == member.id:
         raise InvalidCacheClusterState(f"Cache cluster {member.id} is serving as primary for replication group {topology.name}.")
+    if member not in group.dispensable:
+        raise InvalidCacheClusterState(f"Cache cluster {member.id} is about to be the primary of replication group {topology.name}.")
     if topology.settings.automatic_failover and len(group.replicas) == 1:
         raise InvalidCacheClusterState(
             f"Cache cluster {member.id} is the last replica of {topology.name}, which needs one for automatic failover."

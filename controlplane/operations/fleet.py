@@ -95,7 +95,7 @@ def _clear_leftovers(unit: Unit, agent: str, key: str) -> None:
     """A node that moved away has left nothing with that agent any more: its former address is free."""
     topology = unit.topologies.get(_uid(key))
     for leftover in topology.leftovers if topology is not None else ():
-        if topology is not None and leftover.agent == agent and topology.key(leftover.node) == key:
+        if topology is not None and leftover.agent == agent and topology.key(leftover) == key:
             unit.addresses.release(leftover.address)
             topology = unit.topologies.save(topology.without_leftover(leftover))
 
@@ -105,7 +105,7 @@ def _living_at(unit: Unit, agent: str) -> Iterator[str]:
     for topology in unit.topologies.all():
         for node in topology.nodes:
             if node.placement is not None and node.placement.agent == agent:
-                yield topology.key(node.id)
+                yield topology.key(node)
 
 
 def _wake_concerned(unit: Unit, agent: str) -> None:
@@ -125,7 +125,7 @@ def _mark_resumed(unit: Unit, report: NodeReport) -> None:
     Its topology counts as being modified until everything was seen to work again.
     """
     topology = unit.topologies.get(_uid(report.key))
-    node = topology.node(report.key.partition(".")[2]) if topology is not None else None
+    node = topology.node_of(report.key) if topology is not None else None
     if topology is None or node is None or report.phase is not Phase.STARTING or node.joined_at is None or node.restart is not None:
         return
     if not topology.modifying:
@@ -138,9 +138,8 @@ def _uid(key: str) -> str:
 
 def _runs(unit: Unit, agent: str, key: str) -> bool:
     """Whether the node still exists and is that agent's; a late word about anything else is dropped."""
-    uid, _, node_id = key.partition(".")
-    topology = unit.topologies.get(uid)
-    node = topology.node(node_id) if topology is not None else None
+    topology = unit.topologies.get(_uid(key))
+    node = topology.node_of(key) if topology is not None else None
     return node is not None and node.placement is not None and node.placement.agent == agent
 
 

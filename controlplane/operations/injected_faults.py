@@ -45,7 +45,7 @@ def create_fault(ctx: Context, asked: CreateFault) -> FaultResult:
     target = _target(ctx, kind, asked)
     struck = list(_struck(ctx, target))
     nodes = tuple(
-        StruckNode(_name(topology, node), topology.key(node.id), node.placement.agent, node.boot)
+        StruckNode(_name(topology, node), topology.key(node), node.placement.agent, node.boot)
         for topology, node in struck
         if node.placement is not None
     )

@@ -7,6 +7,7 @@ from importlib import import_module
 MODULES = (
     "replication_groups",
     "shard_configuration",
+    "replica_counts",
     "failover",
     "cache_clusters",
     "snapshots",

@@ -101,7 +101,7 @@ def _with_more(ctx: Context, topology: Topology, asked: ModifyReplicationGroupSh
     zones = [_zones(ctx, part, size, len(topology.node_groups) + place) for place, part in enumerate(parts)]
     layout.must_be_servable(ctx, engine_version(topology.engine, topology.engine_version), [zone for each in zones for zone in each])
     layout.must_have_room(ctx, number * size)
-    fresh = tuple(_new_group(ctx, topology.name, name, each) for name, each in zip(ids, zones, strict=True))
+    fresh = tuple(_new_group(ctx, topology, name, each) for name, each in zip(ids, zones, strict=True))
     grown = replace(topology, node_groups=tuple(sorted((*topology.node_groups, *fresh), key=lambda group: group.id)))
     layout.must_fit(ctx, grown)
     return grown
@@ -147,9 +147,9 @@ def _zones(ctx: Context, part: ReshardingConfiguration, size: int, place: int) -
     return layout.spread(ctx, size, zones, start=place)
 
 
-def _new_group(ctx: Context, group: str, name: str, zones: Sequence[str]) -> NodeGroup:
-    ids = [layout.free_member(ctx, shard_member_id(group, name, number)) for number in range(1, len(zones) + 1)]
-    nodes = tuple(Node(node_id, zone) for node_id, zone in zip(ids, zones, strict=True))
+def _new_group(ctx: Context, topology: Topology, name: str, zones: Sequence[str]) -> NodeGroup:
+    ids = [layout.free_member(ctx, shard_member_id(topology.name, name, number)) for number in range(1, len(zones) + 1)]
+    nodes = tuple(Node(node_id, zone, born=topology.version) for node_id, zone in zip(ids, zones, strict=True))
     return NodeGroup(name, nodes, primary=nodes[0].id)
 
 

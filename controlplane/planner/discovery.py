@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controlplane.domain.reported import serves_discovery
 from controlplane.domain.windows import next_opening
-from controlplane.planner.decisions import ApplyPending, Decision, LookAgain, PublishDiscovery, StopNode
+from controlplane.planner.decisions import ApplyPending, Decision, LookAgain, PublishDiscovery
 from controlplane.planner.situation import Situation
 
 
@@ -25,16 +24,6 @@ def publish_discovery(now: Situation) -> Iterator[Decision]:
         return
     if listed and (topology.discovery is None or listed != topology.discovery.nodes):
         yield PublishDiscovery(listed, because=f"{len(listed)} nodes have joined and stay")
-
-
-def stop_leaving_nodes(now: Situation) -> Iterator[Decision]:
-    """A leaving node of a Memcached cluster is stopped once everybody who stays has told clients to go without it."""
-    topology = now.topology
-    if not topology.is_memcached or topology.deleting or topology.discovery is None:
-        return
-    for node in topology.nodes:
-        if node.leaving and not node.stopping and node.id not in topology.discovery.nodes and serves_discovery(topology, now.reported):
-            yield StopNode(node.id, because=f"version {topology.discovery.version} of the list is served everywhere, without it")
 
 
 def apply_pending(now: Situation) -> Iterator[Decision]:

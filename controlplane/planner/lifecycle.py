@@ -26,7 +26,7 @@ def close_modification(now: Situation) -> Iterator[Decision]:
     topology = now.topology
     if topology.resharding or any(group.handover or group.leaving for group in topology.node_groups):
         return
-    if topology.is_memcached and any(node.leaving or node.joined_at is None for node in topology.nodes):
+    if any(node.leaving or node.joined_at is None for node in topology.nodes):
         return
     if topology.modifying and not topology.deleting and topology.announced_at and all_up(now) and endpoints_lead(now):
         yield CloseModification(because="the engines match")

@@ -76,7 +76,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.Announce():
             return replace(topology, announced_at=now, modifying=False)
         case d.CloseModification():
-            return replace(topology, modifying=False, grown_from=None)
+            return replace(topology, modifying=False, grown_from=None, replicas_from=None)
         case d.RemoveNode():
             group = topology.group_of(decision.node)
             left = tuple(node for node in group.nodes if node.id != decision.node)
@@ -131,7 +131,7 @@ def _moved(topology: Topology, decision: d.MoveNode, address: str) -> Topology:
     node = _node(topology, decision.node)
     former = node.placement
     if former is not None:
-        topology = replace(topology, leftovers=(*topology.leftovers, Leftover(node.id, former.agent, former.address)))
+        topology = replace(topology, leftovers=(*topology.leftovers, Leftover(node.id, former.agent, former.address, node.born)))
     restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
     place = Placement(decision.agent, address, decision.binary)
     return topology.with_node(replace(node, placement=place, boot=node.boot + 1, restart=restart))

@@ -80,7 +80,7 @@ def _hand_over(now: Situation, group: NodeGroup, handover: Handover, primary: No
     best = min(heirs, key=lambda node: (-now.reported.nodes[node.id].offset, node.id))
     if handover.heir is None:
         yield ChooseHeir(group.id, best.id, because=f"in sync; most bytes replicated ({now.reported.nodes[best.id].offset})")
-    elif seen.yielded_to == now.topology.key(best.id) and seen.epoch == group.epoch and _still_yields(now, primary):
+    elif seen.yielded_to == now.topology.key(best) and seen.epoch == group.epoch and _still_yields(now, primary):
         among = tuple(_candidate(now, group, node) for node in group.replicas if now.reported.of(node) is not None)
         why = f"a caller asked for it; {best.id} has every write of {primary.id}"
         yield ElectPrimary(group.id, best.id, group.epoch + 1, None, because=why, candidates=among)
@@ -168,7 +168,7 @@ def ranked(now: Situation, group: NodeGroup) -> list[Node]:
 
     def order(node: Node) -> tuple[bool, bool, int, int, str]:
         seen = now.reported.nodes[node.id]
-        return (seen.roll < group.roll, now.topology.key(node.id) not in proven, -seen.epoch, -seen.offset, node.id)
+        return (seen.roll < group.roll, now.topology.key(node) not in proven, -seen.epoch, -seen.offset, node.id)
 
     return sorted((node for node in group.replicas if _has_data(now, node) and now.silent_since(node) is None), key=order)
 
@@ -202,7 +202,7 @@ def _home_after(now: Situation, group: NodeGroup, lost: Node, best: Node) -> str
 
 def _candidate(now: Situation, group: NodeGroup, node: Node) -> Candidate:
     seen, seen_primary = now.reported.nodes[node.id], now.reported.nodes.get(group.primary or "")
-    proven = seen_primary is not None and now.topology.key(node.id) in seen_primary.proven
+    proven = seen_primary is not None and now.topology.key(node) in seen_primary.proven
     return Candidate(node.id, seen.roll >= group.roll, proven, seen.offset)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from controlplane.planner.decisions import Decision
-from controlplane.planner.discovery import apply_pending, publish_discovery, stop_leaving_nodes
+from controlplane.planner.departures import stop_leaving_nodes
+from controlplane.planner.discovery import apply_pending, publish_discovery
 from controlplane.planner.endpoints import give_endpoints, publish_configuration, publish_primary, spread_readers
 from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.nodes import close_restarts, note_out_of_memory, retire_leaving_nodes, start_dead_nodes, welcome_nodes

@@ -18,7 +18,8 @@ class Policy:
     another primary waits for a replica that is in sync; ``yields_for`` how long the word of a primary counts that it has yielded (it
     takes writes again after 2 s); ``most_failover_tests`` how many node groups of an account may be tested in 24
     hours, 0 meaning any number; ``linger`` is how long the nodes of a shard that owns nothing any more go on sending clients to those
-    that do; ``lost_after`` is how long a host may be silent until its nodes move to another host of their zone; ``most_boots`` how many
+    that do; ``led_away_within`` how long a replica that leaves runs on at most until readers are led away from it; ``lost_after`` how
+    long a host may be silent until its nodes move to another host of their zone; ``most_boots`` how many
     starts of a node that has never joined may fail before its creation counts as failed; ``retry`` the pause before a
     node which could not be started is tried again, doubled with each try up to ``longest_retry``.
     """
@@ -29,6 +30,7 @@ class Policy:
     yields_for: timedelta = timedelta(seconds=1.5)
     most_failover_tests: int = 0
     linger: timedelta = timedelta(seconds=2)
+    led_away_within: timedelta = timedelta(seconds=10)
     lost_after: timedelta = timedelta(seconds=60)
     most_boots: int = 4
     retry: timedelta = timedelta(seconds=0.5)

@@ -8,7 +8,7 @@ from api_schemas.container_memory import container_memory
 from controlplane.domain.binaries import stands_in
 from controlplane.domain.node_types import MIB
 from controlplane.domain.resources import resources_of
-from controlplane.domain.topology import Kind, Restart, Topology, resizing_messages
+from controlplane.domain.topology import Kind, Restart, Topology, replica_count_message, resizing_messages
 from controlplane.planner import decisions as d
 
 Sentence = tuple[str, str, str]
@@ -36,6 +36,9 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
             if topology.grown_from is not None:
                 number = len(list(topology.nodes))
                 message = f"Finished modifying number of nodes from {topology.grown_from} to {number}"
+                yield topology.kind.value, topology.name, message
+            if topology.replicas_from is not None:
+                message = replica_count_message(topology.replicas_from, topology.number_of_replicas, finished=True)
                 yield topology.kind.value, topology.name, message
         case d.BootNode(node=node):
             found = topology.node(node)

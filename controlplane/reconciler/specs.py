@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import lru_cache
 
@@ -19,22 +19,17 @@ def node_specs(topology: Topology) -> Iterator[tuple[str, NodeSpec]]:
     resources = resources_of(topology)
     for group in topology.node_groups:
         for node in group.nodes:
-            if node.placement is not None and not _shall_end(topology, node):
+            if node.placement is not None and not topology.shall_end(node):
                 yield node.placement.agent, _spec(topology, group, node, resources)
 
 
 def dropped_nodes(topology: Topology) -> Iterator[tuple[str, str]]:
     """Agent and key of every node that shall be no more, there at least."""
     for node in topology.nodes:
-        if node.placement is not None and _shall_end(topology, node):
-            yield node.placement.agent, topology.key(node.id)
+        if node.placement is not None and topology.shall_end(node):
+            yield node.placement.agent, topology.key(node)
     for leftover in topology.leftovers:
-        yield leftover.agent, topology.key(leftover.node)
-
-
-def _shall_end(topology: Topology, node: Node) -> bool:
-    """A leaving node ends at once, but in a Memcached cluster that lives on only when clients have been led away from it."""
-    return node.leaving and (not topology.is_memcached or topology.deleting or node.stopping)
+        yield leftover.agent, topology.key(leftover)
 
 
 def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
@@ -73,7 +68,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
     role = Role.NONE if topology.is_memcached else Role.PRIMARY if node.id == group.primary else Role.REPLICA
     primary = group.primary_node
     return NodeSpec(
-        key=topology.key(node.id),
+        key=topology.key(node),
         generation=topology.version,
         binary=EngineBinary(**asdict(place.binary)),
         zone=node.zone,
@@ -85,7 +80,8 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         epoch=group.epoch,
         roll=group.roll,
         follows=_peer(topology, primary) if role is Role.REPLICA and primary else None,
-        replicas=[peer for other in group.replicas if (peer := _peer(topology, other))] if role is Role.PRIMARY else [],
+        replicas=_peers(topology, group.replicas) if role is Role.PRIMARY else [],
+        departing=_peers(topology, group.departing) if role is Role.PRIMARY else [],
         fenced=role is Role.PRIMARY and topology.settings.automatic_failover,
         yields_to=_yields_to(topology, group, node),
         holds=list(_holds(topology, group, node)),
@@ -122,7 +118,7 @@ def _mesh(topology: Topology, node: Node) -> Mesh | None:
     mesh = bus.mesh_of(topology)
     if mesh is None:
         return None
-    me, shard = bus.bus_id(topology.key(node.id)), bus.shard_id(topology, topology.group_of(node.id).id)
+    me, shard = bus.bus_id(topology.key(node)), bus.shard_id(topology, topology.group_of(node.id).id)
     return Mesh(me=me, epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh), moves=_moves(mesh, shard))
 
 
@@ -144,9 +140,11 @@ def _moves(mesh: bus.Mesh, shard: str) -> list[MeshMove]:
         )
         for each in mesh.moves
     ]  # fmt: skip
+def _peers(topology: Topology, nodes: Iterable[Node]) -> list[Peer]:
+    return [peer for node in nodes if (peer := _peer(topology, node))]
 
 
 def _peer(topology: Topology, node: Node) -> Peer | None:
     if node.placement is None:
         return None
-    return Peer(key=topology.key(node.id), address=node.placement.address, port=topology.port, boot=node.boot, zone=node.zone)
+    return Peer(key=topology.key(node), address=node.placement.address, port=topology.port, boot=node.boot, zone=node.zone)

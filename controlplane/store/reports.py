@@ -75,13 +75,13 @@ class Reports:
 
     def of(self, topology: Topology) -> Reported:
         """All that was seen of a topology."""
-        found = ((node.id, self._memory.nodes.get(topology.key(node.id))) for node in topology.nodes)
+        found = ((node.id, self._memory.nodes.get(topology.key(node))) for node in topology.nodes)
         nodes = {node_id: seen for node_id, seen in found if seen is not None}
         return Reported(nodes, self._memory.routes.get(topology.route_key))
 
     def times(self, topology: Topology) -> dict[str, datetime]:
         """When the newest report of each node came, by node id."""
-        found = ((node.id, self._memory.seen_at.get(topology.key(node.id))) for node in topology.nodes)
+        found = ((node.id, self._memory.seen_at.get(topology.key(node))) for node in topology.nodes)
         return {node_id: at for node_id, at in found if at is not None}
 
     def put_node(self, key: str, seen: SeenNode, at: datetime) -> bool:

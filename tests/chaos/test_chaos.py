@@ -113,4 +113,4 @@ def test_the_report_tells_each_kind_and_all() -> None:
 
 
 def test_every_kind_of_trouble_has_a_name() -> None:
-    assert len(KINDS) == 13
+    assert len(KINDS) == 14

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from deployment import ZONES
 
 from chaos.clients import Lane
-from chaos.stage import PLAIN
+from chaos.stage import PLAIN, SHARDED
 
 LONG = 60  # seconds; a fault is ended by its round
 HOLDS = (4.0, 8.0)  # seconds for which a lasting trouble holds, from and to
@@ -227,6 +227,21 @@ class AddReplica(Trouble):
         self.node = leaver
 
 
+@dataclass
+class MoreReplicas(Trouble):
+    """Every shard of the group in cluster mode gets a third replica while other things happen, and loses one when all is well."""
+
+    name: ClassVar[str] = "more replicas"
+
+    def begin(self, stage: Any) -> None:
+        stage.elasticache.increase_replica_count(ReplicationGroupId=SHARDED, NewReplicaCount=3, ApplyImmediately=True)
+
+    def clear(self, stage: Any) -> None:
+        stage.available(SHARDED)
+        stage.elasticache.decrease_replica_count(ReplicationGroupId=SHARDED, NewReplicaCount=2, ApplyImmediately=True)
+        stage.available(SHARDED)
+
+
 Maker = Callable[[random.Random, Any], Iterator[Trouble]]
 """Given a stage, yields every trouble of one kind that could be had now, in an order drawn at random."""
 
@@ -301,9 +316,10 @@ KINDS: dict[str, Maker] = {
     "slow primary": _slow,
     "killed control plane": _only(PlaneKilled),
     "added replica": _only(AddReplica),
+    "more replicas": _only(MoreReplicas),
 }
 BY_FILTER = {"isolation", "cut link"}
-ALONE_THEY_TEACH_NOTHING = {"added replica"}
+ALONE_THEY_TEACH_NOTHING = {"added replica", "more replicas"}
 
 
 def drawn(draw: random.Random, stage: Any, makers: list[Maker]) -> list[Trouble]:

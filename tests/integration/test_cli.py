@@ -131,6 +131,50 @@ def test_another_primary_is_asked_for_and_the_history_tells_of_it(run: Run) -> N
     run("delete", "orders", "--yes")
 
 
+def test_a_group_is_scaled_and_comes_along_before_ones_eyes(run: Run) -> None:
+    run("create", "group", "orders", "--replicas", "1")
+    grown = run("scale", "orders", "--replicas", "3")
+    told = grown.stderr.splitlines()
+    assert told[0] == "orders: modifying"
+    assert {"orders-003: in sync", "orders-004: in sync"} <= set(told)
+    assert told[-1].startswith("orders is available after ")
+    assert [line.split()[0] for line in grown.stdout.splitlines() if line.startswith("orders-")] == [f"orders-00{n}" for n in range(1, 5)]
+    fewer = answer(run("scale", "orders", "--replicas", "0", "--output", "json"))
+    assert [node["node"] for node in fewer["nodes"]] == ["orders-001"]
+    assert fewer["replication_group"]["status"] == "available"
+    same = run("scale", "orders", "--replicas", "0")
+    assert "orders is so already; nothing was changed." in same.stderr
+    begun = answer(run("scale", "orders", "--replicas", "1", "--no-wait", "--output", "json"))
+    assert (begun["replication_group"]["status"], len(begun["replication_group"]["member_clusters"])) == ("modifying", 2)
+    assert "say --replicas or --shards in place of --nodes" in run("scale", "orders", "--nodes", "3", status=2).stderr.replace("\n", " ")
+    run("delete", "orders", "--yes")
+
+
+def test_shards_that_have_the_number_of_replicas_are_left_alone(run: Run, server: LocalServer, account: str) -> None:
+    elasticache = server.client(account_id=account)
+    run("create", "group", "orders", "--shards", "2", "--replicas", "1")
+    run("scale", "orders", "--replicas", "2")
+    fewer = {"ReplicationGroupId": "orders", "ReplicaConfiguration": [{"NodeGroupId": "0002", "NewReplicaCount": 0}]}
+    elasticache.decrease_replica_count(**fewer, ApplyImmediately=True)
+    elasticache.get_waiter("replication_group_available").wait(ReplicationGroupId="orders")
+    evened = answer(run("scale", "orders", "--replicas", "1", "--output", "json"))
+    assert [node["node"] for node in evened["nodes"]] == ["orders-0001-001", "orders-0001-002", "orders-0002-001", "orders-0002-002"]
+    run("delete", "orders", "--yes")
+
+
+def test_a_memcached_cluster_is_scaled_by_its_highest_ids(run: Run) -> None:
+    run("create", "cache", "sessions", "--engine", "memcached", "--nodes", "2")
+    grown = run("scale", "sessions", "--nodes", "4")
+    assert "sessions is available after" in grown.stderr
+    nodes = answer(run("nodes", "sessions", "--output", "json"))["nodes"]
+    assert [node["node"] for node in nodes] == ["0001", "0002", "0003", "0004"]
+    fewer = answer(run("scale", "sessions", "--nodes", "1", "--output", "json"))
+    assert [node["node"] for node in fewer["nodes"]] == ["0001"]
+    refused = run("scale", "sessions", "--replicas", "1", status=2).stderr.replace("\n", " ")
+    assert "cache without replicas" in refused
+    run("delete", "sessions", "--yes")
+
+
 def test_without_waiting_a_failover_is_answered_at_once_with_the_group_as_it_is(run: Run) -> None:
     run("create", "group", "orders", "--nodes", "2", "--auto-failover")
     begun = answer(run("failover", "orders", "--no-wait", "--output", "json"))

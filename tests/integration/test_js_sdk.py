@@ -250,7 +250,7 @@ def test_the_sdk_raises_the_typed_error_of_each_refusal(run: Run) -> None:
           TagNotFoundFault: await refused("RemoveTagsFromResource", { ResourceName: `${arn}:subnetgroup:js`, TagKeys: ["none-such"] }),
         };
         told.unbuilt = await refused(
-          "IncreaseReplicaCount", { ReplicationGroupId: "js", ApplyImmediately: true, NewReplicaCount: 2 }, "ElastiCacheServiceException");
+          "StartMigration", { ReplicationGroupId: "js", CustomerNodeEndpointList: [] }, "ElastiCacheServiceException");
     """)
     statuses = {"CacheClusterNotFoundFault", "ReplicationGroupNotFoundFault", "CacheParameterGroupNotFoundFault", "TagNotFoundFault"}
     for name, (said, status, typed, message) in told["errors"].items():
@@ -259,7 +259,7 @@ def test_the_sdk_raises_the_typed_error_of_each_refusal(run: Run) -> None:
         assert message
     name, status, typed, message = told["unbuilt"]
     assert (name, status, typed) == ("UnsupportedOperation", 400, True)
-    assert "IncreaseReplicaCount" in message
+    assert "StartMigration" in message
 
 
 def test_the_sdk_turns_pages(run: Run) -> None:

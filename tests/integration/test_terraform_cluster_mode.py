@@ -113,8 +113,6 @@ def test_a_group_is_updated_in_place(long_lived: tuple[ReplicationGroup, dict[st
     [
         ({"num_node_groups": 3}, "ModifyReplicationGroupShardConfiguration"),
         ({"num_node_groups": 1}, "ModifyReplicationGroupShardConfiguration"),
-        ({"replicas_per_node_group": 2}, "IncreaseReplicaCount"),
-        ({"replicas_per_node_group": 0}, "DecreaseReplicaCount"),
     ],
 )
 def test_scaling_is_refused_by_name_and_changes_nothing(
@@ -126,6 +124,24 @@ def test_scaling_is_refused_by_name_and_changes_nothing(
     refused(lambda: resource.apply({**config, **changed}), "UnsupportedOperation", operation)
     assert describe_group(elasticache, resource.id) == before
     assert resource.plan(config) == {}
+
+
+def test_replicas_of_every_shard_come_and_go_in_place(elasticache: Any) -> None:
+    config = {**QUICK, **ON, "replication_group_id": new_name("g"), "num_node_groups": 2, "replicas_per_node_group": 1}
+    resource = ReplicationGroup.applied(elasticache, config)
+    at = resource.state["configuration_endpoint_address"]
+    with RedisCluster(host=at, port=resource.state["port"]) as client:
+        assert all(client.set(f"key{number}", number) for number in range(50))
+        for number in (2, 0, 1):
+            config = {**config, "replicas_per_node_group": number}
+            assert "replicas_per_node_group" in resource.apply(config)
+            assert resource.plan(config) == {}
+            assert [shard["replica_count"] for shard in resource.state["node_group_configuration"]] == [number, number]
+            assert resource.state["configuration_endpoint_address"] == at
+            assert [int(client.get(f"key{number}") or -1) for number in range(50)] == list(range(50))
+            with RedisCluster(host=at, port=resource.state["port"]) as fresh:
+                assert len(fresh.get_nodes()) == 2 * (number + 1)
+    resource.destroy()
 
 
 def test_failover_stays_on_in_cluster_mode(elasticache: Any, long_lived: tuple[ReplicationGroup, dict[str, Any]]) -> None:

@@ -122,23 +122,66 @@ def test_tags_reach_the_members(elasticache: Any, long_lived: tuple[ReplicationG
         assert elasticache.list_tags_for_resource(ResourceName=arn)["TagList"] == [{"Key": "fresh", "Value": "yes"}]
 
 
-@pytest.mark.parametrize(
-    ("changed", "operation"),
-    [
-        ({"num_cache_clusters": 3}, "IncreaseReplicaCount"),
-        ({"num_cache_clusters": 1}, "DecreaseReplicaCount"),
-        ({"num_cache_clusters": None, "replicas_per_node_group": 2}, "IncreaseReplicaCount"),
-        ({"num_cache_clusters": None, "num_node_groups": 2}, "ModifyReplicationGroupShardConfiguration"),
-    ],
-)
-def test_scaling_is_refused_by_name_and_changes_nothing(
-    elasticache: Any, long_lived: tuple[ReplicationGroup, dict[str, Any]], changed: dict[str, Any], operation: str
+COUNTS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
+    "members": ({"num_cache_clusters": 2}, [{"num_cache_clusters": number} for number in (4, 3, 6, 1, 2)]),
+    "members-that-fail-over": (
+        {"num_cache_clusters": 3, "multi_az_enabled": True, **FAILS_OVER}, [{"num_cache_clusters": number} for number in (5, 2, 3)]
+    ),
+    "failover-with-the-first-replica": (
+        {"num_cache_clusters": 1},
+        [{"num_cache_clusters": 2, **FAILS_OVER}, {"num_cache_clusters": 1, "automatic_failover_enabled": False, "description": "alone"}],
+    ),
+    "replicas-of-one-shard": (
+        {"num_node_groups": 1, "replicas_per_node_group": 1}, [{"replicas_per_node_group": number} for number in (3, 0, 2)]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_replicas_come_and_go_in_place(elasticache: Any, name: str) -> None:
+    begun, steps = COUNTS[name]
+    config = {**QUICK, **begun, "replication_group_id": new_name("g"), "tags": {"team": "web"}}
+    resource = ReplicationGroup.applied(elasticache, config)
+    same = ("primary_endpoint_address", "reader_endpoint_address", "port")
+    endpoints = [resource.state[each] for each in same]
+    with connected({"Address": endpoints[0], "Port": endpoints[2]}) as primary:
+        primary.set("kept", "value")
+        for changed in steps:
+            config = {**config, **changed}
+            assert set(changed) <= set(resource.apply(config))
+            assert resource.plan(config) == {}
+            nodes = config.get("num_cache_clusters") or config["replicas_per_node_group"] + 1
+            assert len(resource.state["member_clusters"]) == nodes
+            assert [resource.state[each] for each in same] == endpoints
+            assert primary.get("kept") == "value", "the client's connection to the primary outlives the change"
+            assert primary.info("replication")["connected_slaves"] == nodes - 1
+            with connected({"Address": endpoints[1], "Port": endpoints[2]}) as reader:
+                assert reader.get("kept") == "value"
+    arns = [resource.state["arn"].replace(f"replicationgroup:{resource.id}", f"cluster:{member}") for member in resource.state["member_clusters"]]
+    assert all(elasticache.list_tags_for_resource(ResourceName=arn)["TagList"] == [{"Key": "team", "Value": "web"}] for arn in arns)
+    resource.destroy()
+
+
+def test_the_last_replica_of_a_group_that_fails_over_stays(elasticache: Any) -> None:
+    config = {**QUICK, **FAILS_OVER, "replication_group_id": new_name("g"), "num_cache_clusters": 2}
+    resource = ReplicationGroup.applied(elasticache, config)
+    before = describe_group(elasticache, resource.id)
+    last = "Must have at least 1 replica when cluster mode is disabled with auto failover enabled."
+    refused(lambda: resource.apply({**config, "num_cache_clusters": 1}), "InvalidParameterValue", last)
+    refused(lambda: resource.apply({**config, "num_cache_clusters": 7}), "InvalidParameterValue", "6")
+    assert describe_group(elasticache, resource.id) == before
+    assert resource.plan(config) == {}
+    resource.destroy()
+
+
+def test_more_shards_are_refused_by_name_and_change_nothing(
+    elasticache: Any, long_lived: tuple[ReplicationGroup, dict[str, Any]]
 ) -> None:
     resource, config = long_lived
     resource.apply(config)
     before = describe_group(elasticache, resource.id)
-    wanted = {name: value for name, value in {**config, **changed}.items() if value is not None}
-    refused(lambda: resource.apply(wanted), "UnsupportedOperation", operation)
+    wanted = {name: value for name, value in config.items() if name != "num_cache_clusters"} | {"num_node_groups": 2}
+    refused(lambda: resource.apply(wanted), "UnsupportedOperation", "ModifyReplicationGroupShardConfiguration")
     assert describe_group(elasticache, resource.id) == before
     assert resource.plan(config) == {}
 

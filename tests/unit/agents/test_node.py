@@ -967,13 +967,17 @@ def lead(host: Host, **changes: Any) -> None:
     [
         ({}, ["demand 1 within 1"]),
         ({"replicas": [FAR, NEAR]}, ["demand 2 within 1"]),  # one of them may be the one in its own zone
+        ({"departing": [NEAR]}, ["demand 2 within 1"]),  # it still streams, though nobody counts on it
+        ({"replicas": [FAR, NEAR], "departing": [FAR]}, ["demand 2 within 1"]),
+        ({"replicas": [NEAR], "departing": [FAR]}, []),
         ({"replicas": [NEAR]}, []),  # nobody elsewhere could take over
         ({"replicas": []}, []),
         ({"fenced": False}, []),
         ({"parameters": {"min-replicas-to-write": "3", "min-replicas-max-lag": "7"}}, ["demand 3 within 1"]),
         ({"parameters": {"min-slaves-to-write": "0", "min-slaves-max-lag": "7"}}, ["demand 1 within 1"]),
     ],
-    ids=["a replica elsewhere", "one elsewhere, one here", "only here", "none", "nobody may take over", "more is asked for", "old names"],
+    ids=["a replica elsewhere", "one elsewhere, one here", "one here departs", "one elsewhere departs", "who is left is here",
+         "only here", "none", "nobody may take over", "more is asked for", "old names"],
 )
 def test_what_a_primary_demands_while_out_of_touch(host: Host, changes: dict[str, Any], demanded: list[str]) -> None:
     host.toy.acknowledging = 3

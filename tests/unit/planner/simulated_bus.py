@@ -67,6 +67,8 @@ class Belief:
     gone: set[int] = field(default_factory=set)
     in_role: bool = False
     """Whether it has ever had the role that was desired of it."""
+    banned: set[str] = field(default_factory=set)
+    """Whom the engine was told to forget: it takes nobody of that id in again."""
     obeyed: str | None = ""
     """Whom the engine followed when it last looked at this."""
 
@@ -99,6 +101,8 @@ class Belief:
 
     def hear(self, other: Belief) -> list[int]:
         """Take in what another says of itself. Answers the parts that nobody is seen to own any more because of it."""
+        if other.me in self.banned:
+            return []
         self.epoch = max(self.epoch, other.epoch)
         self.follows[other.me] = other.follows[other.me]
         orphaned = []
@@ -145,6 +149,7 @@ class Belief:
     def forget_strangers(self, mesh: Mesh) -> None:
         """Those that are in the mesh no more."""
         wanted = {member.id for member in mesh.members}
+        self.banned |= self.follows.keys() - wanted
         self.follows = {node: leader for node, leader in self.follows.items() if node in wanted}
 
     def notice_what_has_gone(self, mesh: Mesh, me: MeshMember) -> None:

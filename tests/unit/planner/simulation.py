@@ -22,7 +22,7 @@ from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, SeenAgent, SeenNode, SeenRoute
 from controlplane.domain.resolution import addresses
 from controlplane.domain.slots import merged, shown_slots, without
-from controlplane.domain.topology import Binary, NodeGroup, Topology
+from controlplane.domain.topology import Binary, Node, NodeGroup, Topology
 from controlplane.planner.decisions import CloseRestart, Decision, ElectPrimary, LookAgain, PublishConfiguration, WelcomeNode
 from controlplane.planner.outcome import Addresses, after
 from controlplane.planner.rules import plan
@@ -73,6 +73,7 @@ class Fleet:
 
     def __init__(self, topology: Topology, seed: int) -> None:
         self.random = random.Random(seed)
+        self.relay = random.Random(-seed)
         self.topology: Topology | None = topology
         self.engines: dict[str, Engine] = {}
         self.reported: dict[str, SeenNode] = {}
@@ -123,12 +124,12 @@ class Fleet:
         return decisions
 
     def _situation(self, topology: Topology) -> Situation:
-        times = {key.partition(".")[2]: at for key, at in self.seen_at.items()}
+        times = {key.split(".")[1]: at for key, at in self.seen_at.items()}
         return Situation(topology, self.all_reported(), self.agents, self.now, Policy(), times)
 
     def all_reported(self) -> Reported:
         """What the control plane knows."""
-        return Reported({key.partition(".")[2]: seen for key, seen in self.reported.items()}, self.route)
+        return Reported({key.split(".")[1]: seen for key, seen in self.reported.items()}, self.route)
 
     def _give_up_what_is_not_promised(self, topology: Topology, decision: ElectPrimary) -> None:
         """An election after a loss goes by what it was told in time, and trusts proofs: what others have may be lost.
@@ -141,7 +142,7 @@ class Fleet:
             return
         heard = {e.spec.key for e in self._in(group) if (seen := self.reported.get(e.spec.key)) and seen.roll >= group.roll}
         counted = heard & lost.proven if topology.key(decision.node) in lost.proven else heard
-        held = (engine.data for engine in self._in(group) if engine.alive and engine.spec.key in counted)
+        held = (engine.data for engine in self._in(group) if engine.alive and engine.spec.key in counted and not self._leaves(engine))
         self.safe[group.id] = min(self.safe[group.id], max(held, default=0))
 
     def _is_rash(self, topology: Topology, decision: Decision) -> bool:
@@ -179,10 +180,13 @@ class Fleet:
 
     def _forget(self, key: str) -> None:
         ended = self.engines.pop(key, None)
-        if ended is not None and self.topology is not None and self.topology.is_memcached and not self.topology.deleting:
-            self._nobody_may_name(ended)
+        if ended is not None and self.topology is not None and not self.topology.deleting:
+            if self.topology.is_memcached:
+                self._nobody_may_name(ended)
+            else:
+                self._nobody_may_read_from(ended)
         self.reported[key] = SeenNode(GONE, 0)
-        self._recount()
+        self.recount()
 
     def _nobody_may_name(self, ended: Engine) -> None:
         """Whoever stays has told clients to go without a node before that node ends."""
@@ -191,6 +195,15 @@ class Fleet:
         served = [engine.listing for engine in staying if engine is not None and engine.phase == RUNNING]
         for listing in (*served, self.route_served.discovery if self.route_served else None):
             assert listing is None or ended.spec.address not in listing.nodes, f"{ended.spec.key} ended while clients were led to it"
+
+    def _nobody_may_read_from(self, ended: Engine) -> None:
+        """The relay spreads readers without a replica before that ends, if it has heard of it in time."""
+        assert self.topology is not None
+        node = self.topology.node(ended.spec.key.split(".")[1])
+        if node is None or node.left_at is None or node.left_at + Policy().led_away_within <= self.now:
+            return
+        served = self.route_served.backends if self.route_served else []
+        assert ended.place not in served, f"{ended.spec.key} ended while readers were led to it"
 
     # ---- the agents' side
 
@@ -201,8 +214,9 @@ class Fleet:
             self.move(key)
             if self.random.random() < 0.4:
                 self.report(key)
-        if self.topology is None or not self.topology.is_memcached or self.random.random() < 0.3:
-            self.route_served = self.route_wanted
+        chance = self.random if self.topology is not None and self.topology.is_memcached else self.relay
+        if chance.random() < 0.3:
+            self._serve_route()
         if self.random.random() < 0.3:
             self.report_route()
 
@@ -213,8 +227,14 @@ class Fleet:
                 self.move(key)
         for key in sorted(self.engines):
             self.report(key)
-        self.route_served = self.route_wanted
+        self._serve_route()
         self.report_route()
+
+    def _serve_route(self) -> None:
+        """The relay takes its orders, and its agent tells at once of other backends."""
+        before, self.route_served = self.route_served, self.route_wanted
+        if before is not None and self.route_wanted is not None and before.backends != self.route_wanted.backends:
+            self.report_route()
 
     def move(self, key: str) -> None:
         """What one visit of the agent does."""
@@ -420,7 +440,7 @@ class Fleet:
             for other in self.engines.values():
                 if other.follows == engine.place:
                     other.synced = False
-        self._recount()
+        self.recount()
 
     def lose_data_on_purpose(self, key: str, *, everything: bool) -> None:
         """A caller reboots a node: what it held alone may go, and with a primary what its replicas hold as well."""
@@ -428,7 +448,7 @@ class Fleet:
         others = [engine.data for engine in self._in(group) if engine.alive and engine.spec.key != key]
         self.safe[group.id] = 0 if everything else min(self.safe[group.id], max(others, default=0))
 
-    def _recount(self) -> None:
+    def recount(self) -> None:
         """Only the end of a process loses data; being told to copy from an emptier node must never happen to the last that has it."""
         for group in self.topology.node_groups if self.topology else ():
             alive = (engine for engine in self._in(group) if engine.alive and not self._is_condemned(engine))
@@ -441,12 +461,19 @@ class Fleet:
 
     def _group_of(self, key: str) -> NodeGroup:
         assert self.topology is not None
-        return self.topology.group_of(key.partition(".")[2])
+        return self.topology.group_of(key.split(".")[1])
 
     def _is_condemned(self, engine: Engine) -> bool:
-        """Whether a caller has asked for its reboot, which will empty it."""
-        node = self.topology.node(engine.spec.key.partition(".")[2]) if self.topology else None
-        return node is not None and node.boot > engine.boot
+        """Whether a caller has asked for its reboot, which will empty it, or for its removal."""
+        node = self._desired(engine)
+        return node is not None and (node.boot > engine.boot or node.leaving)
+
+    def _leaves(self, engine: Engine) -> bool:
+        node = self._desired(engine)
+        return node is not None and node.leaving
+
+    def _desired(self, engine: Engine) -> Node | None:
+        return self.topology.node(engine.spec.key.split(".")[1]) if self.topology else None
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

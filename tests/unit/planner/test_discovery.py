@@ -11,7 +11,8 @@ from situations import at_work, decided, desiring, memcached_at_work, noded, rea
 from controlplane.domain.reported import DEAD, STARTING, SeenRoute
 from controlplane.domain.topology import Discovery, Resizing, Restart
 from controlplane.planner.decisions import ApplyPending, LookAgain, PublishDiscovery, StopNode
-from controlplane.planner.discovery import apply_pending, publish_discovery, stop_leaving_nodes
+from controlplane.planner.departures import stop_leaving_nodes
+from controlplane.planner.discovery import apply_pending, publish_discovery
 from controlplane.planner.lifecycle import close_modification
 from controlplane.planner.rules import plan
 from controlplane.planner.situation import Situation

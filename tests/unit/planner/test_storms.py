@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,9 +20,11 @@ from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
 from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, NodeGroup, Resharding, Resizing, Settings, SlotMove, Topology
 from controlplane.domain.windows import next_opening
 
-STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES = 1000, 300, 600
+STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES, STORMS_OVER_COUNTS = 1000, 300, 600, 600
 PER_TEST, PER_TEST_OVER_SHARDS = 200, 50
 MOST_ROUNDS = 40
+
+Happening = Callable[[Fleet], None]
 
 
 @pytest.mark.parametrize("first", range(0, STORMS, PER_TEST))
@@ -45,6 +48,15 @@ def test_every_storm_over_names_passes_and_every_name_leads_where_it_should(firs
         _must_be_led(fleet, seed)
 
 
+@pytest.mark.parametrize("first", range(0, STORMS_OVER_COUNTS, PER_TEST_OVER_SHARDS))
+def test_every_storm_over_replica_counts_passes_and_each_group_has_as_many_as_asked(first: int) -> None:
+    for seed in range(first, first + PER_TEST_OVER_SHARDS):
+        topology = _some_shards(seed // 3) if seed % 3 == 0 else _some_group(seed)
+        fleet = Fleet(replace(topology, endpoints=Endpoints.NAMED) if seed % 7 == 0 else topology, seed)
+        _weather(fleet, seed, COUNTING)
+        assert fleet.topology is None or fleet.topology.replicas_from is None, f"storm {seed}: the change is not over"
+
+
 @pytest.mark.parametrize("seed", [1003, 1209])
 def test_storms_that_once_lost_data(seed: int) -> None:
     _weather(Fleet(_some_topology(seed), seed), seed)
@@ -55,10 +67,10 @@ def test_storms_over_shards_that_once_lost_data(seed: int) -> None:
     _weather(Fleet(_some_shards(seed), seed), seed)
 
 
-def _weather(fleet: Fleet, seed: int) -> None:
+def _weather(fleet: Fleet, seed: int, besides: dict[Happening, float] | None = None) -> None:
     if seed % 2:
         _calm(fleet)  # half of the storms hit something that already works
-    _storm(fleet)
+    _storm(fleet, besides or {})
     _calm(fleet)
     _must_be_as_desired(fleet, seed)
 
@@ -66,6 +78,10 @@ def _weather(fleet: Fleet, seed: int) -> None:
 def _some_topology(seed: int) -> Topology:
     if seed % 5 == 0:
         return a_cache_cluster(nodes=1 + seed % 7, created=False, settings=Settings(fronted=seed % 2 == 0))
+    return _some_group(seed)
+
+
+def _some_group(seed: int) -> Topology:
     settings = {"automatic_failover": seed % 3 != 0}
     group = a_group(nodes=1 + seed % 4, created=False)
     return replace(group, settings=replace(group.settings, **settings))
@@ -80,9 +96,9 @@ def _some_shards(seed: int) -> Topology:
     return replace(group, settings=replace(group.settings, automatic_failover=seed % 8 == 0))
 
 
-def _storm(fleet: Fleet) -> None:
+def _storm(fleet: Fleet, besides: dict[Happening, float]) -> None:
     for _ in range(fleet.random.randint(20, 90)):
-        more = MEMCACHED_HAPPENINGS if fleet.topology is not None and fleet.topology.is_memcached else {}
+        more = MEMCACHED_HAPPENINGS if fleet.topology is not None and fleet.topology.is_memcached else besides
         happening = fleet.random.choices([*HAPPENINGS, *more], [*WEIGHTS, *more.values()])[0]
         happening(fleet)
         _must_be_safe(fleet)
@@ -171,7 +187,7 @@ def _remove_replica(fleet: Fleet) -> None:
     group = fleet.random.choice(topology.node_groups)
     replicas = group.replicas
     if len(replicas) > 1 and group.home is None:
-        leaving = topology.with_departure_of([fleet.random.choice(replicas).id])
+        leaving = topology.with_departure_of([fleet.random.choice(replicas).id], fleet.now)
         fleet.topology = replace(leaving, version=topology.version + 1)
 
 
@@ -203,8 +219,54 @@ def _with_even_parts(topology: Topology) -> Topology:
 
 def _new_shard(fleet: Fleet, topology: Topology, number: int) -> NodeGroup:
     name = f"{topology.version:03d}{number}"
-    nodes = tuple(Node(f"orders-{name}-{n:03d}", f"us-east-1{zone}") for n, zone in zip(range(1, 4), "abc"[: fleet.random.randint(1, 3)], strict=False))
+    nodes = tuple(Node(f"orders-{name}-{n:03d}", f"us-east-1{zone}", born=topology.version) for n, zone in zip(range(1, 4), "abc"[: fleet.random.randint(1, 3)], strict=False))
     return NodeGroup(name, nodes, primary=nodes[0].id)
+def _increase(fleet: Fleet) -> None:
+    """A caller wants more replicas in some node groups."""
+    topology = _scalable(fleet)
+    if topology is None:
+        return
+    grown = topology
+    for group in fleet.random.sample(topology.node_groups, fleet.random.randint(1, len(topology.node_groups))):
+        more = min(fleet.random.randint(1, 3), 6 - len(group.nodes))
+        free = [name for name in (f"{group.id}-{number:03d}" for number in range(1, 12)) if topology.node(name) is None]
+        nodes = [Node(name, f"us-east-1{fleet.random.choice('abc')}", born=topology.version) for name in free[:more]]
+        grown = grown.with_group(replace(group, nodes=(*group.nodes, *nodes)))
+    _scale(fleet, topology, grown)
+
+
+def _decrease(fleet: Fleet) -> None:
+    """A caller wants fewer replicas in some node groups, or none where that is allowed."""
+    topology = _scalable(fleet)
+    if topology is None:
+        return
+    least = topology.settings.automatic_failover and topology.cluster_mode is not ClusterMode.ENABLED
+    leaving: list[str] = []
+    for group in fleet.random.sample(topology.node_groups, fleet.random.randint(1, len(topology.node_groups))):
+        most = min(len(group.dispensable), len(group.replicas) - least)
+        if most > 0 and _seems_led(fleet, topology, group):
+            leaving += [node.id for node in fleet.random.sample(group.dispensable, fleet.random.randint(1, most))]
+    if leaving:
+        _scale(fleet, topology, topology.with_departure_of(leaving, fleet.now))
+
+
+def _scalable(fleet: Fleet) -> Topology | None:
+    topology = fleet.topology
+    is_available = topology is not None and topology_status(topology, fleet.all_reported(), 4) == AVAILABLE
+    return topology if is_available else None
+
+
+def _seems_led(fleet: Fleet, topology: Topology, group: NodeGroup) -> bool:
+    """As far as is known when the caller asks."""
+    seen = fleet.all_reported().nodes.get(group.primary or "")
+    boot = group.primary_node.boot if group.primary_node else 0
+    return seen is not None and (seen.phase, seen.boot, seen.role, seen.epoch) == (RUNNING, boot, "primary", group.epoch)
+
+
+def _scale(fleet: Fleet, before: Topology, wanted: Topology) -> None:
+    changing = replace(wanted, modifying=True, replicas_from=before.number_of_replicas)
+    fleet.topology = replace(changing, version=before.version + 1)
+    fleet.recount()
 
 
 def _resize(fleet: Fleet) -> None:
@@ -252,7 +314,8 @@ HAPPENINGS = [
     _start_fails, _reboot, _add_replica, _remove_replica, _reshard, _delete,
 ]  # fmt: skip
 WEIGHTS = [20, 45, 15, 4, 2, 4, 4, 1, 1, 1, 1, 3, 0.3]
-MEMCACHED_HAPPENINGS = {_resize: 3, _window_opens: 1, _relay_ends: 1}
+COUNTING: dict[Happening, float] = {_increase: 4, _decrease: 6}
+MEMCACHED_HAPPENINGS: dict[Happening, float] = {_resize: 3, _window_opens: 1, _relay_ends: 1}
 
 
 # ---- what must hold
@@ -270,6 +333,9 @@ def _must_be_safe(fleet: Fleet) -> None:
     assert all(engine.role is Role.PRIMARY for engine in visited), "a replica has the clients of a primary"
     for group in fleet.topology.node_groups:
         assert len(fleet.serving(group)) <= 1, "two primaries serve"
+    read_from = fleet.route_served.backends if fleet.route_served and not fleet.topology.is_memcached else []
+    new = [e for e in fleet.engines.values() if e.place in read_from and e.boot == e.spec.boot == 1 and e.spec.role is Role.REPLICA]
+    assert all(engine.has_synced for engine in new if engine.phase == RUNNING), "readers meet a new replica that is empty"
     if fleet.topology.has_endpoints and not fleet.topology.settings.automatic_failover:
         served = {group.holder for group in fleet.topology.node_groups}
         assert served <= {None, fleet.first}, "a replica took over although failover is off"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from factories import a_context, a_sharded_group, an_agent, have
+from factories import NOW, a_context, a_sharded_group, an_agent, have
 from situations import CONFIGURATION_ADDRESS, PRIMARY_ADDRESS, at_work, failover, sharded_at_work
 
 from api_schemas.agent.node import NodeSpec, Role
@@ -13,7 +13,7 @@ from controlplane.domain.mesh import bus_id, mesh_of
 from controlplane.domain.topology import ClusterMode, Topology
 from controlplane.planner.decisions import GiveEndpoints
 from controlplane.reconciler.record import Recorder
-from controlplane.reconciler.specs import node_specs, reader_route, resources_of
+from controlplane.reconciler.specs import dropped_nodes, node_specs, reader_route, resources_of
 
 ORDERS = sharded_at_work().topology
 LEADER, FOLLOWER, OTHER, LAST = (node.id for node in ORDERS.nodes)
@@ -39,6 +39,27 @@ def test_a_leaving_node_is_told_nothing_and_others_not_of_it() -> None:
     left = specs(ORDERS.with_departure_of([FOLLOWER]))
     assert set(left) == {LEADER, OTHER, LAST}
     assert all(spec.mesh is not None and len(spec.mesh.members) == 3 for spec in left.values())
+
+
+def test_where_readers_are_led_to_it_a_leaving_node_runs_on_until_it_is_stopped() -> None:
+    compatible = sharded_at_work(shards=1, replicas=2, cluster_mode=ClusterMode.COMPATIBLE, primary_address=PRIMARY_ADDRESS).topology
+    for topology in (at_work().topology, compatible):
+        first, second, third = (node.id for node in topology.nodes)
+        leaving = topology.with_departure_of([second], NOW)
+        told = specs(leaving)
+        assert set(told) == {first, second, third}
+        assert [peer.key for peer in told[first].replicas] == [topology.key(third)]
+        assert [peer.key for peer in told[first].departing] == [topology.key(second)]
+        assert told[third].departing == []
+        assert told[second].follows is not None
+        members = [{member.id for member in spec.mesh.members} for spec in told.values() if spec.mesh]
+        assert all(bus_id(topology.key(second)) in ids for ids in members)
+        stopping = leaving.with_node(replace(next(node for node in leaving.nodes if node.leaving), stopping=True))
+        assert set(specs(stopping)) == {first, third}
+        assert [key for _, key in dropped_nodes(stopping)] == [topology.key(second)]
+        assert [peer.key for peer in specs(stopping)[first].departing] == [topology.key(second)], "it may stream to its last moment"
+        assert all(len(spec.mesh.members) == 2 for spec in specs(stopping).values() if spec.mesh)
+        assert set(specs(replace(leaving, deleting=True))) == {first, third}, "of a group that is deleted nothing runs on"
 
 
 def test_a_replica_follows_the_primary_of_its_own_shard() -> None:
