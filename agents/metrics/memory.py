@@ -1,0 +1,97 @@
+"""What was measured of one process: closely for the last minute, one sample a minute before that, and nothing older."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from agents.metrics.derivation import Sample, derived, past_of
+from api_schemas.agent.metrics import LONGEST_HISTORY, Point
+from api_schemas.metric import METRICS, Kind
+
+_FINE = 5.0  # seconds between two samples that are both kept: whoever watches closely does not push the last minute out
+_CLOSE = 75.0  # seconds for which they are
+_COARSE = 55.0  # seconds between two that are kept for longer
+_NAMES = {engine: tuple(name for name, metric in table.items() if metric.kind is not Kind.RATE) for engine, table in METRICS.items()}
+_COUNTERS = {
+    engine: tuple(place for place, name in enumerate(names) if METRICS[engine][name].kind is not Kind.GAUGE)
+    for engine, names in _NAMES.items()
+}
+
+
+class Memory:
+    """Keeps the samples of one process as bare numbers: a node takes some 20 KB."""
+
+    def __init__(self, engine: str, vcpus: int) -> None:
+        self._names, self._counters = _NAMES[engine], _COUNTERS[engine]
+        self._table = METRICS[engine]
+        self._vcpus = vcpus
+        self._born: float | None = None
+        self._fine: deque[tuple[float, array[float]]] = deque()
+        self._coarse: deque[tuple[float, array[float]]] = deque(maxlen=LONGEST_HISTORY)
+        self._carried: dict[int, float] = {}
+        self._last: array[float] | None = None
+
+    @property
+    def newest_at(self) -> float | None:
+        """When the newest sample was taken."""
+        return self._fine[-1][0] if self._fine else None
+
+    def add(self, at: float, uptime: float, figures: Mapping[str, float]) -> None:
+        """Remember what was measured at that time."""
+        if self._born is None:
+            self._born = at - uptime
+        row = array("d", (_finite(figures.get(name, math.nan)) for name in self._names))
+        if len(self._fine) > 1 and self._fine[-1][0] - self._fine[-2][0] < _FINE:
+            self._fine.pop()
+        self._fine.append((at, self._rising(row)))
+        while self._fine[0][0] < at - _CLOSE:
+            old = self._fine.popleft()
+            if not self._coarse or old[0] - self._coarse[-1][0] >= _COARSE:
+                self._coarse.append(old)
+
+    def now(self, window: float, at: float) -> Point:
+        """The metrics of the newest sample, over the window before it."""
+        samples = list(self._samples())
+        return self._point(samples, window, at)
+
+    def history(self, minutes: int, at: float) -> list[Point]:
+        """The metrics of each minute before the newest sample, as far as it is remembered, the newest first."""
+        samples = list(self._samples())
+        last, points = samples[-1].at, []
+        for end in range(len(samples) - 1, 0, -1):
+            sample = samples[end - 1]
+            if last - sample.at >= _COARSE and at - sample.at <= minutes * 60:
+                points.append(self._point(samples[:end], 60.0, at))
+                last = sample.at
+        return points
+
+    def counters(self) -> dict[str, float]:
+        """Every counter since the process started: what a mean is made of is in microseconds, processor time in seconds."""
+        _, row = self._fine[-1]
+        return {self._names[place]: row[place] for place in self._counters if not math.isnan(row[place])}
+
+    def _point(self, samples: list[Sample], window: float, at: float) -> Point:
+        newest = samples[-1]
+        return Point(age=round(at - newest.at, 3), values=derived(self._table, newest, past_of(samples, window), self._vcpus))
+
+    def _samples(self) -> Iterator[Sample]:
+        for at, row in (*self._coarse, *self._fine):
+            figures = {name: value for name, value in zip(self._names, row, strict=True) if not math.isnan(value)}
+            yield Sample(at, self._born or 0.0, figures)
+
+    def _rising(self, row: array[float]) -> array[float]:
+        """The row, with what counters had counted before somebody set them back (CONFIG RESETSTAT, stats reset)."""
+        last, self._last = self._last, row[:]
+        for place in self._counters:
+            if last is not None and row[place] < last[place]:
+                self._carried[place] = self._carried.get(place, 0.0) + last[place]
+            row[place] += self._carried.get(place, 0.0)
+        return row
+
+
+def _finite(value: float) -> float:
+    """An engine that divides by zero says ``inf``, which is no figure."""
+    return value if math.isfinite(value) else math.nan
