@@ -7,19 +7,22 @@ from typing import Annotated
 
 from pydantic import Field
 
+from api_schemas.agent.metrics import LONGEST_HISTORY
 from api_schemas.operation import Operation
 from api_schemas.shape import Shape
 
 
 class DescribeMetrics(Shape):
-    """Whose metrics to show: those of one resource, or of all; only one of them by its CloudWatch name; over how many seconds; and how many
-    minutes of what was measured before."""
+    """Whose metrics to show: those of one resource, or of all; and only one ``metric``, by its CloudWatch name, if that is given.
+
+    ``period`` are the seconds that deltas (which are per minute), means and percentages are about; ``minutes`` is how far back to tell.
+    """
 
     replication_group_id: str | None = None
     cache_cluster_id: str | None = None
     metric: str | None = None
-    period: Annotated[int, Field(ge=5, le=60, description="Seconds that deltas, means and percentages are about; deltas are per minute.")] = 60
-    minutes: Annotated[int, Field(ge=0, le=15, description="How many minutes back, a data point for each.")] = 0
+    period: Annotated[int, Field(ge=5, le=60)] = 60
+    minutes: Annotated[int, Field(ge=0, le=LONGEST_HISTORY)] = 0
 
 
 class MetricValues(Shape):
@@ -66,4 +69,4 @@ class Metrics(Shape):
 
 
 DESCRIBE_METRICS = Operation("DescribeMetrics", "GET /metrics", DescribeMetrics, Metrics,
-                             "Show what nodes measure, under the names of the service's CloudWatch metrics.", reads=True, ours=True)  # fmt: skip
+                             "Show what nodes measure, under CloudWatch's names.", reads=True, ours=True)  # fmt: skip

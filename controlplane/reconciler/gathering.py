@@ -6,15 +6,15 @@ Nothing of it is written down, so every control plane can do it, whether it lead
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
-from api_schemas.agent.metrics import MetricsWanted, NodeMetrics
-from controlplane.domain.reported import node_key
+from api_schemas.agent.metrics import AgentMetrics, MetricsWanted, NodeMetrics
+from api_schemas.faults import CacheClusterNotFound, ReplicationGroupNotFound
 from controlplane.domain.topology import Kind, Node, NodeGroup, Topology, World
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
-from controlplane.store.store import Store
+from controlplane.store.store import Store, Unit
 
 DEADLINE = 2.5  # seconds for all agents together
 _MOST_AT_ONCE = 32
@@ -22,17 +22,17 @@ _MOST_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node that can be measured: whose it is."""
+    """A node that can be measured: whose it is, and what was last seen of it."""
 
-    world: World
     topology: Topology
     group: NodeGroup
     node: Node
+    phase: str | None
 
     @property
     def key(self) -> str:
         """What its agent calls it."""
-        return node_key(self.topology, self.node)
+        return self.topology.key(self.node.id)
 
     @property
     def agent(self) -> str | None:
@@ -73,18 +73,23 @@ class Gatherer:
         self._making = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
-    def everywhere(self) -> tuple[list[Place], dict[str, str]]:
-        """Every node of everybody, and every agent with the letter of its zone."""
+    def everywhere(self) -> list[Place]:
+        """Every node of everybody. Raises StoreAwayError."""
         with self._store.reading(fresh=True) as unit:
-            topologies = list(unit.topologies.all())
-            zones = {hello.agent: hello.zone for hello in unit.agents.all()}
-        return [place for topology in topologies for place in places_of(topology)], zones
+            return [place for topology in unit.topologies.all() for place in _places(unit, topology)]
 
-    def zone_of(self, agent: str) -> str:
-        """The zone that the agent said that it serves."""
+    def of(self, world: World, group: str | None, cache_cluster: str | None) -> list[Place]:
+        """The nodes of one resource of that world, or of all. Raises ReplicationGroupNotFound, CacheClusterNotFound, StoreAwayError."""
+        with self._store.reading(fresh=True) as unit:
+            topologies = list(_chosen(unit, world, group, cache_cluster))
+            found = [place for topology in topologies for place in _places(unit, topology)]
+        only = cache_cluster.lower() if cache_cluster else None
+        return [place for place in found if only in (None, place.node.id, place.topology.name)]
+
+    def agents(self) -> dict[str, str]:
+        """The zone of every agent that has joined."""
         with self._store.reading() as unit:
-            hello = unit.agents.get(agent)
-            return hello.zone if hello else ""
+            return {hello.agent: hello.zone for hello in unit.agents.all()}
 
     def gather(self, keys: Mapping[str, Collection[str] | None], wanted: MetricsWanted) -> Gathered:
         """Ask each agent about these of its nodes, None for all."""
@@ -115,12 +120,29 @@ class Gatherer:
             return self._pool
 
 
-def places_of(topology: Topology) -> list[Place]:
-    """Every node of a topology."""
-    return [Place(topology.world, topology, group, node) for group in topology.node_groups for node in group.nodes]
+def _chosen(unit: Unit, world: World, group: str | None, cache_cluster: str | None) -> Iterable[Topology]:
+    if group:
+        found = unit.topologies.named(world, Kind.REPLICATION_GROUP, group.lower())
+        if found is None:
+            raise ReplicationGroupNotFound(group)
+        return [found]
+    if cache_cluster:
+        found = unit.topologies.owner_of(world, cache_cluster.lower())
+        if found is None:
+            raise CacheClusterNotFound(cache_cluster)
+        return [found]
+    return unit.topologies.of(world)
 
 
-def _why_missing(agent: str, answer: Future[object], deadline: float) -> str | None:
+def _places(unit: Unit, topology: Topology) -> Iterator[Place]:
+    reported = unit.reports.of(topology)
+    for group in topology.node_groups:
+        for node in group.nodes:
+            seen = reported.of(node)
+            yield Place(topology, group, node, seen.phase if seen else None)
+
+
+def _why_missing(agent: str, answer: Future[AgentMetrics], deadline: float) -> str | None:
     if not answer.done():
         answer.cancel()
         return f"agent {agent} did not answer within {deadline:g} s"
