@@ -75,17 +75,17 @@ CurrConnections                     Count   gauge  connected_clients  the agent'
 CurrItems                           Count   gauge  -  the sum of `keys` over all databases
 CurrVolatileItems                   Count   gauge  -  the sum of `expires` over all databases
 DatabaseMemoryUsagePercentage       Percent gauge  -  `used_memory` of `maxmemory`
-DatabaseCapacityUsagePercentage     Percent gauge  -  the same: there is no data tiering
+DatabaseCapacityUsagePercentage     Percent gauge  -  as DatabaseMemoryUsagePercentage: there is no data tiering
 DatabaseMemoryUsageCountedForEvictPercentage    Percent gauge  -  `used_memory` less `mem_not_counted_for_evict`, of `maxmemory`
-DatabaseCapacityUsageCountedForEvictPercentage  Percent gauge  -  the same: there is no data tiering
+DatabaseCapacityUsageCountedForEvictPercentage  Percent gauge  -  as DatabaseMemoryUsageCountedForEvictPercentage
 DB0AverageTTL                       Milliseconds  gauge  -  `avg_ttl` of database 0, while that holds keys
 EngineCPUUtilization                Percent share  -  `used_cpu_user_main_thread` and `used_cpu_sys_main_thread`, of one core
 ErrorCount                          Count   delta  total_error_replies
 Evictions                           Count   delta  evicted_keys
 IsMaster                            Count   gauge  -  1 where `role` is `master`, else 0
-IsPrimary                           Count   gauge  -  the same
+IsPrimary                           Count   gauge  -  as IsMaster
 MasterLinkHealthStatus              Count   gauge  -  of a replica: 1 where `master_link_status` is `up`, else 0
-PrimaryLinkHealthStatus             Count   gauge  -  the same
+PrimaryLinkHealthStatus             Count   gauge  -  as MasterLinkHealthStatus
 MemoryFragmentationRatio            Count   gauge  mem_fragmentation_ratio
 NewConnections                      Count   delta  total_connections_received  the agent's own among them
 Reclaimed                           Count   delta  expired_keys

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from agents.metrics.derivation import Sample, derived, past_of
-from api_schemas.agent.metrics import LONGEST_HISTORY, Point
+from api_schemas.agent.metrics import LONGEST_HISTORY, WINDOW, Point
 from api_schemas.metric import METRICS, Kind
 
 _FINE = 5.0  # seconds between two samples that are both kept: whoever watches closely does not push the last minute out
@@ -58,15 +58,15 @@ class Memory:
         return self._point(samples, window, at)
 
     def history(self, minutes: int, at: float) -> list[Point]:
-        """The metrics of each minute before the newest sample, as far as it is remembered, the newest first."""
+        """The metrics of one moment of each minute, as far as that is remembered, the newest first."""
         samples = list(self._samples())
-        last, points = samples[-1].at, []
-        for end in range(len(samples) - 1, 0, -1):
-            sample = samples[end - 1]
-            if last - sample.at >= _COARSE and at - sample.at <= minutes * 60:
-                points.append(self._point(samples[:end], 60.0, at))
+        points, last = [], -math.inf
+        for place, sample in enumerate(samples):
+            if sample.at - last >= _COARSE:
                 last = sample.at
-        return points
+                if at - sample.at <= minutes * 60:
+                    points.append(self._point(samples[: place + 1], WINDOW, at))
+        return points[::-1]
 
     def counters(self) -> dict[str, float]:
         """Every counter since the process started: what a mean is made of is in microseconds, processor time in seconds."""

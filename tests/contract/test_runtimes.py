@@ -277,6 +277,17 @@ def test_what_has_ended_has_no_progress(ground: Ground) -> None:
     assert runtime.progress(handle) is None
 
 
+def test_the_memory_of_what_has_ended_is_not_told(ground: Ground) -> None:
+    runtime = ground.runtime()
+    handle = runtime.start(ground.launch())
+    wait_until(lambda: runtime.footprint(handle) is not None)
+    footprint = runtime.footprint(handle)
+    assert footprint is not None and footprint.resident >= 0 and footprint.swapped is not None
+    ground.crash(handle)
+    wait_until(lambda: not runtime.alive(handle))
+    assert runtime.footprint(handle) is None
+
+
 def test_what_is_paused_lives_stands_still_and_goes_on(ground: Ground) -> None:
     runtime = ground.runtime()
     handle = runtime.start(ground.launch())
