@@ -28,24 +28,29 @@ class Sample:
 class Past:
     """What to compare a sample with: former figures, ``seconds`` before, of which the process ran for ``ran``.
 
-    ``figures`` is None for a process that had not been born: what starts at zero was zero.
+    With ``unborn`` there was no process so long before, and these are the first figures of it: what starts at zero was zero then.
     """
 
-    figures: Mapping[str, float] | None
+    figures: Mapping[str, float]
     seconds: float
     ran: float
+    unborn: bool = False
 
 
 def past_of(samples: Sequence[Sample], window: float) -> Past | None:
     """What to compare the last of the samples (the oldest first, all of one process) with; None where nothing can be known yet."""
-    newest = samples[-1]
+    newest, former = samples[-1], samples[:-1]
     if newest.at - newest.born < window:
-        return Past(None, window, max(newest.at - newest.born, _SHORTEST))
+        return Past(_first_figures(former), window, max(newest.at - newest.born, _SHORTEST), unborn=True)
     within = newest.at - window * (1 - _SLACK)
-    old_enough = [sample for sample in samples[:-1] if sample.at <= within]
-    base = old_enough[-1] if old_enough else samples[0]
-    seconds = newest.at - base.at
-    return Past(base.figures, seconds, seconds) if seconds >= _SHORTEST else None
+    base = max((place for place, sample in enumerate(former) if sample.at <= within), default=0)
+    seconds = newest.at - samples[base].at
+    return Past(_first_figures(former[base:]), seconds, seconds) if seconds >= _SHORTEST else None
+
+
+def _first_figures(samples: Sequence[Sample]) -> dict[str, float]:
+    """Every figure as it was first known: some begin to be told later, such as the offset of one that was promoted."""
+    return {name: value for sample in reversed(samples) for name, value in sample.figures.items()}
 
 
 def derived(table: Mapping[str, Metric], newest: Sample, past: Past | None, vcpus: int = 1) -> dict[str, float]:
@@ -81,7 +86,7 @@ def _over(metric: Metric, table: Mapping[str, Metric], newest: Sample, past: Pas
 def _rise(metric: Metric, newest: Sample, past: Past) -> float | None:
     """By how much a counter rose. One that fell was set back by somebody, and has counted from zero since."""
     now = newest.figures.get(metric.name)
-    before = (0.0 if metric.from_zero else None) if past.figures is None else past.figures.get(metric.name)
+    before = 0.0 if past.unborn and metric.from_zero else past.figures.get(metric.name)
     if now is None or before is None:
         return None
     return now - before if now >= before else now

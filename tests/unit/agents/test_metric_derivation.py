@@ -47,10 +47,18 @@ def test_what_follows_from_two_samples(
 
 
 def test_one_that_was_just_born_is_compared_with_nothing_over_the_whole_window() -> None:
-    newest = sample(100, born=95, CacheHits=12, EngineCPUUtilization=1, ReplicationBytes=1_000_000)
-    past = past_of([newest], 60)
-    assert past == Past(None, 60, 5)
-    assert derived(VALKEY, newest, past) == {"CacheHits": 12, "EngineCPUUtilization": 20}, "an offset came with the snapshot"
+    first = sample(96, born=95, CacheHits=10, EngineCPUUtilization=0.5, ReplicationBytes=1_000_000)
+    newest = sample(100, born=95, CacheHits=12, EngineCPUUtilization=1, ReplicationBytes=1_000_300)
+    past = past_of([first, newest], 60)
+    assert past == Past(first.figures, 60, 5, unborn=True)
+    told = derived(VALKEY, newest, past)
+    assert told == {"CacheHits": 12, "EngineCPUUtilization": 20, "ReplicationBytes": 300}, "an offset came with the snapshot"
+
+
+def test_what_begins_to_be_told_within_the_window_is_compared_with_its_first_figure() -> None:
+    samples = [sample(0, CacheHits=5), sample(40, CacheHits=7, ReplicationBytes=100), sample(60, CacheHits=8, ReplicationBytes=160)]
+    assert derived(VALKEY, samples[-1], past_of(samples, 60)) == {"CacheHits": 3, "ReplicationBytes": 60}
+    assert derived(VALKEY, samples[1], past_of(samples[:2], 60)) == {"CacheHits": 3}
 
 
 def test_the_first_sample_of_an_old_process_has_gauges_only() -> None:
