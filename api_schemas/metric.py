@@ -89,7 +89,7 @@ PrimaryLinkHealthStatus             Count   gauge  -  as MasterLinkHealthStatus
 MemoryFragmentationRatio            Count   gauge  mem_fragmentation_ratio
 NewConnections                      Count   delta  total_connections_received  the agent's own among them
 Reclaimed                           Count   delta  expired_keys
-ReplicationBytes                    Bytes   moved  master_repl_offset  of a primary with replicas
+ReplicationBytes                    Bytes   moved  master_repl_offset  of a primary; without replicas it stands still
 ReplicationLag                      Seconds gauge  -  of a replica: since its primary's last word, 0 within the second between two pings
 SaveInProgress                      Count   gauge  rdb_bgsave_in_progress
 NetworkBytesIn                      Bytes   delta  total_net_input_bytes  replication among them

@@ -102,8 +102,7 @@ def _replication(fields: Mapping[str, str]) -> Iterator[tuple[str, float]]:
     yield "IsMaster", float(is_primary)
     yield "IsPrimary", float(is_primary)
     if is_primary:
-        if int(fields.get("connected_slaves", 0)) > 0:
-            yield "ReplicationBytes", float(fields["master_repl_offset"])
+        yield "ReplicationBytes", float(fields["master_repl_offset"])
         return
     is_up = fields.get("master_link_status") == "up"
     yield "MasterLinkHealthStatus", float(is_up)
