@@ -28,14 +28,14 @@ class Reading:
 def read_info(told: str) -> Reading:
     """What INFO of Valkey or Redis tells. Raises ValueError for what is no such answer."""
     fields = dict(line.split(":", 1) for line in told.split("\r\n") if ":" in line)
-    figures = _direct("valkey", fields)
+    uptime, figures = _uptime(fields, "uptime_in_seconds"), _direct("valkey", fields)
     figures.update(_memory(fields))
     figures.update(_items(fields))
     figures.update(_replication(fields))
     figures.update(_commands(fields))
     figures.update(_sum("CPUUtilization", fields, "used_cpu_user", "used_cpu_sys"))
     figures.update(_sum("EngineCPUUtilization", fields, "used_cpu_user_main_thread", "used_cpu_sys_main_thread"))
-    return Reading(_uptime(fields, "uptime_in_seconds"), figures)
+    return Reading(uptime, figures)
 
 
 def read_stats(told: str) -> Reading:
@@ -102,7 +102,7 @@ def _replication(fields: Mapping[str, str]) -> Iterator[tuple[str, float]]:
     yield "IsMaster", float(is_primary)
     yield "IsPrimary", float(is_primary)
     if is_primary:
-        yield "ReplicationBytes", float(fields["master_repl_offset"])
+        yield "ReplicationBytes", float(fields.get("master_repl_offset", 0))
         return
     is_up = fields.get("master_link_status") == "up"
     yield "MasterLinkHealthStatus", float(is_up)
