@@ -63,9 +63,10 @@ class MetricsDoor:
 
     async def scrape(self, request: Request) -> Response:
         """The nodes of everybody, as Prometheus reads them."""
-        return await run_in_threadpool(self._exposition, request.headers.get("accept", ""))
+        return await run_in_threadpool(self.exposition, request.headers.get("accept", ""))
 
-    def _exposition(self, accept: str) -> Response:
+    def exposition(self, accept: str = "") -> Response:
+        """The same, in the form of Prometheus's that the scraper accepts."""
         from prometheus_client import CollectorRegistry  # who is never scraped need not wait for it
         from prometheus_client.exposition import choose_encoder
         from prometheus_client.registry import Collector

@@ -254,6 +254,26 @@ def test_a_terminal_sees_how_nodes_come_along(server: LocalServer, account: str)
     assert b"\x1b" not in done.stdout
 
 
+def test_a_terminal_watches_what_nodes_do_until_ctrl_c(server: LocalServer, account: str, run: Run) -> None:
+    run("create", "group", "orders", "--nodes", "1")
+    ours, theirs = pty.openpty()
+    words, env = command("top", "--interval", "1"), {**environment(server.url, account), "COLUMNS": "140", "LINES": "20"}
+    process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, preexec_fn=interruptible)
+    os.close(theirs)
+    seen = b""
+    while seen.count(b"orders-001") < 2:  # it looks again
+        seen += os.read(ours, 65536)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while more := os.read(ours, 65536):
+            seen += more
+    os.close(ours)
+    assert process.wait(PATIENCE) == 130
+    assert b"ops/s" in seen and b"Ctrl-C ends it" in seen
+    assert b"Traceback" not in seen
+    run("delete", "orders", "--yes", "--no-wait")
+
+
 def test_ctrl_c_while_waiting_says_that_work_goes_on() -> None:
     with a_server_that_never_gets_ready() as (url, waiting):
         process = began(("create", "group", "slow"), environment(url))
