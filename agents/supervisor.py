@@ -306,14 +306,15 @@ class Supervisor:
             self._pulse.watch(key, node.spec.address, node.spec.port, node.progress)
         else:
             self._pulse.forget(key)
+        self._set_front(key, _front(node.spec) if report.phase is Phase.RUNNING or report.address_taken else None)
+        with self._lock:
+            self._newest[key] = report
+        taken = self._offer(report)
         if report.phase is Phase.RUNNING and node.handle is not None:
             self._sampler.watch(node.spec, node.handle)
         else:
             self._sampler.forget(key)
-        self._set_front(key, _front(node.spec) if report.phase is Phase.RUNNING or report.address_taken else None)
-        with self._lock:
-            self._newest[key] = report
-        return again if self._offer(report) else min(again, self._pace.steady)
+        return again if taken else min(again, self._pace.steady)
 
     def _report(self, said: AgentReport) -> bool:
         """Deliver a report; one that was taken renews the lease from when it was sent. While a fault has us silent, nothing is said."""

@@ -53,13 +53,15 @@ def _first_figures(samples: Sequence[Sample]) -> dict[str, float]:
     return {name: value for sample in reversed(samples) for name, value in sample.figures.items()}
 
 
-def derived(table: Mapping[str, Metric], newest: Sample, past: Past | None, vcpus: int = 1) -> dict[str, float]:
-    """Every metric of the table that these two let us know. ``vcpus`` are those of the node's type."""
-    return {name: round(value, 3) for name, value in _derived(table, newest, past, vcpus)}
+def derived(wanted: Mapping[str, Metric], newest: Sample, past: Past | None, vcpus: int = 1,
+            table: Mapping[str, Metric] | None = None) -> dict[str, float]:  # fmt: skip
+    """Every wanted metric of the table that these two let us know. ``vcpus`` are those of the node's type."""
+    return {name: round(value, 3) for name, value in _derived(wanted, newest, past, vcpus, table or wanted)}
 
 
-def _derived(table: Mapping[str, Metric], newest: Sample, past: Past | None, vcpus: int) -> Iterator[tuple[str, float]]:
-    for name, metric in table.items():
+def _derived(wanted: Mapping[str, Metric], newest: Sample, past: Past | None, vcpus: int,
+             table: Mapping[str, Metric]) -> Iterator[tuple[str, float]]:  # fmt: skip
+    for name, metric in wanted.items():
         value = newest.figures.get(name) if metric.kind is Kind.GAUGE else _over(metric, table, newest, past, vcpus)
         if value is not None:
             yield name, value

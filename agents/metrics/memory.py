@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from agents.metrics.derivation import Sample, derived, past_of
 from api_schemas.agent.metrics import LONGEST_HISTORY, WINDOW, Point
-from api_schemas.metric import METRICS, Kind
+from api_schemas.metric import METRICS, Kind, Metric
 
 _FINE = 5.0  # seconds between two samples that are both kept: whoever watches closely does not push the last minute out
 _CLOSE = 75.0  # seconds for which they are
@@ -52,35 +53,10 @@ class Memory:
             if not self._coarse or old[0] - self._coarse[-1][0] >= _COARSE:
                 self._coarse.append(old)
 
-    def now(self, window: float, at: float) -> Point:
-        """The metrics of the newest sample, over the window before it."""
-        samples = list(self._samples())
-        return self._point(samples, window, at)
-
-    def history(self, minutes: int, at: float) -> list[Point]:
-        """The metrics of one moment of each minute, as far as that is remembered, the newest first."""
-        samples = list(self._samples())
-        points, last = [], -math.inf
-        for place, sample in enumerate(samples):
-            if sample.at - last >= _COARSE:
-                last = sample.at
-                if at - sample.at <= minutes * 60:
-                    points.append(self._point(samples[: place + 1], WINDOW, at))
-        return points[::-1]
-
-    def counters(self) -> dict[str, float]:
-        """Every counter since the process started: what a mean is made of is in microseconds, processor time in seconds."""
-        _, row = self._fine[-1]
-        return {self._names[place]: row[place] for place in self._counters if not math.isnan(row[place])}
-
-    def _point(self, samples: list[Sample], window: float, at: float) -> Point:
-        newest = samples[-1]
-        return Point(age=round(at - newest.at, 3), values=derived(self._table, newest, past_of(samples, window), self._vcpus))
-
-    def _samples(self) -> Iterator[Sample]:
-        for at, row in (*self._coarse, *self._fine):
-            figures = {name: value for name, value in zip(self._names, row, strict=True) if not math.isnan(value)}
-            yield Sample(at, self._born or 0.0, figures)
+    def recall(self) -> Recalled:
+        """All that is remembered, which does not change any more: it is quickly had, and metrics can be made of it in peace."""
+        samples = (*self._coarse, *self._fine)
+        return Recalled(self._names, self._counters, self._table, self._vcpus, self._born or 0.0, samples)
 
     def _rising(self, row: array[float]) -> array[float]:
         """The row, with what counters had counted before somebody set them back (CONFIG RESETSTAT, stats reset)."""
@@ -90,6 +66,52 @@ class Memory:
                 self._carried[place] = self._carried.get(place, 0.0) + last[place]
             row[place] += self._carried.get(place, 0.0)
         return row
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """The samples of one process, the oldest first, and what can be made of them."""
+
+    names: tuple[str, ...]
+    counting: tuple[int, ...]
+    table: Mapping[str, Metric]
+    vcpus: int
+    born: float
+    rows: tuple[tuple[float, array[float]], ...]
+
+    def now(self, window: float, at: float, only: Collection[str] | None = None) -> Point:
+        """The metrics of the newest sample, over the window before it; ``only`` those, if that is said."""
+        return self._point(self._samples(), window, at, self._wanted(only))
+
+    def history(self, minutes: int, at: float, only: Collection[str] | None = None) -> list[Point]:
+        """The metrics of one moment of each minute, as far as that is remembered, the newest first."""
+        samples, wanted = self._samples(), self._wanted(only)
+        points, last = [], -math.inf
+        for place, sample in enumerate(samples):
+            if sample.at - last >= _COARSE:
+                last = sample.at
+                if at - sample.at <= minutes * 60:
+                    points.append(self._point(samples[: place + 1], WINDOW, at, wanted))
+        return points[::-1]
+
+    def counters(self) -> dict[str, float]:
+        """Every counter since the process started: what a mean is made of is in microseconds, processor time in seconds."""
+        _, row = self.rows[-1]
+        return {self.names[place]: row[place] for place in self.counting if not math.isnan(row[place])}
+
+    def _wanted(self, only: Collection[str] | None) -> Mapping[str, Metric]:
+        return self.table if only is None else {name: metric for name, metric in self.table.items() if name in only}
+
+    def _point(self, samples: Sequence[Sample], window: float, at: float, wanted: Mapping[str, Metric]) -> Point:
+        newest, past = samples[-1], past_of(samples, window)
+        values = derived(wanted, newest, past, self.vcpus, self.table)
+        return Point(age=round(at - newest.at, 3), values=values)
+
+    def _samples(self) -> list[Sample]:
+        return [Sample(at, self.born, self._figures(row)) for at, row in self.rows]
+
+    def _figures(self, row: array[float]) -> dict[str, float]:
+        return {name: value for name, value in zip(self.names, row, strict=True) if not math.isnan(value)}
 
 
 def _finite(value: float) -> float:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from agents.metrics.memory import Memory
+from agents.metrics.memory import Memory, Recalled
 from agents.metrics.question import Line
 from agents.metrics.reading import READERS, host_figures
 from agents.runtimes.runtime import Footprint, Handle
@@ -84,7 +84,8 @@ class Sampler:
             keys = list(self._watched) if wanted.keys is None else [key for key in wanted.keys if key in self._watched]
             self._have_measured(keys, asked_at)
             now = time.monotonic()
-            return [_told(self._watched[key], wanted, now) for key in keys if key in self._watched]
+            found = [(key, watched.problem or watched.memory.recall()) for key in keys if (watched := self._watched.get(key)) is not None]
+        return [_told(key, told, wanted, now) for key, told in found]  # without the lock: a visit may want it
 
     def close(self) -> None:
         """Measure no more."""
@@ -213,13 +214,13 @@ def _is_asked_alike(former: NodeSpec, spec: NodeSpec) -> bool:
     return (former.address, former.port, former.front, former.threads) == (spec.address, spec.port, spec.front, spec.threads)
 
 
-def _told(watched: _Watched, wanted: MetricsWanted, now: float) -> NodeMetrics:
-    key, memory = watched.spec.key, watched.memory
-    if watched.problem is not None:
-        return NodeMetrics(key=key, problem=watched.problem)
+def _told(key: str, told: Recalled | str, wanted: MetricsWanted, now: float) -> NodeMetrics:
+    """What is remembered of a node, or why nothing is."""
+    if isinstance(told, str):
+        return NodeMetrics(key=key, problem=told)
     return NodeMetrics(
         key=key,
-        now=memory.now(wanted.window, now),
-        history=memory.history(wanted.minutes, now) if wanted.minutes else [],
-        counters=memory.counters() if wanted.counters else {},
+        now=told.now(wanted.window, now, wanted.names),
+        history=told.history(wanted.minutes, now, wanted.names) if wanted.minutes else [],
+        counters=told.counters() if wanted.counters else {},
     )

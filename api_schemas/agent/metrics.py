@@ -14,9 +14,11 @@ WINDOW = 60.0
 
 
 class MetricsWanted(Shape):
-    """Which nodes, None for all; over how many seconds back; how many minutes of history; and whether counters are wanted as they are."""
+    """Which nodes and which metrics, None for all; over how many seconds back; how many minutes of history; and whether counters are
+    wanted as they are."""
 
     keys: list[str] | None = None
+    names: list[str] | None = None
     window: float = Field(WINDOW, ge=5, le=60)
     minutes: int = Field(0, ge=0, le=LONGEST_HISTORY)
     counters: bool = False

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _AWAY = "The database of the control plane does not answer, so it is not known which nodes there are. The caches go on. Try again."
 _LABELS = ("account", "region", "replication_group_id", "node_group_id", "cache_cluster_id", "cache_node_id", "availability_zone", "engine")
 _MICROSECONDS = 1e6
+_TELLS_ROLE = "IsPrimary"
 
 
 class MetricsDoor:
@@ -53,7 +54,8 @@ class MetricsDoor:
         for place in places:
             if place.agent is not None:
                 keys.setdefault(place.agent, []).append(place.key)
-        gathered = self._gatherer.gather(keys, MetricsWanted(window=asked.period, minutes=asked.minutes))
+        names = None if asked.metric is None else [asked.metric, _TELLS_ROLE]
+        gathered = self._gatherer.gather(keys, MetricsWanted(names=names, window=asked.period, minutes=asked.minutes))
         now = self._clock.now()
         shown = [_shown(place, gathered, now, asked.metric) for place in places]
         engines = {place.topology.engine for place in places}
@@ -120,7 +122,7 @@ def _why_nothing(place: Place, told: Told | None, gathered: Gathered) -> str:
 
 
 def _role(point: Point) -> str:
-    found = point.values.get("IsPrimary")
+    found = point.values.get(_TELLS_ROLE)
     return "none" if found is None else "primary" if found else "replica"
 
 

@@ -94,17 +94,17 @@ def test_a_counter_that_somebody_set_back_goes_on_rising() -> None:
     memory = Memory("valkey", 1)
     for at, hits in ((0, 1000), (20, 1010), (40, 3), (60, 8)):
         measured(memory, at, 10_000 + at, CacheHits=hits)
-    assert memory.now(60, 60).values["CacheHits"] == 18
-    assert memory.counters()["CacheHits"] == 1018
+    assert memory.recall().now(60, 60).values["CacheHits"] == 18
+    assert memory.recall().counters()["CacheHits"] == 1018
 
 
 def test_who_watches_closely_does_not_push_the_last_minute_out() -> None:
     memory = Memory("memcached", 1)
     for second in range(600):
         measured(memory, second, 10_000 + second, GetHits=2 * second, CurrItems=second)
-    assert memory.now(60, 599).values["GetHits"] == 120
-    assert memory.now(10, 599).values["GetHits"] == 120
-    assert memory.now(60, 599.25).age == 0.25
+    assert memory.recall().now(60, 599).values["GetHits"] == 120
+    assert memory.recall().now(10, 599).values["GetHits"] == 120
+    assert memory.recall().now(60, 599.25).age == 0.25
     assert memory.newest_at == 599
 
 
@@ -112,19 +112,26 @@ def test_the_history_has_a_point_for_each_minute_and_an_end() -> None:
     memory = Memory("valkey", 1)
     for ten in range(180):
         measured(memory, ten * 10, 10_000 + ten * 10, CacheHits=ten * 10)
-    points = memory.history(15, 1790)
+    points = memory.recall().history(15, 1790)
     assert len(points) == 15
     ages = [point.age for point in points]
     assert {older - newer for newer, older in pairwise(ages)} == {60}
     assert ages[0] < 60
     assert {point.values["CacheHits"] for point in points} == {60}
-    assert [point.age for point in memory.history(3, 1790)] == ages[:3]
+    assert [point.age for point in memory.recall().history(3, 1790)] == ages[:3]
+    assert memory.recall().history(3, 1790, ["CurrItems"])[0].values == {}
+
+
+def test_only_what_is_wanted_is_derived() -> None:
+    memory = Memory("valkey", 1)
+    measured(memory, 0, 5, CacheHits=3, CacheMisses=1, CurrItems=1)
+    assert memory.recall().now(60, 0, ["CacheHitRate"]).values == {"CacheHitRate": 75}
 
 
 def test_what_is_no_number_is_absent() -> None:
     memory = Memory("valkey", 1)
     measured(memory, 0, 5, MemoryFragmentationRatio=float("inf"), CurrItems=1)
-    assert memory.now(60, 0).values == {"CurrItems": 1}
+    assert memory.recall().now(60, 0).values == {"CurrItems": 1}
 
 
 def test_every_metric_of_memcached_can_be_derived() -> None:
