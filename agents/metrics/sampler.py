@@ -53,7 +53,9 @@ class Sampler:
         self._closing = False
 
     def watch(self, spec: NodeSpec, handle: Handle) -> None:
-        """Measure that process from now on. What was measured of a former one is forgotten."""
+        """Measure that process from now on, if we know how to ask its engine. What was measured of a former one is forgotten."""
+        if spec.binary.engine not in READERS:
+            return
         known = self._watched.get(spec.key)
         if known is not None and known.spec is spec and known.handle == handle:
             return

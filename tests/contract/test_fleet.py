@@ -627,8 +627,9 @@ def test_an_agent_takes_orders_of_the_control_plane_alone(http: HttpGround, tmp_
     answers = [
         http.ask("PUT", "/v1/orders", contexts[who], content=body),
         http.ask("GET", "/v1/reports", contexts[who]),
+        http.ask("POST", "/v1/metrics", contexts[who], content="{}"),
     ]
-    assert [answer.status_code for answer in answers] == [401 if who == "nobody" else 403] * 2
+    assert [answer.status_code for answer in answers] == [401 if who == "nobody" else 403] * 3
     assert all(answer.json()["error"]["code"] == "AccessDenied" for answer in answers)
     assert "stranger refused" in http.log.read_text()
     order.settle()
@@ -676,6 +677,13 @@ def test_orders_that_make_no_sense_are_refused_with_a_sentence(http: HttpGround,
         order.give(order.spec(**change))
     order.settle()
     assert Journal(http.folder).entries() == {}
+
+
+@pytest.mark.parametrize("body", ['{"window": 1}', '{"minutes": 16}', '{"other": 1}', "[]", ""])
+def test_a_question_about_metrics_that_makes_no_sense_is_refused_with_a_sentence(http: HttpGround, body: str) -> None:
+    answer = http.ask("POST", "/v1/metrics", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith("The question makes no sense at ")
 
 
 def test_orders_for_another_agent_are_refused_on_a_connection_that_is_open_already(http: HttpGround) -> None:
