@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,27 @@ def test_a_node_that_was_killed_has_no_figures_until_it_is_back_and_then_begins_
     assert watched.values()["CacheMisses"] == 0
     wait_until(lambda: watched.values(2).get("IsPrimary") == 1)
     assert watched.node(2)["Role"] == "primary"
+
+
+def test_a_replica_that_hears_nothing_lags_and_a_primary_that_is_busy_has_no_figures(make: Callable[..., Watched]) -> None:
+    watched = make()
+    wait_until(lambda: watched.values(2).get("ReplicationLag") == 0)
+    with connected(watched.endpoint()) as client, connected(watched.endpoint()) as other:
+        client.config_set("busy-reply-threshold", 50)
+
+        def keep_busy() -> None:
+            with suppress(redis.RedisError):
+                client.eval("while true do end", 0)
+
+        busy = threading.Thread(target=keep_busy)
+        busy.start()
+        try:
+            wait_until(lambda: watched.values(2).get("ReplicationLag", 0) >= 2, every=0.1)
+            assert "BUSY" in watched.node()["Problem"]
+        finally:
+            other.script_kill()
+            busy.join()
+    wait_until(lambda: watched.values(2).get("ReplicationLag") == 0 and watched.values().get("IsPrimary") == 1)
 
 
 def test_counters_that_somebody_sets_back_never_fall(make: Callable[..., Watched]) -> None:
