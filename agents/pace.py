@@ -41,5 +41,5 @@ class Pace:
     fetching: float = 0.25
     sweep: float = 60.0
     stray_for: float = 30.0
-    sample: float = 10.0
+    sample: float = 15.0
     grace: timedelta = timedelta(seconds=20)

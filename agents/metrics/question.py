@@ -81,7 +81,7 @@ class Line:
         try:
             self._send()
             while True:
-                more = self.waits_at.recv(65536)
+                more = self.waits_at.recv(16384)
                 if not more:
                     raise ConnectionResetError("it closed the connection")
                 self._came += more

@@ -13,6 +13,11 @@ from agents.runtimes.runtime import Footprint
 from api_schemas.metric import METRICS, Kind
 
 _DIRECT = {engine: tuple((metric.name, metric.field) for metric in table.values() if metric.field) for engine, table in METRICS.items()}
+_NEEDED = frozenset(field for _, field in _DIRECT["valkey"]) | {
+    "uptime_in_seconds", "maxmemory", "mem_not_counted_for_evict", "role", "master_repl_offset", "master_link_status",
+    "master_last_io_seconds_ago", "master_link_down_since_seconds", "used_cpu_user", "used_cpu_sys", "used_cpu_user_main_thread",
+    "used_cpu_sys_main_thread",
+}  # fmt: skip
 _FAMILY_COUNTERS = {metric.of[0]: name for name, metric in METRICS["valkey"].items() if metric.kind is Kind.MEAN}
 _PING_PERIOD = 1  # seconds between two words of a primary that has nothing to say, as we start them
 
@@ -27,12 +32,22 @@ class Reading:
 
 def read_info(told: str) -> Reading:
     """What INFO of Valkey or Redis tells. Raises ValueError for what is no such answer."""
-    fields = dict(line.split(":", 1) for line in told.split("\r\n") if ":" in line)
+    fields: dict[str, str] = {}
+    commands: dict[str, str] = {}
+    databases: dict[str, str] = {}
+    for line in told.split("\r\n"):  # once over it: this is done many times a second
+        name, _, value = line.partition(":")
+        if name in _NEEDED:
+            fields[name] = value
+        elif name.startswith("cmdstat_"):
+            commands[name[8:]] = value
+        elif name.startswith("db") and name[2:].isdigit():
+            databases[name] = value
     uptime, figures = _uptime(fields, "uptime_in_seconds"), _direct("valkey", fields)
     figures.update(_memory(fields))
-    figures.update(_items(fields))
+    figures.update(_items(databases))
     figures.update(_replication(fields))
-    figures.update(_commands(fields))
+    figures.update(_commands(commands))
     figures.update(_sum("CPUUtilization", fields, "used_cpu_user", "used_cpu_sys"))
     figures.update(_sum("EngineCPUUtilization", fields, "used_cpu_user_main_thread", "used_cpu_sys_main_thread"))
     return Reading(uptime, figures)
@@ -87,8 +102,8 @@ def _memory(fields: Mapping[str, str]) -> Iterator[tuple[str, float]]:
     yield "DatabaseCapacityUsageCountedForEvictPercentage", counted
 
 
-def _items(fields: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    databases = {name: _parts(value) for name, value in fields.items() if name.startswith("db") and name[2:].isdigit()}
+def _items(told: Mapping[str, str]) -> Iterator[tuple[str, float]]:
+    databases = {name: _parts(value) for name, value in told.items()}
     yield "CurrItems", sum(float(parts["keys"]) for parts in databases.values())
     yield "CurrVolatileItems", sum(float(parts["expires"]) for parts in databases.values())
     if "db0" in databases:
@@ -112,15 +127,14 @@ def _replication(fields: Mapping[str, str]) -> Iterator[tuple[str, float]]:
         yield "ReplicationLag", 0.0 if is_up and silence <= _PING_PERIOD else silence
 
 
-def _commands(fields: Mapping[str, str]) -> dict[str, float]:
+def _commands(told: Mapping[str, str]) -> dict[str, float]:
     """Calls and microseconds of each family; 0 for one of which nothing was ever called."""
     figures = dict.fromkeys([*_FAMILY_COUNTERS, *_FAMILY_COUNTERS.values()], 0.0)
-    for name, value in fields.items():
-        if name.startswith("cmdstat_"):
-            parts = _parts(value)
-            for family in families_of(name[8:]):
-                figures[f"{family}Cmds"] += float(parts["calls"])
-                figures[f"{family}CmdsLatency"] += float(parts["usec"])
+    for command, value in told.items():
+        parts = _parts(value)
+        for family in families_of(command):
+            figures[f"{family}Cmds"] += float(parts["calls"])
+            figures[f"{family}CmdsLatency"] += float(parts["usec"])
     return figures
 
 
