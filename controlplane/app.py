@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import socket
 import threading
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -23,7 +25,6 @@ from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.late import Late
 from controlplane.api.listening import CannotServeError, listen, url_of
-from controlplane.api.metrics import MetricsDoor
 from controlplane.api.query import QueryDoor
 from controlplane.api.strangers import NoStrangers
 from controlplane.clock import Clock, SystemClock
@@ -44,6 +45,7 @@ from controlplane.store.store import Store
 
 if TYPE_CHECKING:
     from controlplane.api.agents_door import AgentsDoor
+    from controlplane.api.metrics import MetricsDoor
     from controlplane.dns.server import NameServer
     from controlplane.pki.tls import PlaneTls
 
@@ -181,13 +183,21 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
     gatherer = Gatherer(store, fleet)
-    metrics = MetricsDoor(gatherer, clock)
     query = QueryDoor(operations, callers, holding, settings.describe_hold, settings.largest_body)
+
+    @functools.cache
+    def metrics() -> MetricsDoor:
+        from controlplane.api.metrics import MetricsDoor  # start-up need not wait for what nobody may ask for
+
+        return MetricsDoor(gatherer, clock)
+
+    async def scrape(request: Request) -> Response:
+        return await (await run_in_threadpool(metrics)).scrape(request)
 
     def rest() -> ASGIApp:
         from controlplane.api.rest import RestDoor  # FastAPI and its pages cost half a second and 30 MB
 
-        return RestDoor(operations, callers, holding, store, metrics, hold=settings.describe_hold, longest_wait=settings.longest_wait,
+        return RestDoor(operations, callers, holding, store, metrics(), hold=settings.describe_hold, longest_wait=settings.longest_wait,
                         largest_body=settings.largest_body)  # fmt: skip
 
     @contextlib.asynccontextmanager
@@ -199,7 +209,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     routes = [
         Route("/", query.answer, methods=["GET", "POST"]),
         Route("/healthz", _health, methods=["GET"]),
-        Route("/metrics", metrics.scrape, methods=["GET"]),
+        Route("/metrics", scrape, methods=["GET"]),
         Mount("/", app=late_rest),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
