@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from pydantic import ValidationError
@@ -24,8 +24,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from agents.supervisor import AgentSilentError, Supervisor
 from api_schemas.agent.agent import Orders
 from api_schemas.agent.identity import Identity, identity_in
+from api_schemas.agent.metrics import MetricsWanted
+from api_schemas.shape import Shape
 
 log = logging.getLogger("cachewright.agent")
+
+Asked = TypeVar("Asked", bound=Shape)
 
 LARGEST_BODY = 16 * 1024 * 1024  # bytes; some thousand nodes
 
@@ -50,6 +54,7 @@ class OrderDoor:
         routes = [
             Route("/v1/orders", self.take, methods=["PUT"]),
             Route("/v1/reports", self.show, methods=["GET"]),
+            Route("/v1/metrics", self.measure, methods=["POST"]),  # it changes nothing, but asks for more than a path can hold
             Route("/healthz", self.health, methods=["GET"]),
         ]
         return Starlette(routes=routes, exception_handlers={RefusedError: _refuse})
@@ -58,13 +63,7 @@ class OrderDoor:
         """204 once the orders are written down."""
         self._admit(request)
         self._must_be_meant(request)
-        try:
-            orders = Orders.model_validate_json(await _body(request))
-        except ValidationError as wrong:
-            first = wrong.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(step) for step in first["loc"])
-            told = f"The orders make no sense at {place or 'the top'}: {first['msg']}."
-            raise RefusedError(400, "InvalidParameterValue", told) from None
+        orders = _understood(Orders, await _body(request), "orders")
         try:
             await run_in_threadpool(self._supervisor.take, orders)
         except ValueError as wrong:  # a key that is no file name, an engine that nobody knows how to talk to
@@ -77,6 +76,17 @@ class OrderDoor:
         """The newest report of every node and route."""
         self._admit(request)
         return Response(self._supervisor.newest().model_dump_json(), media_type="application/json")
+
+    async def measure(self, request: Request) -> Response:
+        """What the nodes measure now."""
+        self._admit(request)
+        self._must_be_meant(request)
+        wanted = _understood(MetricsWanted, await _body(request), "question")
+        try:
+            measured = await run_in_threadpool(self._supervisor.measure, wanted)
+        except AgentSilentError as silent:
+            raise RefusedError(503, "ServiceUnavailable", str(silent)) from silent
+        return Response(measured.model_dump_json(exclude_defaults=True), media_type="application/json")
 
     async def health(self, _: Request) -> Response:
         """200 while orders are taken."""
@@ -156,6 +166,17 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """End after the requests under way."""
         self.should_exit = True
+
+
+def _understood(shape: type[Asked], body: bytes, what: str) -> Asked:
+    """The body as that shape. Raises RefusedError."""
+    try:
+        return shape.model_validate_json(body)
+    except ValidationError as wrong:
+        first = wrong.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        told = f"The {what} make{'' if what.endswith('s') else 's'} no sense at {place or 'the top'}: {first['msg']}."
+        raise RefusedError(400, "InvalidParameterValue", told) from None
 
 
 async def _body(request: Request) -> bytes:

@@ -21,7 +21,8 @@ class Pace:
     ``lift_after`` seconds; ``yield_within`` how long a primary takes no writes for the
     sake of an heir; ``grace`` is how long a stop may take. A node whose front could not listen for ``shut_out_after`` needs another
     address. One whose program is still being fetched is looked at every ``fetching`` seconds. What is ours but known to nobody is looked
-    for every ``sweep`` seconds, and ended when it was found twice, ``stray_for`` seconds apart.
+    for every ``sweep`` seconds, and ended when it was found twice, ``stray_for`` seconds apart. A node that nobody asks about is measured
+    every ``sample`` seconds.
     """
 
     eager: float = 0.003
@@ -42,4 +43,5 @@ class Pace:
     fetching: float = 0.25
     sweep: float = 60.0
     stray_for: float = 30.0
+    sample: float = 15.0
     grace: timedelta = timedelta(seconds=20)

@@ -17,6 +17,7 @@ from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
 from agents.journal import Entry, Journal
 from agents.lease import Lease
+from agents.metrics.sampler import Sampler
 from agents.node import FrontSeen, LocalNode
 from agents.pace import Pace
 from agents.pulse import Pulse
@@ -26,6 +27,7 @@ from agents.runtimes.runtime import Handle, Runtime
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders
 from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.fault import FaultSpec
+from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Phase
 from api_schemas.agent.route import RouteSpec
 
@@ -85,6 +87,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._rounds = Rounds(host.agent, self._visit)
         self._pulse = Pulse(self._kill_hung, self._pace.pulse_within)
+        self._sampler = Sampler(host.agent, host.folder, runtime.footprint, self._pace.sample)
         self._faults = FaultKeeper(host.folder, host.network, runtime, host.packet_filter, self._processes, self.report_all)
 
     def hello(self) -> AgentHello:
@@ -166,6 +169,12 @@ class Supervisor:
             nodes = [*self._newest.values(), *self._gone.values()]
         return AgentReport(agent=self.host.agent, full=True, nodes=nodes, routes=self._relay.reports())
 
+    def measure(self, wanted: MetricsWanted) -> AgentMetrics:
+        """What the nodes that run measure now. Raises AgentSilentError while a fault has the agent keep silent."""
+        if self._faults.silent:
+            raise AgentSilentError(f"{self.host.agent} is silent: a fault was injected")
+        return AgentMetrics(agent=self.host.agent, nodes=self._sampler.measure(wanted))
+
     @property
     def silent(self) -> bool:
         """Whether a fault has this agent neither report nor take orders."""
@@ -176,6 +185,7 @@ class Supervisor:
         self._faults.close()
         self.lease.close()
         self._pulse.close()
+        self._sampler.close()
         self._rounds.close()
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.suspend, list(self._nodes.values())))
@@ -187,6 +197,7 @@ class Supervisor:
         self._faults.close()
         self.lease.close()
         self._pulse.close()
+        self._sampler.close()
         self._rounds.close()
         for node in list(self._nodes.values()):
             node.release()
@@ -197,6 +208,7 @@ class Supervisor:
         self._faults.close()
         self.lease.close()
         self._pulse.close()
+        self._sampler.close()
         self._rounds.close()
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.remove, list(self._nodes.values())))
@@ -279,6 +291,7 @@ class Supervisor:
             return self._visit_gone(key)
         if node.dropped:
             self._pulse.forget(key)
+            self._sampler.forget(key)
             self._set_front(key, None)
             if self._relay.still_fronts(key):
                 return self._pace.eager  # nothing of it may be left when it is said to be gone
@@ -296,7 +309,12 @@ class Supervisor:
         self._set_front(key, _front(node.spec) if report.phase is Phase.RUNNING or report.address_taken else None)
         with self._lock:
             self._newest[key] = report
-        return again if self._offer(report) else min(again, self._pace.steady)
+        taken = self._offer(report)
+        if report.phase is Phase.RUNNING and node.handle is not None:
+            self._sampler.watch(node.spec, node.handle)
+        else:
+            self._sampler.forget(key)
+        return again if taken else min(again, self._pace.steady)
 
     def _report(self, said: AgentReport) -> bool:
         """Deliver a report; one that was taken renews the lease from when it was sent. While a fault has us silent, nothing is said."""

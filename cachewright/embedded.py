@@ -16,6 +16,7 @@ from agents.runtime_settings import RuntimeSettings
 from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import AgentSilentError, Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
+from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from controlplane.app import ControlPlane, Outside, build, outside_of
 from controlplane.dns.listening import Listeners
 from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
@@ -43,12 +44,22 @@ class EmbeddedFleet:
 
     def push(self, agent: str, orders: Orders) -> None:
         """Hand the orders over. Raises AgentUnreachableError for an agent that is not of this process, or is silent."""
-        if agent not in self._agents:
-            raise AgentUnreachableError(f"agent {agent} does not run in this process")
         try:
-            self._agents[agent].take(orders)
+            self._of(agent).take(orders)
         except AgentSilentError as silent:
             raise AgentUnreachableError(str(silent)) from silent
+
+    def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
+        """What the agent measures now. Raises AgentUnreachableError for one that is not of this process, or is silent."""
+        try:
+            return self._of(agent).measure(wanted)
+        except AgentSilentError as silent:
+            raise AgentUnreachableError(str(silent)) from silent
+
+    def _of(self, agent: str) -> Supervisor:
+        if agent not in self._agents:
+            raise AgentUnreachableError(f"agent {agent} does not run in this process")
+        return self._agents[agent]
 
 
 class MixedFleet:
@@ -60,10 +71,14 @@ class MixedFleet:
 
     def push(self, agent: str, orders: Orders) -> None:
         """Returns once the agent has written the orders down. Raises AgentUnreachableError."""
-        if self._embedded.has(agent):
-            self._embedded.push(agent, orders)
-        else:
-            self._remote.push(agent, orders)
+        self._to(agent).push(agent, orders)
+
+    def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
+        """What the agent measures now. Raises AgentUnreachableError."""
+        return self._to(agent).measure(agent, wanted)
+
+    def _to(self, agent: str) -> Fleet:
+        return self._embedded if self._embedded.has(agent) else self._remote
 
 
 @dataclass(frozen=True)

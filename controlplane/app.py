@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import socket
 import threading
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -33,6 +35,7 @@ from controlplane.operations.fleet import Registry
 from controlplane.operations.performs import Operations
 from controlplane.reconciler.faults import FaultPusher
 from controlplane.reconciler.fleet import Fleet
+from controlplane.reconciler.gathering import Gatherer
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
 from controlplane.reconciler.watchdog import Watchdog
@@ -42,6 +45,7 @@ from controlplane.store.store import Store
 
 if TYPE_CHECKING:
     from controlplane.api.agents_door import AgentsDoor
+    from controlplane.api.metrics import MetricsDoor
     from controlplane.dns.server import NameServer
     from controlplane.pki.tls import PlaneTls
 
@@ -58,6 +62,7 @@ class ControlPlane:
     watchdog: Watchdog
     faults: FaultPusher
     clock: Clock
+    gatherer: Gatherer
     names: NameServer | None = None
 
     def start(self) -> None:
@@ -99,6 +104,7 @@ class ControlPlane:
         """Stop working and close the database; agents and engines go on."""
         if self.names is not None:
             self.names.close()
+        self.gatherer.close()
         self.watchdog.close()
         self.faults.close()
         self.reconciler.close()
@@ -176,12 +182,22 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style())
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
+    gatherer = Gatherer(store, fleet)
     query = QueryDoor(operations, callers, holding, settings.describe_hold, settings.largest_body)
+
+    @functools.cache
+    def metrics() -> MetricsDoor:
+        from controlplane.api.metrics import MetricsDoor  # start-up need not wait for what nobody may ask for
+
+        return MetricsDoor(gatherer, clock)
+
+    async def scrape(request: Request) -> Response:
+        return await (await run_in_threadpool(metrics)).scrape(request)
 
     def rest() -> ASGIApp:
         from controlplane.api.rest import RestDoor  # FastAPI and its pages cost half a second and 30 MB
 
-        return RestDoor(operations, callers, holding, store, hold=settings.describe_hold, longest_wait=settings.longest_wait,
+        return RestDoor(operations, callers, holding, store, metrics(), hold=settings.describe_hold, longest_wait=settings.longest_wait,
                         largest_body=settings.largest_body)  # fmt: skip
 
     @contextlib.asynccontextmanager
@@ -193,12 +209,13 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     routes = [
         Route("/", query.answer, methods=["GET", "POST"]),
         Route("/healthz", _health, methods=["GET"]),
+        Route("/metrics", scrape, methods=["GET"]),
         Mount("/", app=late_rest),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
     names = _name_server(queries, store, settings)
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, names)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, names)
 
 
 async def _health(_: Request) -> Response:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from agents.runtime_settings import RuntimeSettings
 from agents.settings import Settings as AgentSettings
+from api_schemas.metric import METRICS, NOT_EXPOSED, Kind, Metric
+from api_schemas.metrics import DESCRIBE_METRICS
 from api_schemas.operation import Operation
 from controlplane.api.wire import Wire
 from controlplane.operations import keepers
@@ -21,7 +23,7 @@ def operations() -> str:
     """Which operations are built, and what each changes."""
     keepers.load()
     built = {name: promise for name, promise in kept_promises().items() if not promise.ours and not promise.only_refuses}
-    ours = [promise for _, promise in sorted(kept_promises().items()) if promise.ours]
+    ours = sorted([*(promise for promise in kept_promises().values() if promise.ours), DESCRIBE_METRICS], key=lambda promise: promise.name)
     missing = sorted(Wire.load().operations - built.keys())
     return "\n".join([*_built(built), "", *_ours(ours), "", *_missing(missing), "", *_fields(), ""])
 
@@ -46,6 +48,7 @@ def _ours(ours: list[Operation]) -> Iterator[str]:  # type: ignore[type-arg]
     for promise in ours:
         yield f"| {promise.name} | `{promise.route}` | {promise.says} |"
     yield "| | `GET /events/stream` | Events as they happen, as server-sent events. |"
+    yield "| | `GET /metrics`, not below `/v1` | What nodes measure, as Prometheus reads it. |"
 
 
 def _missing(missing: list[str]) -> Iterator[str]:
@@ -87,7 +90,35 @@ def settings() -> str:
     return "\n".join(lines)
 
 
-PAGES: dict[str, Callable[[], str]] = {"operations.md": operations, "settings.md": settings}
+_ABOUT = """# Metrics
+
+Every node is measured by its agent, which derives the service's CloudWatch metrics from what the engine says of itself. Generated from
+the table in `api_schemas/metric.py`; `make docs` writes it anew. How to ask for them and what to watch is in [watching](watching.md).
+
+A **gauge** is a value of the moment. A **delta** is by how much a counter rose within the period (60 s where nobody asks for another),
+per minute. A **share** is processor time within the period, in percent. A **mean** is microseconds within the period for each call. A
+**rate** is percent within the period.
+"""
+
+
+def metrics() -> str:
+    """Every metric with its unit and where it comes from, and those that are left out."""
+    lines = [_ABOUT]
+    for title, engine in (("Valkey and Redis", "valkey"), ("Memcached", "memcached")):
+        lines += [f"## {title}", "", "| metric | unit | kind | from | Prometheus |", "|---|---|---|---|---|"]
+        lines += [_metric_row(metric) for metric in sorted(METRICS[engine].values(), key=lambda metric: metric.name.lower())]
+        lines.append("")
+    lines += ["## Left out", "", "| metric of the service | why |", "|---|---|"]
+    lines += [f"| {names} | {why} |" for names, why in NOT_EXPOSED.items()]
+    return "\n".join([*lines, ""])
+
+
+def _metric_row(metric: Metric) -> str:
+    series = "its two deltas are there" if metric.kind is Kind.RATE else f"`{metric.series}`"
+    return f"| {metric.name} | {metric.unit} | {metric.kind} | {metric.source} | {series} |"
+
+
+PAGES: dict[str, Callable[[], str]] = {"operations.md": operations, "settings.md": settings, "metrics.md": metrics}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

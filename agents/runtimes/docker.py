@@ -25,7 +25,7 @@ from agents.runtimes.container_system import ContainerSystem
 from agents.runtimes.containers import NOBODY, Container, Containers, key_and_boot
 from agents.runtimes.docker_daemon import FAILURES, Daemon, DockerFacts, DockerUnusableError
 from agents.runtimes.process import agent_label
-from agents.runtimes.runtime import Ending, Handle, Progress, StartRefusedError
+from agents.runtimes.runtime import Ending, Footprint, Handle, Progress, StartRefusedError
 from agents.runtimes.system import AT_ONCE, Linux, Portable, Steps, System, alive, asked_first, end, has_pidfds, send
 
 _log = logging.getLogger(__name__)
@@ -75,6 +75,11 @@ class DockerRuntime:
     def progress(self, handle: Handle) -> Progress | None:
         """User and system time of the process in clock ticks; None when it has ended."""
         return self._system.progress(handle.pid) if self.alive(handle) else None
+
+    def footprint(self, handle: Handle) -> Footprint | None:
+        """What memory the process takes; None when it has ended, or nobody tells cheaply."""
+        footprint = self._system.footprint(handle.pid)
+        return footprint if footprint is not None and self.alive(handle) else None
 
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` from another thread as soon as the process ends, at once if it has. Once closed, nothing is watched."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from agents.launch import Launch
-from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, StartRefusedError
+from agents.runtimes.runtime import Ending, Footprint, Handle, NotYetError, Progress, StartRefusedError
 from agents.runtimes.system import Callbacks
 
 
@@ -124,6 +124,10 @@ class FakeRuntime:
     def progress(self, handle: Handle) -> Progress | None:
         """Always the same: nothing is computed here."""
         return Progress(0) if self.alive(handle) else None
+
+    def footprint(self, handle: Handle) -> Footprint | None:
+        """Always the same: nothing is remembered here."""
+        return Footprint(resident=0, swapped=0) if self.alive(handle) else None
 
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` from another thread as soon as the process ends, at once if it has. Once closed, nothing is watched."""

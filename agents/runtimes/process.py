@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from agents.launch import Launch
 from agents.runtimes.children import CHILDREN, Child
-from agents.runtimes.runtime import Ending, Handle, Progress, StartRefusedError
+from agents.runtimes.runtime import Ending, Footprint, Handle, Progress, StartRefusedError
 from agents.runtimes.system import AT_ONCE, Linux, Portable, Steps, System, alive, asked_first, end, has_pidfds, send
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -57,6 +57,11 @@ class ProcessRuntime:
     def progress(self, handle: Handle) -> Progress | None:
         """User and system time of the process in clock ticks, usually a hundredth of a second each; None when it has ended."""
         return self._system.progress(handle.pid) if self.alive(handle) else None
+
+    def footprint(self, handle: Handle) -> Footprint | None:
+        """What memory the process takes; None when it has ended, or nobody tells cheaply."""
+        footprint = self._system.footprint(handle.pid)
+        return footprint if footprint is not None and self.alive(handle) else None
 
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` from another thread as soon as the process ends, at once if it has. Once closed, nothing is watched."""

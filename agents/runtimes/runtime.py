@@ -34,6 +34,14 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes of its host's memory that a process takes: resident, and swapped out where the system tells."""
+
+    resident: int
+    swapped: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """What a runtime knows of a process's end: whether it was for want of memory, and the last thing it said, where that is kept here."""
 
@@ -65,6 +73,9 @@ class Runtime(Protocol):
 
     def progress(self, handle: Handle) -> Progress | None:
         """What the process has done so far; None when it has ended."""
+
+    def footprint(self, handle: Handle) -> Footprint | None:
+        """What memory the process takes; None when it has ended, or nobody tells cheaply."""
 
     def watch(self, handle: Handle, ended: Callable[[Handle], None]) -> None:
         """Call ``ended`` once, from another thread, as soon as the process ends (at once if it already has)."""

@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 
 from agents.launch import Launch
 from agents.runtimes.children import CHILDREN
-from agents.runtimes.runtime import Handle, Progress
+from agents.runtimes.runtime import Footprint, Handle, Progress
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +45,9 @@ class System(Protocol):
 
     def progress(self, pid: int) -> Progress | None:
         """What the process has done so far, and whether it could do more; None when there is none."""
+
+    def footprint(self, pid: int) -> Footprint | None:
+        """What memory the process takes; None when there is none, or that cannot be told cheaply."""
 
     @contextmanager
     def labelled_stdin(self, agent: str, launch: Launch) -> Iterator[int]:
@@ -140,6 +143,10 @@ class Linux:
     def progress(self, pid: int) -> Progress | None:
         stat = _stat(pid)
         return None if stat is None else Progress(int(stat[11]) + int(stat[12]), stat[0] in {"R", "D"})
+
+    def footprint(self, pid: int) -> Footprint | None:
+        sizes = _sizes(pid)
+        return Footprint(sizes[b"VmRSS"], sizes.get(b"VmSwap")) if b"VmRSS" in sizes else None
 
     @contextmanager
     def labelled_stdin(self, agent: str, launch: Launch) -> Iterator[int]:
@@ -252,6 +259,16 @@ def _stat(pid: int) -> list[str] | None:
     return line.rpartition(b")")[2].decode().split()  # the second is the program's name, which may hold spaces and brackets
 
 
+def _sizes(pid: int) -> dict[bytes, int]:
+    """The sizes in /proc/<pid>/status, in bytes; none of a process that has ended."""
+    try:
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:  # noqa: PTH123 (as above)
+            lines = [line.split() for line in file.read(4096).splitlines()]
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return {words[0][:-1]: int(words[1]) * 1024 for words in lines if len(words) == 3 and words[2] == b"kB"}
+
+
 def _leads_its_session(pid: int) -> bool:
     """True for what we started, false for the children an engine forks, which inherit its label."""
     stat = _stat(pid)
@@ -308,6 +325,12 @@ class Portable:
         except self._psutil.NoSuchProcess:
             return None
         return Progress(int((times.user + times.system) * 100), status in {self._psutil.STATUS_RUNNING, self._psutil.STATUS_DISK_SLEEP})
+
+    def footprint(self, pid: int) -> Footprint | None:
+        try:
+            return Footprint(self._psutil.Process(pid).memory_info().rss)
+        except self._psutil.Error:
+            return None
 
     @contextmanager
     def labelled_stdin(self, agent: str, launch: Launch) -> Iterator[int]:

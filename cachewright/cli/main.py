@@ -13,6 +13,7 @@ from cachewright.cli.command import Output
 from cachewright.cli.delete import delete
 from cachewright.cli.describe import describe
 from cachewright.cli.reboot import reboot
+from cachewright.cli.top import top
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 
@@ -118,7 +119,9 @@ def demo(port: Annotated[int, typer.Option(help="Port to listen on; 0 picks a fr
 
 app.add_typer(create.app, name="create", rich_help_panel=_CACHES)
 app.add_typer(modify.app, name="modify", rich_help_panel=_CACHES)
-caches = (create.add_replica, scale.scale, describe, delete, reboot, failover.failover, failover.promote, failover.history, events.events)
+caches = (
+    create.add_replica, scale.scale, describe, delete, reboot, failover.failover, failover.promote, failover.history, events.events, top,
+)  # fmt: skip
 for command in caches:
     app.command(rich_help_panel=_CACHES)(command)
 app.add_typer(agent.app, name="agent", rich_help_panel=_GROUND)

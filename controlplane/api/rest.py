@@ -21,12 +21,14 @@ from starlette.types import Receive, Scope, Send
 
 from api_schemas.cache_cluster import CACHE_CLUSTER, DESCRIBE_CACHE_CLUSTERS, CacheClusterResult, DescribeCacheClusters
 from api_schemas.faults import Fault, InternalFailure, InvalidParameterValue, MethodNotAllowed, ResourceNotFound
+from api_schemas.metrics import DESCRIBE_METRICS
 from api_schemas.operation import Operation, Subject
 from api_schemas.replication_group import DESCRIBE_REPLICATION_GROUPS, GROUP, DescribeReplicationGroups, ReplicationGroupResult
 from api_schemas.shape import Shape
 from controlplane.api.bounded import Bounded
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
+from controlplane.api.metrics import MetricsDoor
 from controlplane.api.problems import fault_of, fault_of_request
 from controlplane.api.stream import EventStream
 from controlplane.domain.topology import World
@@ -56,9 +58,10 @@ class ProblemAnswer(BaseModel):
 class RestDoor:
     """Answers everything below ``/v1``, and the pages that describe it."""
 
-    def __init__(self, operations: Operations, callers: Callers, holding: Holding, store: Store, *, hold: float, longest_wait: float,
-                 largest_body: int) -> None:  # fmt: skip
+    def __init__(self, operations: Operations, callers: Callers, holding: Holding, store: Store, metrics: MetricsDoor, *, hold: float,
+                 longest_wait: float, largest_body: int) -> None:  # fmt: skip
         self._operations = operations
+        self._metrics = metrics
         self._callers = callers
         self._holding = holding
         self._events = EventStream(store)
@@ -89,6 +92,7 @@ class RestDoor:
         )
         for promise in kept_promises().values():
             _add(app, promise, promise.path, promise.name, _signature(promise), self._performer(promise))
+        _add(app, DESCRIBE_METRICS, DESCRIBE_METRICS.path, DESCRIBE_METRICS.name, _signature(DESCRIBE_METRICS), self._measurer())
         for describe, subject in ((DESCRIBE_REPLICATION_GROUPS, GROUP), (DESCRIBE_CACHE_CLUSTERS, CACHE_CLUSTER)):
             self._add_one(app, describe, subject)
         app.get("/v1/events/stream", tags=["events"], summary="Events as they happen", include_in_schema=False)(self._stream)
@@ -106,6 +110,16 @@ class RestDoor:
             return await self._finish(promise, world, asked, answer, wait)
 
         return perform
+
+    def _measurer(self) -> Callable[..., Any]:
+        """What answers the one promise that no operation keeps: agents are asked."""
+
+        async def measure(request: Request, prefer: str | None = None, **given: Any) -> Response:
+            world = self._callers.from_headers(request.headers)
+            asked = DESCRIBE_METRICS.takes.model_validate(_asked(DESCRIBE_METRICS, given))
+            return _json(await run_in_threadpool(self._metrics.describe, world, asked), 200)
+
+        return measure
 
     async def _hold_back(self, world: World, subject: Subject, asked: Shape, wait: float | None) -> None:
         """Hold an answer about one resource: as long as the caller would wait for it to settle, else until its status changes."""

@@ -1,14 +1,16 @@
-"""The fleet port: how orders reach an agent. Implemented by a direct call (embedded) and over HTTP; both pass one contract suite."""
+"""The fleet port: how orders reach an agent, and what it measures reaches us. By a direct call (embedded) and over HTTP; both pass one
+contract suite."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from api_schemas.agent.agent import Orders
+from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 
 
 class AgentUnreachableError(Exception):
-    """The agent did not take the orders; they will be offered again."""
+    """The agent did not take the orders, which will be offered again, or did not answer a question."""
 
 
 class Fleet(Protocol):
@@ -16,3 +18,6 @@ class Fleet(Protocol):
 
     def push(self, agent: str, orders: Orders) -> None:
         """Returns once the agent has written the orders down. Raises AgentUnreachableError."""
+
+    def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
+        """What the agent measures of its nodes now, within two seconds or so. Raises AgentUnreachableError."""

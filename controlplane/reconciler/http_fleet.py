@@ -8,12 +8,16 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import httpx
+from pydantic import ValidationError
 
 from api_schemas.agent.agent import Orders
 from api_schemas.agent.identity import agent_host
+from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
+from api_schemas.shape import Shape
 from controlplane.reconciler.fleet import AgentUnreachableError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+_SHORT = httpx.Timeout(2.0, connect=1.0)  # somebody waits for the answer, who would rather have those of all others
 _LIMITS = httpx.Limits(max_keepalive_connections=None, keepalive_expiry=60.0)  # an agent keeps an idle connection for longer
 _WARM_EVERY = 20.0  # seconds; in less time than an idle connection is kept
 
@@ -37,6 +41,22 @@ class HttpFleet:
 
     def push(self, agent: str, orders: Orders) -> None:
         """Returns once the agent has written the orders down. Raises AgentUnreachableError."""
+        answer = self._asked(agent, "PUT", "orders", orders, _TIMEOUT)
+        if answer.status_code != 204:
+            raise AgentUnreachableError(f"agent {agent} refused its orders with {_refusal(answer)}")
+
+    def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
+        """What the agent measures now. Raises AgentUnreachableError."""
+        answer = self._asked(agent, "POST", "metrics", wanted, _SHORT)
+        if answer.status_code != 200:  # such as 404, from one of a former version
+            raise AgentUnreachableError(f"agent {agent} does not say what it measures: {_refusal(answer)}")
+        try:
+            return AgentMetrics.model_validate_json(answer.content)
+        except ValidationError as wrong:
+            raise AgentUnreachableError(f"what agent {agent} says of its nodes makes no sense: {wrong.error_count()} problems") from wrong
+
+    def _asked(self, agent: str, method: str, what: str, said: Shape, patience: httpx.Timeout) -> httpx.Response:
+        """The agent's answer. Raises AgentUnreachableError when there is none."""
         url = self._urls(agent)
         if url is None:
             raise AgentUnreachableError(f"agent {agent} has not joined, or was not heard for a while")
@@ -44,13 +64,10 @@ class HttpFleet:
             raise AgentUnreachableError(f"agent {agent} has not joined over TLS, and nobody is given orders otherwise")
         self._known.add(agent)
         try:
-            answer = self._put(agent, url, orders.model_dump_json())
+            return self._send(agent, method, f"{url.rstrip('/')}/v1/{what}", said.model_dump_json(), patience)
         except (httpx.HTTPError, httpx.InvalidURL) as failed:
             why = str(failed) or type(failed).__name__
             raise AgentUnreachableError(f"agent {agent} does not answer at {url}: {why}") from failed
-        if answer.status_code != 204:
-            why = f"{answer.status_code}: {answer.text[:500]}"
-            raise AgentUnreachableError(f"agent {agent} refused its orders at {url} with {why}")
 
     def close(self) -> None:
         """Let the connections go."""
@@ -61,14 +78,14 @@ class HttpFleet:
             self._warmer.join(1)
             client.close()
 
-    def _put(self, agent: str, url: str, body: str) -> httpx.Response:
-        """A connection that was closed since it was used last is no news about the agent: orders may be sent twice."""
-        client, at = self._opened(), f"{url.rstrip('/')}/v1/orders"
+    def _send(self, agent: str, method: str, at: str, body: str, patience: httpx.Timeout) -> httpx.Response:
+        """A connection that was closed since it was used last is no news about the agent: everything here may be sent twice."""
+        client = self._opened()
         meant, named = {"Cachewright-Agent": agent}, {"sni_hostname": agent_host(agent)}
         try:
-            return client.put(at, content=body, headers=meant, extensions=named)
+            return client.request(method, at, content=body, headers=meant, extensions=named, timeout=patience)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            return client.put(at, content=body, headers=meant, extensions=named)
+            return client.request(method, at, content=body, headers=meant, extensions=named, timeout=patience)
 
     def _opened(self) -> httpx.Client:
         with self._making:
@@ -86,3 +103,7 @@ class HttpFleet:
                 if url is not None and url.startswith("https://"):
                     with suppress(httpx.HTTPError, httpx.InvalidURL):
                         self._opened().get(f"{url.rstrip('/')}/healthz", extensions={"sni_hostname": agent_host(agent)})
+
+
+def _refusal(answer: httpx.Response) -> str:
+    return f"{answer.status_code} at {answer.url}: {answer.text[:500]}"

@@ -39,6 +39,7 @@ from agents.tls import AgentTls
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders, Welcome
 from api_schemas.agent.fault import FaultSpec, FaultyNode
 from api_schemas.agent.identity import agent_host
+from api_schemas.agent.metrics import AgentMetrics, MetricsWanted, NodeMetrics
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Phase, Role
 from api_schemas.agent.route import RouteSpec
 from api_schemas.fault_kind import FaultKind
@@ -407,6 +408,77 @@ def test_a_dropped_node_is_reported_gone_and_leaves_nothing(ground: Ground, orde
     order.settle()
 
 
+def measured(order: Orderer, number: int = 1, **wanted: Any) -> NodeMetrics | None:
+    """What the agent measures of a node; None while it does not run."""
+    answer = order.ground.fleet.measure(order.ground.name, MetricsWanted(**wanted))
+    assert answer.agent == order.ground.name
+    return next((node for node in answer.nodes if node.key == order.key(number)), None)
+
+
+def figures(order: Orderer, number: int = 1, **wanted: Any) -> dict[str, float]:
+    """Its metrics; none while it was not measured."""
+    found = measured(order, number, **wanted)
+    return found.now.values if found and found.now else {}
+
+
+def test_a_node_that_runs_is_measured(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec(replicas=[order.peer(2)]), order.spec(2, Role.REPLICA))
+    wait_until(lambda: order.running(2).link_up)
+    with redis.Redis(order.address(1), PORT) as client:
+        client.set("color", "green")
+        assert [client.get("color"), client.get("colour")] == [b"green", None]
+    wait_until(lambda: figures(order).get("CacheHits") == 1 and figures(order, 2).get("CurrItems") == 1)
+    found = measured(order, counters=True)
+    assert found is not None and found.now is not None and found.problem is None
+    assert found.now.age < 2
+    assert found.counters["CacheHits"] == found.counters["CacheMisses"] == 1
+    values = found.now.values
+    assert (values["IsPrimary"], values["CacheHitRate"], values["SetTypeCmds"], values["CurrItems"]) == (1, 50, 1, 1)
+    assert figures(order, 2)["IsPrimary"] == 0
+    assert measured(order, keys=[order.key(2)]) is None
+    assert measured(order, 2, keys=[order.key(2)]) is not None
+
+
+def test_a_node_that_died_is_not_measured_and_begins_anew(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    pid = order.running().pid
+    with redis.Redis(order.address(1), PORT) as client:
+        for _ in range(50):
+            client.get("nothing")
+    wait_until(lambda: figures(order).get("CacheMisses") == 50)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: measured(order) is None)
+    order.give(order.spec(generation=2, boot=2))
+    wait_until(lambda: "CacheMisses" in figures(order))
+    assert figures(order)["CacheMisses"] == 0
+
+
+def test_a_node_that_hangs_holds_up_no_other_and_has_no_figures(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec(replicas=[order.peer(2)]), order.spec(2, Role.REPLICA))
+    wait_until(lambda: order.running(2).link_up and figures(order) and figures(order, 2))
+    hang = FaultSpec(id="fault-1", kind=FaultKind.HANG, seconds=60, nodes=[FaultyNode(key=order.key(2), boot=1)])
+    order.give(faults=[hang])
+
+    def told() -> str:
+        assert figures(order)
+        found = measured(order, 2)
+        return (found.problem or "") if found is not None and found.now is None else ""
+
+    wait_until(lambda: "does not answer" in told(), every=0.05)
+    order.give(faults=[])
+
+
+def test_a_silent_agent_says_nothing_of_what_it_measures(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    order.running()
+    order.give(faults=[FaultSpec(id="fault-1", kind=FaultKind.SILENCE, seconds=60, whole=True)])
+    with pytest.raises(AgentUnreachableError, match="silent"):
+        measured(order)
+    order.give(faults=[])
+    wait_until(lambda: figures(order))
+
+
 def test_a_silent_agent_is_heard_of_no_more_and_still_hears_of_faults(ground: Ground, order: Orderer) -> None:
     order.give(order.spec())
     said = order.running()
@@ -503,6 +575,8 @@ def test_a_dead_agent_is_unreachable_until_it_is_back(ground: Ground, order: Ord
 
 
 def test_an_agent_that_never_joined_is_unreachable(ground: Ground) -> None:
+    with pytest.raises(AgentUnreachableError, match="agent-z"):
+        ground.fleet.measure("agent-z", MetricsWanted())
     with pytest.raises(AgentUnreachableError, match="agent-x"):
         ground.fleet.push("agent-x", Orders())
 
@@ -553,8 +627,9 @@ def test_an_agent_takes_orders_of_the_control_plane_alone(http: HttpGround, tmp_
     answers = [
         http.ask("PUT", "/v1/orders", contexts[who], content=body),
         http.ask("GET", "/v1/reports", contexts[who]),
+        http.ask("POST", "/v1/metrics", contexts[who], content="{}"),
     ]
-    assert [answer.status_code for answer in answers] == [401 if who == "nobody" else 403] * 2
+    assert [answer.status_code for answer in answers] == [401 if who == "nobody" else 403] * 3
     assert all(answer.json()["error"]["code"] == "AccessDenied" for answer in answers)
     assert "stranger refused" in http.log.read_text()
     order.settle()
@@ -602,6 +677,13 @@ def test_orders_that_make_no_sense_are_refused_with_a_sentence(http: HttpGround,
         order.give(order.spec(**change))
     order.settle()
     assert Journal(http.folder).entries() == {}
+
+
+@pytest.mark.parametrize("body", ['{"window": 1}', '{"minutes": 16}', '{"other": 1}', "[]", ""])
+def test_a_question_about_metrics_that_makes_no_sense_is_refused_with_a_sentence(http: HttpGround, body: str) -> None:
+    answer = http.ask("POST", "/v1/metrics", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith("The question makes no sense at ")
 
 
 def test_orders_for_another_agent_are_refused_on_a_connection_that_is_open_already(http: HttpGround) -> None:
@@ -799,6 +881,10 @@ def test_a_mixed_fleet_gives_each_agent_its_orders_where_it_lives() -> None:
         def push(self, agent: str, orders: Orders) -> None:
             self.pushed.append(agent)
 
+        def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
+            self.pushed.append(f"{agent} measures")
+            return AgentMetrics(agent=agent, nodes=[])
+
         def has(self, agent: str) -> bool:
             return agent == "agent-a"
 
@@ -806,4 +892,6 @@ def test_a_mixed_fleet_gives_each_agent_its_orders_where_it_lives() -> None:
     mixed = MixedFleet(embedded, remote)  # type: ignore[arg-type]
     mixed.push("agent-a", Orders())
     mixed.push("agent-b", Orders())
-    assert (embedded.pushed, remote.pushed) == (["agent-a"], ["agent-b"])
+    assert mixed.measure("agent-b", MetricsWanted()) == AgentMetrics(agent="agent-b", nodes=[])
+    mixed.measure("agent-a", MetricsWanted())
+    assert (embedded.pushed, remote.pushed) == (["agent-a", "agent-a measures"], ["agent-b", "agent-b measures"])

@@ -277,6 +277,16 @@ def test_what_has_ended_has_no_progress(ground: Ground) -> None:
     assert runtime.progress(handle) is None
 
 
+def test_what_has_ended_has_no_memory(ground: Ground) -> None:
+    runtime = ground.runtime()
+    handle = runtime.start(ground.launch())
+    footprint = runtime.footprint(handle)
+    assert footprint is None or footprint.resident >= 0
+    ground.crash(handle)
+    wait_until(lambda: not runtime.alive(handle))
+    assert runtime.footprint(handle) is None
+
+
 def test_what_is_paused_lives_stands_still_and_goes_on(ground: Ground) -> None:
     runtime = ground.runtime()
     handle = runtime.start(ground.launch())
@@ -634,6 +644,18 @@ def test_what_gets_no_processor_awaits_one_and_what_sleeps_does_not(processes: P
     wait_until(lambda: used(runtime, busy) > 2)
     assert awaits(runtime, busy)
     wait_until(lambda: not awaits(runtime, idle))
+
+
+def test_the_memory_of_a_process_is_what_the_system_says(processes: ProcessGround) -> None:
+    runtime = processes.runtime()
+    large = runtime.start(processes.launch(argv=(sys.executable, "-c", "import signal; b = b'x' * 50_000_000; signal.pause()")))
+    small = runtime.start(processes.launch("small"))
+    wait_until(lambda: (found := runtime.footprint(large)) is not None and found.resident > 50_000_000)
+    told, others = runtime.footprint(large), runtime.footprint(small)
+    assert told is not None and others is not None
+    assert told.resident == pytest.approx(psutil.Process(large.pid).memory_info().rss, rel=0.05)
+    assert 0 < others.resident < 20_000_000
+    assert told.swapped == (0 if processes.system is Linux else None)
 
 
 def used(runtime: ProcessRuntime, handle: Handle) -> int:

@@ -93,6 +93,26 @@ def test_a_group_from_its_making_to_its_end(run: Run) -> None:
     assert answer(run("describe", "--output", "json")) == {"replication_groups": [], "cache_clusters": []}
 
 
+def test_what_nodes_do_is_shown_once(run: Run) -> None:
+    assert "There are no nodes." in run("top", "--once").stderr
+    run("create", "group", "orders", "--nodes", "2", "--auto-failover")
+    run("create", "cache", "sessions", "--engine", "memcached")
+    lines = [line.split() for line in run("top", "--once").stdout.splitlines()]
+    assert lines[0][:4] == ["NODE", "ROLE", "ZONE", "OPS/S"]
+    assert [line[:3] for line in lines[1:]] == [
+        ["orders-001", "primary", "us-east-1a"],
+        ["orders-002", "replica", "us-east-1b"],
+        ["sessions/0001", "-", "us-east-1a"],
+    ]
+    assert all(line.count("-") < len(line) - 4 for line in lines[1:])
+    only = answer(run("top", "orders", "--output", "json"))
+    assert {node["role"]: "now" in node for node in only["nodes"]} == {"primary": True, "replica": True}
+    assert only["missing_agents"] == []
+    assert run("top", "nope", status=1).stderr.startswith("ReplicationGroupNotFoundFault: ")
+    run("delete", "orders", "--yes", "--no-wait")
+    run("delete", "sessions", "--yes", "--no-wait")
+
+
 def test_a_cache_is_made_listed_and_rebooted(run: Run) -> None:
     run("create", "cache", "sessions", "--engine", "memcached", "--nodes", "2", "--cross-az")
     [listed] = [line.split() for line in run("describe").stdout.splitlines()[1:]]
@@ -276,6 +296,26 @@ def test_a_terminal_sees_how_nodes_come_along(server: LocalServer, account: str)
     assert b"creating seen" in seen
     assert b"seen is available after" in seen
     assert b"\x1b" not in done.stdout
+
+
+def test_a_terminal_watches_what_nodes_do_until_ctrl_c(server: LocalServer, account: str, run: Run) -> None:
+    run("create", "group", "orders", "--nodes", "1")
+    ours, theirs = pty.openpty()
+    words, env = command("top", "--interval", "1"), {**environment(server.url, account), "COLUMNS": "140", "LINES": "20"}
+    process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, preexec_fn=interruptible)
+    os.close(theirs)
+    seen = b""
+    while seen.count(b"orders-001") < 2:  # it looks again
+        seen += os.read(ours, 65536)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while more := os.read(ours, 65536):
+            seen += more
+    os.close(ours)
+    assert process.wait(PATIENCE) == 130
+    assert b"ops/s" in seen and b"Ctrl-C ends it" in seen
+    assert b"Traceback" not in seen
+    run("delete", "orders", "--yes", "--no-wait")
 
 
 def test_ctrl_c_while_waiting_says_that_work_goes_on() -> None:

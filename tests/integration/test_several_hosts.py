@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+import httpx
 import psutil
 import pytest
 import redis
@@ -77,6 +78,10 @@ def test_any_control_plane_serves_and_knows_what_the_others_were_told(hosts: Hos
             found = hosts.client(other).describe_cache_clusters(CacheClusterId=f"m{number}")["CacheClusters"]
             assert [cluster["CacheClusterId"] for cluster in found] == [f"m{number}"]
     hosts.client("p3").get_waiter("cache_cluster_available").wait(CacheClusterId="m0", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    for plane in PLANES:
+        measured = httpx.get(f"{hosts.url(plane)}/v1/metrics", params={"cache_cluster_id": "m0"}, timeout=30).json()
+        assert measured["missing_agents"] == []
+        assert [node["now"]["values"]["CurrConnections"] > 0 for node in measured["nodes"]] == [True]
 
 
 def test_a_control_plane_that_leads_is_killed_and_failover_goes_on(hosts: Hosts) -> None:

@@ -12,6 +12,7 @@ from factories import NOW, WORLD, FixedClock, an_agent
 
 from api_schemas.agent.agent import AgentReport, Orders
 from api_schemas.agent.fault import FaultReport, FaultSpec
+from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from api_schemas.fault_kind import FaultKind
 from controlplane.domain.fault import InjectedFault, StruckNode, Target
 from controlplane.operations.fleet import Registry
@@ -35,6 +36,9 @@ class NotedFleet:
         assert orders == Orders(faults=orders.faults)
         assert orders.faults is not None
         self.told.append((agent, orders.faults))
+
+    def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
+        raise AgentUnreachableError(agent)
 
     def newest(self, agent: str) -> list[FaultSpec]:
         return [faults for name, faults in self.told if name == agent][-1]

@@ -9,6 +9,7 @@ from factories import NOW
 from situations import at_work, named
 
 from api_schemas.agent.agent import Orders
+from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from controlplane.domain.topology import Handover, Topology
 from controlplane.reconciler.fleet import AgentUnreachableError
 from controlplane.reconciler.push import Pusher
@@ -34,6 +35,9 @@ class Told:
         if agent in self.unreachable:
             raise AgentUnreachableError(agent)
         self.nodes += [spec.key.partition(".")[2] for spec in orders.nodes]
+
+    def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
+        raise AgentUnreachableError(agent)
 
 
 def elected(topology: Topology, heir: str) -> Topology:
