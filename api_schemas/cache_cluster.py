@@ -139,6 +139,8 @@ class PendingModifiedValues(Shape):
 
     num_cache_nodes: int | None = None
     cache_node_ids_to_remove: list[str] | None = None
+    engine_version: str | None = None
+    cache_node_type: str | None = None
 
 
 class CacheCluster(Shape):

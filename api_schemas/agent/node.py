@@ -140,7 +140,8 @@ class NodeReport(Shape):
     ``yielded_to`` is the key of the replica that has every write of this primary, which takes no more for now.
     ``parameters`` is the digest of the configuration that the engine runs with; of what it refused, ``problem`` speaks.
     ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients are told, 0
-    for none. ``out_of_memory`` is the last boot that was seen to end for want of memory, 0 if none was.
+    for none. ``out_of_memory`` is the last boot that was seen to end for want of memory, 0 if none was. ``used_memory`` are the bytes that
+    the engine counts against its limit, ``databases`` is how many databases there are up to the last that has keys, at the last whole look.
     """
 
     key: str
@@ -165,3 +166,5 @@ class NodeReport(Shape):
     fronted: bool = False
     discovery: int = 0
     out_of_memory: int = 0
+    used_memory: int = 0
+    databases: int = 0

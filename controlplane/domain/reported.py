@@ -35,6 +35,8 @@ class SeenNode:
     fronted: bool = False
     discovery: int = 0
     out_of_memory: int = 0
+    used_memory: int = 0
+    databases: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class Restart(StrEnum):
 
     ASKED = "asked"        # a caller reboots it
     RECOVERY = "recovery"  # its process died, or never came up
+    RENEWAL = "renewal"    # it is made anew as its topology was modified
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,21 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class Make:
+    """What a node is made of: which engine in which version, on which node type, in cluster mode or not.
+
+    ``parameters`` are the values that differ from its family's defaults where they are not the topology's: a parameter group of another
+    family says nothing about it.
+    """
+
+    engine: str
+    engine_version: str
+    node_type: str
+    clustered: bool = False
+    parameters: tuple[tuple[str, str], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Leftover:
     """What a node that moved may have left behind: with which agent, under which address."""
 
@@ -99,6 +115,9 @@ class Node:
     ``boot`` counts the starts that are desired. ``joined_at`` is when it first did its full duty; ``leaving`` nodes are on their
     way out. A leaving node of a Memcached cluster runs on until ``stopping``: clients are led away from it first.
     ``told_out_of_memory`` is the last boot of which it was said that it ended for want of memory.
+    ``make`` is what it runs as while that is not yet, or no longer, what the topology desires; None is the topology's. One that is
+    ``withdrawn`` gets no more readers, for it is about to be made anew. A ``temporary`` one stands in for a primary without replicas
+    while that one is; no caller sees it.
     """
 
     id: str
@@ -110,19 +129,23 @@ class Node:
     leaving: bool = False
     stopping: bool = False
     told_out_of_memory: int = 0
+    make: Make | None = None
+    withdrawn: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A caller wants another primary. ``leaver`` is the one that shall abdicate, ``heir`` who follows, None until one is chosen.
+    """Another primary is wanted. ``leaver`` is the one that shall abdicate, ``heir`` who follows, None until one is chosen.
 
-    With ``rebuild`` the leaver is started again afterwards, emptied, as a failed node would be.
+    With ``rebuild`` the leaver is started again afterwards, emptied, as a failed node would be. ``because`` says who wants it.
     """
 
     leaver: str
     asked_at: datetime
     heir: str | None = None
     rebuild: bool = False
+    because: str = "a caller asked for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +210,16 @@ class NodeGroup:
         return tuple(node for node in self.nodes if not node.leaving)
 
     @property
+    def members(self) -> tuple[Node, ...]:
+        """The nodes that callers know of."""
+        return tuple(node for node in self.nodes if not node.temporary)
+
+    @property
+    def stand_in(self) -> Node | None:
+        """The node that is there only while others are made anew."""
+        return next((node for node in self.staying if node.temporary), None)
+
+    @property
     def replicas(self) -> tuple[Node, ...]:
         """Every staying node but the primary."""
         return tuple(node for node in self.staying if node.id != self.primary)
@@ -216,6 +249,32 @@ def resizing_messages(change: Resizing) -> list[str]:
     """What the service's events say when that begins."""
     words = (("Increasing", change.added), ("Decreasing", change.removed))
     return [f"{word} number of requested nodes" for word, nodes in words if nodes]
+
+
+@dataclass(frozen=True, slots=True)
+class Remake:
+    """What the nodes of a topology shall be made of. Where the family changes, a parameter group of the new one goes with it."""
+
+    make: Make
+    parameter_group: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The nodes of a topology are made anew, one after another. ``former`` is what they were, and are again should it not work.
+
+    ``fits`` once no primary holds more than the new nodes can. ``trial`` is the first that is made anew, since its boot ``trial_boot``:
+    until it is ``proven``, which is when it does its duty, no other is touched. ``given_up`` when that one could not be had, and
+    everything becomes what it was.
+    """
+
+    former: Remake
+    fits: bool = False
+    proven: bool = False
+    trial: str | None = None
+    trial_boot: int = 0
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +310,9 @@ class Topology:
     ``parameters`` are the values of its parameter group that differ from the family's defaults, by name.
     ``leftovers`` are what nodes that moved may have left with agents that were not heard of since.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
-    had before those that are being added. ``reader_agent`` is the agent whose relay serves the reader endpoint, or the configuration
-    endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
+    had before those that are being added. ``remake`` waits for the window as well; ``renewal`` goes on. ``reader_agent`` is the agent
+    whose relay serves the reader endpoint, or the configuration endpoint of Memcached. With named ``endpoints`` there are no addresses
+    but those of the nodes, and no relay.
     """
 
     uid: str
@@ -278,6 +338,8 @@ class Topology:
     configuration_holder: str | None = None
     discovery: Discovery | None = None
     pending: Resizing | None = None
+    remake: Remake | None = None
+    renewal: Renewal | None = None
     grown_from: int | None = None
     elections: tuple[Election, ...] = ()
     announced_at: datetime | None = None
@@ -292,6 +354,35 @@ class Topology:
     def nodes(self) -> Iterator[Node]:
         """Every node of every node group, in order."""
         return (node for group in self.node_groups for node in group.nodes)
+
+    @property
+    def members(self) -> Iterator[Node]:
+        """Every node that callers know of, in order."""
+        return (node for node in self.nodes if not node.temporary)
+
+    @property
+    def make(self) -> Make:
+        """What its nodes shall be made of."""
+        return Make(self.engine, self.engine_version, self.node_type, self.has_bus)
+
+    @property
+    def shown(self) -> Make:
+        """What it is to its callers: what it was, until all of it is something else."""
+        return self.renewal.former.make if self.renewal else self.make
+
+    @property
+    def parameter_groups(self) -> frozenset[str]:
+        """Its parameter group, and the one that it had, or will have with what is pending."""
+        remakes = (self.remake, self.renewal.former if self.renewal else None)
+        return frozenset({self.parameter_group, *(remake.parameter_group for remake in remakes if remake and remake.parameter_group)})
+
+    def make_of(self, node: Node) -> Make:
+        """What a node is made of, or will be with its next boot."""
+        return node.make or self.make
+
+    def is_old(self, node: Node) -> bool:
+        """Whether a node is still to be made anew."""
+        return node.make is not None and node.make != self.make
 
     @property
     def is_memcached(self) -> bool:
@@ -396,8 +487,83 @@ class Topology:
         changed = changed.with_group(replace(group, nodes=(*group.nodes, *added)))
         return replace(changed, pending=None, grown_from=grown_from, modifying=True)
 
+    def remade(self, wanted: Remake) -> Self:
+        """Its nodes shall be made of something else from now on; until each is, it stays what it is. Nothing of that is pending any more.
+
+        Every node is to tell its state anew, for how much it holds counts.
+        """
+        former = Remake(self.make) if wanted.parameter_group is None else Remake(self.make, self.parameter_group, self.parameters)
+        turned = self._turned_into(wanted)
+        called = tuple(replace(group, roll=group.roll + 1, roll_for=None) for group in turned.node_groups)
+        return replace(turned, node_groups=called, remake=None, renewal=Renewal(former, fits=self.is_memcached), modifying=True)
+
+    def with_values_of(self, parameter_group: str, values: tuple[tuple[str, str], ...]) -> Self:
+        """The same topology after that parameter group was changed, which it uses or is about to."""
+        changed = replace(self, parameters=values) if self.parameter_group == parameter_group else self
+        if changed.remake is not None and changed.remake.parameter_group == parameter_group:
+            changed = replace(changed, remake=replace(changed.remake, parameters=values))
+        if changed.renewal is not None and changed.renewal.former.parameter_group == parameter_group:
+            changed = replace(changed, renewal=replace(changed.renewal, former=replace(changed.renewal.former, parameters=values)))
+        return changed
+
+    def gone_back(self) -> Self:
+        """Its nodes shall be again what they were before the renewal that goes on."""
+        if self.renewal is None:
+            return self
+        renewal = Renewal(self.renewal.former, fits=True, proven=True, given_up=True)
+        turned = replace(self._turned_into(renewal.former), renewal=renewal)
+        for group in turned.node_groups:
+            if (stand_in := group.stand_in) is not None and stand_in.id != group.primary:
+                turned = turned.with_node(replace(stand_in, leaving=True))
+        return turned
+
+    def with_stand_in(self, group: NodeGroup) -> Self:
+        """One more node in the node group, beside its primary, that no caller sees."""
+        primary = group.primary_node
+        if primary is None:
+            return self
+        node = Node(stand_in_id(primary.id), primary.zone, temporary=True)
+        return self.with_group(replace(group, nodes=(*group.nodes, node))).on_trial(node)
+
+    def on_trial(self, node: Node) -> Self:
+        """The node is the first that is made anew, unless one was already and is still there."""
+        renewal = self.renewal
+        if renewal is None or renewal.proven or (renewal.trial is not None and self.node(renewal.trial) is not None):
+            return self
+        return replace(self, renewal=replace(renewal, trial=node.id, trial_boot=node.boot))
+
+    def renewed(self) -> Self:
+        """Every node is what it shall be."""
+        groups = tuple(
+            replace(group, nodes=tuple(replace(node, make=None, withdrawn=False) for node in group.nodes)) for group in self.node_groups
+        )
+        return replace(self, node_groups=groups, renewal=None)
+
+    def _turned_into(self, wanted: Remake) -> Self:
+        """Another make is desired; every node is pinned to that which it has."""
+        make = self.make
+        group, values = self.parameter_group, self.parameters
+        if wanted.parameter_group is not None:
+            make = replace(make, parameters=values)  # those of the other group may mean nothing to it
+            group, values = wanted.parameter_group, wanted.parameters
+        pinned = self
+        for node in self.nodes:
+            pinned = pinned.with_node(replace(node, make=_none_if(node.make or make, wanted.make)))
+        return replace(pinned, engine=wanted.make.engine, engine_version=wanted.make.engine_version, node_type=wanted.make.node_type,
+                       parameter_group=group, parameters=values)  # fmt: skip
+
     def with_deletion(self, retained: str | None = None) -> Self:
         """All nodes are on their way out, but the one that is retained."""
         leaving = [node.id for node in self.nodes if node.id != retained]
         groups = tuple(replace(group, home=None, handover=None, rebuild=None) for group in self.with_departure_of(leaving).node_groups)
         return replace(self, node_groups=groups, deleting=True, retained=retained)
+
+
+def stand_in_id(node_id: str) -> str:
+    """The id of the node that stands in for that one. No caller can give it to a cache cluster: it has two hyphens in a row."""
+    return f"{node_id}--stand-in"
+
+
+def _none_if(make: Make, wanted: Make) -> Make | None:
+    """None for one that is what is wanted anyway, but for parameters."""
+    return None if replace(make, parameters=None) == wanted else make

@@ -296,7 +296,7 @@ def _all(ctx: Context, *, members_too: bool) -> list[tuple[Topology, Node | None
         if topology.kind is Kind.CACHE_CLUSTER:
             found.append((topology.name, topology, None))
         elif members_too:
-            found.extend((node.id, topology, node) for node in topology.nodes)
+            found.extend((node.id, topology, node) for node in topology.members)
     return [(topology, node) for _, topology, node in sorted(found, key=lambda item: item[0])]
 
 

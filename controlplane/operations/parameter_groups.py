@@ -171,7 +171,7 @@ def _names(given: Sequence[ParameterNameValue]) -> list[str]:
 
 
 def _users(ctx: Context, group: ParameterGroup) -> list[Topology]:
-    return [topology for topology in ctx.unit.topologies.of(ctx.world) if topology.parameter_group == group.name]
+    return [topology for topology in ctx.unit.topologies.of(ctx.world) if group.name in topology.parameter_groups]
 
 
 def _changed(ctx: Context, before: ParameterGroup, after: ParameterGroup) -> CacheParameterGroupName:
@@ -183,8 +183,8 @@ def _changed(ctx: Context, before: ParameterGroup, after: ParameterGroup) -> Cac
         )
     ctx.unit.parameter_groups.save(after)
     for topology in users:
-        if topology.parameters != after.differing:
-            ctx.unit.topologies.save(replace(topology, parameters=after.differing))
+        if (changed := topology.with_values_of(after.name, after.differing)) != topology:
+            ctx.unit.topologies.save(changed)
     for name, value in changes.items():
         ctx.say(SOURCE_TYPE, after.name, f"Updated parameter {name} to {value}")
     return CacheParameterGroupName(cache_parameter_group_name=after.name)

@@ -39,6 +39,63 @@ class AskHandover:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawNode:
+    """Lead no more readers to a node, for it is about to be made anew."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewNode:
+    """Start a node once more, emptied, as what its topology desires: with this program, with its agent or another."""
+
+    node: str
+    boot: int
+    agent: str
+    binary: Binary
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class BringStandIn:
+    """Have a primary without replicas stood in for while it is made anew."""
+
+    group: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class DismissStandIn:
+    """Have a node that stood in leave."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFit:
+    """Remember that the new nodes can hold what the present ones do."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteProof:
+    """Remember that a node does its duty as what is desired now."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpRenewal:
+    """Desire again what the nodes of the topology were before."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class GiveEndpoints:
     """Give the topology the stable addresses it lacks, and the agent whose relay serves the one that is spread, if any is."""
 
@@ -229,6 +286,13 @@ Decision = (
     PlaceNode
     | MoveNode
     | AskHandover
+    | WithdrawNode
+    | RenewNode
+    | BringStandIn
+    | DismissStandIn
+    | NoteFit
+    | NoteProof
+    | GiveUpRenewal
     | GiveEndpoints
     | BootNode
     | CallRoll

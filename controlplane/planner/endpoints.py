@@ -90,7 +90,8 @@ def spread_readers(now: Situation) -> Iterator[Decision]:
 
 def _backends(now: Situation, group: NodeGroup) -> list[str]:
     topology = now.topology
-    in_sync = [node for node in group.replicas if replicates(topology, group, node, now.reported)]
+    reading = [node for node in group.replicas if not node.withdrawn and not node.temporary]
+    in_sync = [node for node in reading if replicates(topology, group, node, now.reported)]
     in_sync = [node for node in in_sync if is_up(node, now.reported.of(node)) and now.silent_since(node) is None]
     primary = group.primary_node
     if not in_sync and primary is not None and is_up(primary, now.reported.of(primary)):

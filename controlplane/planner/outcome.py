@@ -32,7 +32,22 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return _moved(topology, decision, drawn.node)
         case d.AskHandover():
             group = topology.group_of(decision.node)
-            return topology.with_group(replace(group, handover=Handover(decision.node, now, heir=decision.heir)))
+            handover = Handover(decision.node, now, heir=decision.heir, because=decision.because)
+            return topology.with_group(replace(group, handover=handover))
+        case d.WithdrawNode():
+            return topology.with_node(replace(_node(topology, decision.node), withdrawn=True))
+        case d.RenewNode():
+            return _renewed(topology, decision, drawn.node)
+        case d.BringStandIn():
+            return topology.with_stand_in(next(group for group in topology.node_groups if group.id == decision.group))
+        case d.DismissStandIn():
+            return topology.with_node(replace(_node(topology, decision.node), leaving=True))
+        case d.NoteFit():
+            return replace(topology, renewal=replace(topology.renewal, fits=True) if topology.renewal else None)
+        case d.NoteProof():
+            return replace(topology, renewal=replace(topology.renewal, proven=True) if topology.renewal else None)
+        case d.GiveUpRenewal():
+            return topology.gone_back()
         case d.GiveEndpoints():
             return _addressed(topology, decision, drawn)
         case d.BootNode():
@@ -46,8 +61,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return _elected(topology, decision, now)
         case d.ChooseHeir():
             group = topology.group_of(decision.node)
-            handover = replace(group.handover, heir=decision.node) if group.handover else None
-            return topology.with_group(replace(group, handover=handover))
+            chosen = replace(group.handover, heir=decision.node) if group.handover else None
+            return topology.with_group(replace(group, handover=chosen))
         case d.DropHandover():
             group = next(group for group in topology.node_groups if group.id == decision.group)
             return topology.with_group(replace(group, handover=None))
@@ -66,7 +81,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.StopNode():
             return topology.with_node(replace(_node(topology, decision.node), stopping=True))
         case d.ApplyPending():
-            return topology.resized(topology.pending) if topology.pending else topology
+            changed = topology.resized(topology.pending) if topology.pending else topology
+            return changed.remade(changed.remake) if changed.remake else changed
         case d.WelcomeNode():
             return topology.with_node(replace(_node(topology, decision.node), joined_at=now))
         case d.CloseRestart():
@@ -76,7 +92,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.Announce():
             return replace(topology, announced_at=now, modifying=False)
         case d.CloseModification():
-            return replace(topology, modifying=False, grown_from=None)
+            return replace(topology.renewed(), modifying=False, grown_from=None)
         case d.RemoveNode():
             group = topology.group_of(decision.node)
             left = tuple(node for node in group.nodes if node.id != decision.node)
@@ -128,6 +144,20 @@ def _moved(topology: Topology, decision: d.MoveNode, address: str) -> Topology:
     restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
     place = Placement(decision.agent, address, decision.binary)
     return topology.with_node(replace(node, placement=place, boot=node.boot + 1, restart=restart))
+
+
+def _renewed(topology: Topology, decision: d.RenewNode, address: str) -> Topology:
+    node = _node(topology, decision.node)
+    former = node.placement
+    if former is not None and former.agent == decision.agent:
+        place = replace(former, binary=decision.binary)
+    else:
+        place = Placement(decision.agent, address, decision.binary)
+        if former is not None:
+            topology = replace(topology, leftovers=(*topology.leftovers, Leftover(node.id, former.agent, former.address)))
+    restart = node.restart or Restart.RENEWAL
+    again = replace(node, make=None, placement=place, boot=decision.boot, restart=restart, withdrawn=False)
+    return topology.with_node(again).on_trial(again)
 
 
 def _addressed(topology: Topology, decision: d.GiveEndpoints, drawn: Addresses) -> Topology:

@@ -11,6 +11,7 @@ from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.nodes import close_restarts, note_out_of_memory, retire_leaving_nodes, start_dead_nodes, welcome_nodes
 from controlplane.planner.placement import drain_hosts, place_missing_nodes, replace_lost_nodes
 from controlplane.planner.primaries import call_roll, elect_primaries, hand_back, hand_over, rebuild_formers
+from controlplane.planner.renewal import renew_nodes
 from controlplane.planner.situation import Situation
 
 Rule = Callable[[Situation], Iterator[Decision]]
@@ -26,6 +27,7 @@ RULES: tuple[Rule, ...] = (
     hand_back,              # a primary that was rebuilt in place is primary again
     hand_over,              # a primary that a caller wants replaced yields to its heir
     rebuild_formers,        # a primary whose failover was tested is rebuilt
+    renew_nodes,            # every node is made of what is desired
     note_out_of_memory,     # a node that ended for want of memory is told of
     start_dead_nodes,       # every node whose process ended is started again
     publish_primary,        # the primary endpoint leads to the node that reports the role

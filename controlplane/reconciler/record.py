@@ -49,7 +49,7 @@ class Recorder:
             if node is not None and node.placement is not None:
                 unit.addresses.block(node.placement.address)  # a foreign process has it
             return self._draw_node(unit, decision.agent, key)
-        if isinstance(decision, d.MoveNode):
+        if isinstance(decision, d.MoveNode) or (isinstance(decision, d.RenewNode) and not _stays(topology, decision)):
             return self._draw_node(unit, decision.agent, topology.key(decision.node))
         if isinstance(decision, d.GiveEndpoints):
             return self._draw_endpoints(unit, topology)
@@ -75,6 +75,12 @@ class Recorder:
         elif isinstance(decision, d.Bury | d.Release):
             _forget(unit, topology.route_key)
             unit.tags.put(arn(topology.world, _ARN_KINDS[topology.kind], topology.name), {})
+
+
+def _stays(topology: Topology, decision: d.RenewNode) -> bool:
+    """Whether a node that is made anew keeps its place."""
+    node = topology.node(decision.node)
+    return node is not None and node.placement is not None and node.placement.agent == decision.agent
 
 
 def _forget(unit: Unit, key: str) -> None:

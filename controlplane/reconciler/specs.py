@@ -16,11 +16,10 @@ from controlplane.domain.topology import Node, NodeGroup, Topology
 
 def node_specs(topology: Topology) -> Iterator[tuple[str, NodeSpec]]:
     """Agent and spec of every node that has a place and shall run. The generation is the topology's version."""
-    resources = resources_of(topology)
     for group in topology.node_groups:
         for node in group.nodes:
             if node.placement is not None and not _shall_end(topology, node):
-                yield node.placement.agent, _spec(topology, group, node, resources)
+                yield node.placement.agent, _spec(topology, group, node, resources_of(topology, node.make))
 
 
 def dropped_nodes(topology: Topology) -> Iterator[tuple[str, str]]:

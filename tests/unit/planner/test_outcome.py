@@ -82,7 +82,7 @@ OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
         noded(SECOND, joined_at=None),
         replace(noded(SECOND, joined_at=None, placement=NEW_PLACE, boot=2), leftovers=(Leftover(SECOND, "agent-b", "127.101.0.2"),)),
     ),
-    (d.AskHandover("0001", FIRST, SECOND, "drained"), BEFORE, grouped(handover=Handover(FIRST, THEN, SECOND))),
+    (d.AskHandover("0001", FIRST, SECOND, "drained"), BEFORE, grouped(handover=Handover(FIRST, THEN, SECOND, because="drained"))),
     (
         d.GiveEndpoints("agent-b", "first"),
         replace(BEFORE, primary_address=None, reader_address=None, reader_agent=None),

@@ -13,8 +13,9 @@ from api_schemas.agent.node import Role
 from controlplane.domain.endpoint_names import Purpose
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import RUNNING, does_duty, holds_configuration, holds_endpoint
+from controlplane.domain.resources import resources_of
 from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
-from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, Resizing, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, Remake, Resizing, Settings, Topology
 from controlplane.domain.windows import next_opening
 
 STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES = 1000, 300, 600
@@ -91,7 +92,8 @@ def _calm(fleet: Fleet) -> None:
     quiet = 0
     for _ in range(MOST_ROUNDS):
         fleet.settle()
-        fleet.advance(seconds=40)
+        hands_over = fleet.topology is not None and any(group.handover for group in fleet.topology.node_groups)
+        fleet.advance(seconds=0.1 if hands_over else 40)
         quiet = quiet + 1 if is_quiet(fleet.converge_once()) else 0
         _must_be_safe(fleet)
         if quiet == 4:
@@ -189,8 +191,26 @@ def _resize(fleet: Fleet) -> None:
     fleet.topology = replace(changed, version=topology.version + 1)
 
 
+def _modify_the_make(fleet: Fleet) -> None:
+    """A caller changes node type or version, or both, at once or when the maintenance window opens; some cannot be had, some do not fit."""
+    topology = fleet.topology
+    if topology is None or topology.announced_at is None or topology.deleting or topology.modifying:
+        return
+    if any(node.leaving or node.joined_at is None or node.restart for node in topology.nodes):
+        return
+    node_type = fleet.random.choice(["cache.t4g.small", "cache.t4g.micro", "cache.m7g.large"])
+    version = fleet.random.choice(["1.6.17", "1.6.22"] if topology.is_memcached else ["9.0", "9.1"])
+    remake = Remake(replace(topology.make, node_type=node_type, engine_version=version))
+    if remake.make == topology.make:
+        return
+    fleet.cannot_be_had = remake.make if fleet.random.random() < 0.15 else None
+    fleet.used_memory = fleet.random.choice([0, 0, 0, 2**50])
+    changed = replace(topology, remake=remake) if fleet.random.random() < 0.3 else topology.remade(remake)
+    fleet.topology = replace(changed, version=topology.version + 1)
+
+
 def _window_opens(fleet: Fleet) -> None:
-    if fleet.topology is not None and fleet.topology.pending is not None:
+    if fleet.topology is not None and (fleet.topology.pending is not None or fleet.topology.remake is not None):
         fleet.now = next_opening(fleet.topology.settings.maintenance_window, fleet.now)
 
 
@@ -215,10 +235,10 @@ def _delete(fleet: Fleet) -> None:
 
 HAPPENINGS = [
     _pass, _step, _write, _time, _crash, _crash_of_the_primary, _link_stalls,
-    _start_fails, _reboot, _add_replica, _remove_replica, _delete,
+    _start_fails, _reboot, _add_replica, _remove_replica, _delete, _modify_the_make, _window_opens,
 ]  # fmt: skip
-WEIGHTS = [20, 45, 15, 4, 2, 4, 4, 1, 1, 1, 1, 0.3]
-MEMCACHED_HAPPENINGS = {_resize: 3, _window_opens: 1, _relay_ends: 1}
+WEIGHTS = [20, 45, 15, 4, 2, 4, 4, 1, 1, 1, 1, 0.3, 2, 1]
+MEMCACHED_HAPPENINGS = {_resize: 3, _relay_ends: 1}
 
 
 # ---- what must hold
@@ -238,7 +258,8 @@ def _must_be_safe(fleet: Fleet) -> None:
         assert len(fleet.serving(group)) <= 1, "two primaries serve"
     if fleet.topology.has_endpoints and not fleet.topology.settings.automatic_failover:
         served = {group.holder for group in fleet.topology.node_groups}
-        assert served <= {None, fleet.first}, "a replica took over although failover is off"
+        may = {None, fleet.first, *(each.elected for each in fleet.topology.elections if "made anew" in each.because)}
+        assert served <= may, "a replica took over although failover is off"
     steps = {after - before for before, after in pairwise(fleet.versions)}
     assert steps <= {0, 1}, "a version of the list was left out, or one went back"
 
@@ -258,6 +279,7 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
         assert not fleet.engines, f"storm {seed}: something runs that nobody desires"
         return
     reported = fleet.all_reported()
+    _must_be_made_of_what_is_desired(fleet, topology, seed)
     status = topology_status(topology, reported, 4)
     assert status in (AVAILABLE, CREATE_FAILED), f"storm {seed}: {status}"
     assert set(fleet.engines) == {topology.key(node.id) for node in topology.nodes}, f"storm {seed}"
@@ -280,6 +302,16 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
         digests = {engine.agrees for engine in fleet.engines.values()}
         assert digests == {mesh.digest for mesh in [mesh_of(topology)] if mesh}, f"storm {seed}: the engines do not agree"
     assert is_quiet(fleet.converge_once()), f"storm {seed}: still deciding"
+
+
+def _must_be_made_of_what_is_desired(fleet: Fleet, topology: Topology, seed: int) -> None:
+    """Every node runs with what its topology desires, nobody stands in any more, and what is pending waits for its window."""
+    assert topology.renewal is None, f"storm {seed}: {topology.renewal}"
+    assert not any(node.make or node.temporary or node.withdrawn for node in topology.nodes), f"storm {seed}: {list(topology.nodes)}"
+    assert topology.make != fleet.cannot_be_had, f"storm {seed}: what cannot be had is desired"
+    memory = resources_of(topology).memory
+    assert {engine.runs_with for engine in fleet.engines.values() if engine.alive} <= {memory}, f"storm {seed}: other memory"
+    assert topology.remake is None or next_opening(topology.settings.maintenance_window, fleet.now) > fleet.now, f"storm {seed}: pending"
 
 
 def _must_be_led(fleet: Fleet, seed: int) -> None:

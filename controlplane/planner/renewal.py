@@ -1,0 +1,177 @@
+"""Rules about what nodes are made of: when that is to change, one after another is made anew, and a primary hands over first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from controlplane.domain.hosts import Place, Room, demand_of
+from controlplane.domain.reported import does_duty, is_down, is_up
+from controlplane.domain.resources import resources_of
+from controlplane.domain.topology import Node, NodeGroup, Renewal, Topology
+from controlplane.planner.decisions import (
+    AskHandover,
+    BringStandIn,
+    Decision,
+    DismissStandIn,
+    GiveUpRenewal,
+    LookAgain,
+    NoteFit,
+    NoteProof,
+    RenewNode,
+    WithdrawNode,
+)
+from controlplane.planner.placement import elsewhere, reason_for
+from controlplane.planner.primaries import lost_primary, serves
+from controlplane.planner.situation import Situation
+
+_ASK_AGAIN = timedelta(seconds=5)
+_BECAUSE = "nodes are made anew"
+
+
+def renew_nodes(now: Situation) -> Iterator[Decision]:
+    """Every node is made of what is desired: replicas one at a time in each node group, a primary after it has handed over.
+
+    What would not fit is not begun with. The first node is a trial: if it cannot be had, all becomes what it was.
+    """
+    topology, renewal = now.topology, now.topology.renewal
+    if renewal is None or topology.deleting or topology.announced_at is None:
+        return
+    if not renewal.fits:
+        yield from _see_whether_it_fits(now)
+    elif not renewal.proven and (trial := _on_trial(topology, renewal)) is not None:
+        yield from _try(now, *trial)
+    else:
+        for group in topology.node_groups:
+            decided = list(_renew(now, group))
+            yield from decided
+            if decided and not renewal.proven:
+                return
+
+
+def _see_whether_it_fits(now: Situation) -> Iterator[Decision]:
+    """What each primary holds, as it was told after the roll was called for this, against what a new node can."""
+    topology = now.topology
+    most = resources_of(topology).memory
+    used: dict[str, int] = {}
+    for group in topology.node_groups:
+        primary = group.primary_node
+        seen = now.reported.of(primary) if primary else None
+        if primary is None or seen is None or not is_up(primary, seen) or seen.role != "primary" or seen.roll < group.roll:
+            return  # it will tell
+        used[primary.id] = seen.used_memory
+    fullest = max(used, key=lambda node: used[node])
+    told = f"{fullest} uses {used[fullest]} bytes, and a node of type {topology.node_type} can hold {most}"
+    yield GiveUpRenewal(because=told) if used[fullest] > most else NoteFit(because=told)
+
+
+def _on_trial(topology: Topology, renewal: Renewal) -> tuple[Node, int] | None:
+    """The first node of the new make, while it is there, and the boot since which it is; one that was added meanwhile is as good."""
+    for node in topology.nodes:
+        if node.leaving or topology.is_old(node):
+            continue
+        if node.id == renewal.trial:
+            return node, renewal.trial_boot
+        if node.joined_at is None:
+            return node, 1
+    return None
+
+
+def _try(now: Situation, trial: Node, since: int) -> Iterator[Decision]:
+    seen, tries = now.reported.of(trial), trial.boot - since + 1
+    if does_duty(now.topology, now.topology.group_of(trial.id), trial, now.reported):
+        yield NoteProof(trial.id, because=f"{trial.id} does its duty")
+    elif is_down(trial, seen) and tries >= now.policy.most_boots:
+        why = (seen.problem if seen else None) or "its process ended"
+        yield GiveUpRenewal(because=f"{trial.id} could not be had in {tries} tries: {why}")
+
+
+def _renew(now: Situation, group: NodeGroup) -> Iterator[Decision]:
+    """The next step in one node group, unless something else goes on in it."""
+    if group.handover or group.home or group.rebuild or any(now.silent_since(node) for node in group.staying):
+        return
+    if group.primary is not None and (lost_primary(now, group) is not None or not serves(now, group)):
+        return
+    old = [node for node in group.staying if now.topology.is_old(node) and node.id != group.primary]
+    ready = [node for node in old if _others_do_duty(now, group, node)]
+    if ready:
+        worst = min(ready, key=lambda node: (does_duty(now.topology, group, node, now.reported), node.id))
+        yield from _renew_node(now, group, worst)
+    elif not old and (primary := group.primary_node) is not None and _others_do_duty(now, group, primary):
+        yield from _renew_primary(now, group, primary)
+
+
+def _renew_primary(now: Situation, group: NodeGroup, primary: Node) -> Iterator[Decision]:
+    """It hands over, to a stand-in if there is nobody else; one that stands in hands back, and leaves."""
+    stand_in = group.stand_in
+    if now.topology.is_old(primary):
+        if heirs := [node for node in group.replicas if not node.withdrawn]:
+            yield _hand_over(now, group, primary, heirs)
+        elif not group.replicas:
+            yield BringStandIn(group.id, because=f"{primary.id} has no replica that could take over")
+    elif stand_in is not None and stand_in.id == primary.id:
+        if group.replicas:
+            yield _hand_over(now, group, primary, list(group.replicas))
+    elif stand_in is not None:
+        yield DismissStandIn(stand_in.id, because=f"{primary.id} leads again")
+
+
+def _hand_over(now: Situation, group: NodeGroup, primary: Node, heirs: list[Node]) -> Decision:
+    best = min(heirs, key=lambda node: (node.temporary, -now.reported.nodes[node.id].offset, node.id))
+    return AskHandover(group.id, primary.id, best.id, because=_BECAUSE)
+
+
+def _renew_node(now: Situation, group: NodeGroup, node: Node) -> Iterator[Decision]:
+    """It gets no more readers, and once it has none it is started again, where it is if there is room."""
+    if does_duty(now.topology, group, node, now.reported) and _has_readers(now, node):
+        if not node.withdrawn:
+            yield WithdrawNode(node.id, because=_BECAUSE)
+        return
+    place = _place(now, group, node)
+    if place is None:
+        yield LookAgain(now.now + _ASK_AGAIN, because=f"no host in {node.zone} has room for {node.id} as it shall be")
+        return
+    what = f"{now.topology.engine} {now.topology.engine_version} on {now.topology.node_type}"
+    yield RenewNode(node.id, node.boot + 1, place.agent.id, place.binary, because=f"it shall be {what}; {reason_for(place)}")
+
+
+def _has_readers(now: Situation, node: Node) -> bool:
+    """Whether the reader endpoint leads to it, or is still seen to."""
+    topology, route = now.topology, now.reported.route
+    if not topology.can_publish or node.placement is None:
+        return False
+    backend = f"{node.placement.address}:{topology.port}"
+    still = topology.is_spread and route is not None and backend in route.backends
+    return still or backend in topology.reader_backends
+
+
+def _place(now: Situation, group: NodeGroup, node: Node) -> Place | None:
+    """Where it is, if there is room for what it shall be; else another host of its zone. A program that need not change does not."""
+    topology, former = now.topology, node.placement
+    if former is None:
+        return None
+    wanted, had = demand_of(topology), demand_of(topology, node.make)
+    place = Room(now.agents).stay(former.agent, node.zone, wanted, instead_of=had)
+    if place is None:
+        return elsewhere(now, group, replace(node, make=None))
+    same = (wanted.engine, wanted.version) == (had.engine, had.version)
+    return replace(place, binary=former.binary) if same else place
+
+
+def _others_do_duty(now: Situation, group: NodeGroup, node: Node) -> bool:
+    return all(
+        other.id == node.id or does_duty(now.topology, group, other, now.reported) or _is_stranded(now, group, other)
+        for other in group.staying
+    )
+
+
+def _is_stranded(now: Situation, group: NodeGroup, node: Node) -> bool:
+    """Whether a replica may not be able to follow a primary that was made anew: it need not, for it is made anew itself.
+
+    So it is after a failover to a node of the newer version: the older one may not understand its snapshot.
+    """
+    topology, primary = now.topology, group.primary_node
+    if primary is None or node.id == primary.id or topology.is_old(primary) or node.make is None:
+        return False
+    return topology.is_old(node) and replace(node.make, node_type=topology.node_type, parameters=None) != topology.make
