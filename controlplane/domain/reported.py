@@ -110,11 +110,17 @@ def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Report
     desired one as well; of Memcached, it serves, by its front if it shall have one.
     """
     seen = reported.of(node)
+    return seen is not None and does_its_part(topology, group, node, reported) and (topology.is_memcached or sees_the_mesh(topology, seen))
+
+
+def does_its_part(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
+    """Whether a node does its duty in its node group, however it sees the rest of the cluster bus, where somebody else may be away."""
+    seen = reported.of(node)
     if seen is None or not is_up(node, seen):
         return False
     if topology.is_memcached:
         return seen.fronted or not topology.settings.fronted
-    if seen.epoch != group.epoch or not sees_the_mesh(topology, seen):
+    if seen.epoch != group.epoch:
         return False
     if node.id == group.primary:
         return seen.role == "primary"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from controlplane.domain.hosts import Place, Room, demand_of
-from controlplane.domain.reported import does_duty, is_down, is_up
+from controlplane.domain.reported import does_duty, does_its_part, is_down, is_up
 from controlplane.domain.resources import resources_of
 from controlplane.domain.topology import Node, NodeGroup, Renewal, Topology
 from controlplane.planner.decisions import (
@@ -160,8 +160,10 @@ def _place(now: Situation, group: NodeGroup, node: Node) -> Place | None:
 
 
 def _others_do_duty(now: Situation, group: NodeGroup, node: Node) -> bool:
+    """Whether all others do. Where it does not itself, others in cluster mode see that, and are not to be blamed for it."""
+    at_work = does_duty if does_duty(now.topology, group, node, now.reported) else does_its_part
     return all(
-        other.id == node.id or does_duty(now.topology, group, other, now.reported) or _is_stranded(now, group, other)
+        other.id == node.id or at_work(now.topology, group, other, now.reported) or _is_stranded(now, group, other)
         for other in group.staying
     )
 
@@ -169,9 +171,12 @@ def _others_do_duty(now: Situation, group: NodeGroup, node: Node) -> bool:
 def _is_stranded(now: Situation, group: NodeGroup, node: Node) -> bool:
     """Whether a replica may not be able to follow a primary that was made anew: it need not, for it is made anew itself.
 
-    So it is after a failover to a node of the newer version: the older one may not understand its snapshot.
+    So it is after a failover to a node of the newer version: the older one may not understand its snapshot. And who could not be had
+    as what was wanted first is not waited for.
     """
     topology, primary = now.topology, group.primary_node
     if primary is None or node.id == primary.id or topology.is_old(primary) or node.make is None:
         return False
+    if topology.renewal is not None and topology.renewal.given_up:
+        return topology.is_old(node)
     return topology.is_old(node) and replace(node.make, node_type=topology.node_type, parameters=None) != topology.make
