@@ -46,7 +46,7 @@ def renew_nodes(now: Situation) -> Iterator[Decision]:
         for group in topology.node_groups:
             decided = list(_renew(now, group))
             yield from decided
-            if decided and not renewal.proven:
+            if decided and (not renewal.proven or topology.has_bus):
                 return
 
 
@@ -91,6 +91,8 @@ def _renew(now: Situation, group: NodeGroup) -> Iterator[Decision]:
     """The next step in one node group, unless something else goes on in it."""
     if group.handover or group.home or group.rebuild or any(now.silent_since(node) for node in group.staying):
         return
+    if now.topology.has_bus and not _has_the_bus(now, group):
+        return
     if group.primary is not None and (lost_primary(now, group) is not None or not serves(now, group)):
         return
     old = [node for node in group.staying if now.topology.is_old(node) and node.id != group.primary]
@@ -100,6 +102,16 @@ def _renew(now: Situation, group: NodeGroup) -> Iterator[Decision]:
         yield from _renew_node(now, group, worst)
     elif not old and (primary := group.primary_node) is not None and _others_do_duty(now, group, primary):
         yield from _renew_primary(now, group, primary)
+
+
+def _has_the_bus(now: Situation, group: NodeGroup) -> bool:
+    """Whether the other shards are at rest: what goes on in one is seen by all on the bus, and a primary that yields is kept waiting."""
+    others = (other for other in now.topology.node_groups if other.id != group.id)
+    return all(other.handover is None and all(_is_at_rest(now, other, node) for node in other.staying) for other in others)
+
+
+def _is_at_rest(now: Situation, group: NodeGroup, node: Node) -> bool:
+    return does_its_part(now.topology, group, node, now.reported) or _is_stranded(now, group, node)
 
 
 def _renew_primary(now: Situation, group: NodeGroup, primary: Node) -> Iterator[Decision]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from bus import engine_at
-from caches import describe_cache_cluster, describe_group, new_account, new_name, refused, remove_everything
+from caches import describe_cache_cluster, new_account, new_name, remove_everything
 from groups import Group
 from waiting import wait_until
 from writers import Writer

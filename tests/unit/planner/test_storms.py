@@ -93,7 +93,7 @@ def _calm(fleet: Fleet) -> None:
     for _ in range(MOST_ROUNDS):
         fleet.settle()
         hands_over = fleet.topology is not None and any(group.handover for group in fleet.topology.node_groups)
-        fleet.advance(seconds=0.1 if hands_over else 40)
+        fleet.advance(seconds=40 if not hands_over else 3 if quiet else 0.1)
         quiet = quiet + 1 if is_quiet(fleet.converge_once()) else 0
         _must_be_safe(fleet)
         if quiet == 4:
