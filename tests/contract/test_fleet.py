@@ -476,7 +476,7 @@ def test_an_agent_that_was_killed_adopts_its_nodes(ground: Ground, order: Ordere
     ground.begin()
     wait_until(lambda: order.running().holds)
     now = order.running()
-        assert now == before.model_copy(update={"offset": now.offset, "used_memory": now.used_memory})
+    assert now == before.model_copy(update={"offset": now.offset, "used_memory": now.used_memory})
     order.give(dropped_nodes=[order.key(1)])
     wait_until(lambda: ground.desk.phase(order.key(1)) is Phase.GONE)
     assert not lives(before.pid)
