@@ -181,6 +181,7 @@ class ReplicationGroupPendingModifiedValues(Shape):
     """Changes that wait for the maintenance window."""
 
     automatic_failover_status: str | None = None
+    cluster_mode: str | None = None
 
 
 class ReplicationGroup(Shape):

@@ -61,9 +61,9 @@ class ValkeySession:
     def glance(self, former: Observation) -> Observation:
         """Role, link, offset and replicas; the process and its addresses do not change by themselves."""
         with self._talk():
-            replication, memory = self._all(REPLICATION, _MEMORY)
+            replication, memory, keyspace = self._all(REPLICATION, _MEMORY, _KEYSPACE)
         seen = _observation(fields_of(replication), former.run_id, former.holds)
-        return self._refusing(replace(seen, used_memory=_used(memory), databases=former.databases), replication)
+        return self._refusing(replace(seen, used_memory=_used(memory), databases=_databases(keyspace)), replication)
 
     def _refusing(self, seen: Observation, replication: str) -> Observation:
         good = int(fields_of(replication).get("min_slaves_good_slaves", "0"))

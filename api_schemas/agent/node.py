@@ -53,13 +53,15 @@ class MeshMember(Shape):
 class Mesh(Shape):
     """Everybody who shall be on the cluster bus; ``me`` is the id of the node that the spec is for.
 
-    ``digest`` names this very mesh; ``epoch`` is what a starting engine's own epochs shall at least begin with.
+    ``digest`` names this very mesh; ``epoch`` is what a starting engine's own epochs shall at least begin with. ``outside`` is the primary
+    of members that replicate from one which is not in cluster mode itself, and so is not on the bus.
     """
 
     me: str
     epoch: int
     digest: str
     members: list[MeshMember] = Field(default_factory=list)
+    outside: MeshMember | None = None
 
 
 ANY_VERSION = "*"
@@ -141,7 +143,7 @@ class NodeReport(Shape):
     ``parameters`` is the digest of the configuration that the engine runs with; of what it refused, ``problem`` speaks.
     ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients are told, 0
     for none. ``out_of_memory`` is the last boot that was seen to end for want of memory, 0 if none was. ``used_memory`` are the bytes that
-    the engine counts against its limit, ``databases`` is how many databases there are up to the last that has keys, at the last whole look.
+    the engine counts against its limit, ``databases`` is how many databases there are up to the last that has keys.
     """
 
     key: str

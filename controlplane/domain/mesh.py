@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 
 from controlplane.domain.slots import shown_slots
-from controlplane.domain.topology import NodeGroup, Topology
+from controlplane.domain.topology import Node, NodeGroup, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,13 @@ class Mesh:
     """All members that have a place. ``digest`` changes whenever anything in it does, and while it does not it is the same object.
 
     ``epoch`` rises with every election in the group: what an engine's own epochs begin with, so that a node that starts anew
-    does not claim slots with an epoch long past.
+    does not claim slots with an epoch long past. ``outside`` is the primary of members that follow one which is not in cluster mode.
     """
 
     members: tuple[MeshMember, ...]
     epoch: int
     digest: str
+    outside: MeshMember | None = None
 
 
 def bus_id(key: str) -> str:
@@ -44,12 +45,14 @@ def bus_id(key: str) -> str:
 
 def mesh_of(topology: Topology) -> Mesh | None:
     """The mesh that a topology desires; None without cluster mode."""
-    if not topology.has_bus:
+    if not topology.has_bus and topology.renewal is None:
         return None
     groups, mesh = _NEWEST.get(topology.uid, (None, None))
     if groups is topology.node_groups:
         return mesh
     made = _mesh(topology)
+    if not made.members:
+        return None
     if mesh is None or mesh.digest != made.digest or mesh.epoch != made.epoch:
         mesh = made
     if len(_NEWEST) >= _MOST_KEPT:
@@ -64,24 +67,32 @@ _NEWEST: dict[str, tuple[tuple[NodeGroup, ...], Mesh]] = {}
 
 
 def _mesh(topology: Topology) -> Mesh:
-    members = tuple(member for group in topology.node_groups for member in _members(topology.uid, topology.port, group))
-    said = "\n".join(f"{each.id} {each.address}:{each.port} {each.follows} {each.slots}" for each in members)
+    members = tuple(member for group in topology.node_groups for member in _members(topology, group))
+    outside = next((_member(topology, group, node) for group in topology.node_groups if (node := _outside(topology, group))), None)
+    said = "\n".join(f"{each.id} {each.address}:{each.port} {each.follows} {each.slots}" for each in (*members, *filter(None, [outside])))
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    return Mesh(members, sum(group.epoch for group in topology.node_groups), digest)
+    return Mesh(members, sum(group.epoch for group in topology.node_groups), digest, outside)
 
 
-def _members(uid: str, port: int, group: NodeGroup) -> list[MeshMember]:
-    shard = bus_id(f"{uid}.{group.id}")
-    leader = bus_id(f"{uid}.{group.primary}")
-    return [
-        MeshMember(
-            id=bus_id(f"{uid}.{node.id}"),
-            shard=shard,
-            address=node.placement.address,
-            port=port,
-            follows=None if node.id == group.primary else leader,
-            slots=shown_slots(group.slots) if node.id == group.primary else "",
-        )
-        for node in group.staying
-        if node.placement is not None
-    ]
+def _members(topology: Topology, group: NodeGroup) -> list[MeshMember]:
+    return [member for node in group.staying if topology.is_clustered(node) and (member := _member(topology, group, node))]
+
+
+def _outside(topology: Topology, group: NodeGroup) -> Node | None:
+    """The group's primary while it is not in cluster mode, although others are or will be."""
+    primary = group.primary_node
+    return None if primary is None or topology.is_clustered(primary) else primary
+
+
+def _member(topology: Topology, group: NodeGroup, node: Node) -> MeshMember | None:
+    if node.placement is None:
+        return None
+    is_primary = node.id == group.primary
+    return MeshMember(
+        id=bus_id(topology.key(node.id)),
+        shard=bus_id(f"{topology.uid}.{group.id}"),
+        address=node.placement.address,
+        port=topology.port,
+        follows=None if is_primary else bus_id(f"{topology.uid}.{group.primary}"),
+        slots=shown_slots(group.slots) if is_primary else "",
+    )

@@ -110,7 +110,7 @@ def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Report
     desired one as well; of Memcached, it serves, by its front if it shall have one.
     """
     seen = reported.of(node)
-    return seen is not None and does_its_part(topology, group, node, reported) and (topology.is_memcached or sees_the_mesh(topology, seen))
+    return seen is not None and does_its_part(topology, group, node, reported) and sees_the_mesh(topology, node, seen)
 
 
 def does_its_part(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
@@ -127,10 +127,15 @@ def does_its_part(topology: Topology, group: NodeGroup, node: Node, reported: Re
     return seen.role == "replica" and replicates(topology, group, node, reported)
 
 
-def sees_the_mesh(topology: Topology, seen: SeenNode) -> bool:
-    """Whether the node sees on the cluster bus exactly who shall be there, with all slots; true without cluster mode."""
+def sees_the_mesh(topology: Topology, node: Node, seen: SeenNode) -> bool:
+    """Whether the node sees on the cluster bus exactly who shall be there, with all slots; true without cluster mode.
+
+    While the primary is not in cluster mode yet, there is nobody on the bus whom its replicas could agree about.
+    """
+    if topology.is_memcached or not topology.is_clustered(node):
+        return True
     mesh = mesh_of(topology)
-    return mesh is None or seen.agrees == mesh.digest
+    return mesh is None or mesh.outside is not None or seen.agrees == mesh.digest
 
 
 def replicates(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
@@ -160,7 +165,7 @@ def holds_configuration(topology: Topology, reported: Reported) -> bool:
     """Whether the configuration endpoint of a group in cluster mode leads to a node: by its name to any that runs, else to whom it was
     published to, once it is bound there."""
     if topology.is_named:
-        return any(is_up(node, reported.of(node)) for node in topology.nodes)
+        return any(is_up(node, reported.of(node)) for node in topology.nodes if topology.is_clustered(node))
     seen = reported.nodes.get(topology.configuration_holder or "")
     return seen is not None and topology.configuration_address in seen.holds
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from controlplane.domain.slots import Slots
+from controlplane.domain.slots import Slots, even_slots
 
 
 class Kind(StrEnum):
@@ -253,11 +253,15 @@ def resizing_messages(change: Resizing) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Remake:
-    """What the nodes of a topology shall be made of. Where the family changes, a parameter group of the new one goes with it."""
+    """What the nodes of a topology shall be made of, and its cluster mode if that changes.
+
+    Where the family changes, or what engines speak, a parameter group for that goes with it.
+    """
 
     make: Make
     parameter_group: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
+    cluster_mode: ClusterMode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +375,11 @@ class Topology:
         return self.renewal.former.make if self.renewal else self.make
 
     @property
+    def shown_mode(self) -> ClusterMode:
+        """Its cluster mode to its callers."""
+        return (self.renewal.former.cluster_mode if self.renewal else None) or self.cluster_mode
+
+    @property
     def parameter_groups(self) -> frozenset[str]:
         """Its parameter group, and the one that it had, or will have with what is pending."""
         remakes = (self.remake, self.renewal.former if self.renewal else None)
@@ -379,6 +388,10 @@ class Topology:
     def make_of(self, node: Node) -> Make:
         """What a node is made of, or will be with its next boot."""
         return node.make or self.make
+
+    def is_clustered(self, node: Node) -> bool:
+        """Whether the node's engine is in cluster mode, or will be with its next boot."""
+        return self.has_bus if node.make is None else node.make.clustered
 
     def is_old(self, node: Node) -> bool:
         """Whether a node is still to be made anew."""
@@ -398,6 +411,13 @@ class Topology:
     def has_endpoints(self) -> bool:
         """Whether it has a primary and a reader endpoint besides the addresses of its nodes."""
         return self.kind is Kind.REPLICATION_GROUP and self.cluster_mode is not ClusterMode.ENABLED
+
+    @property
+    def has_too_many_addresses(self) -> bool:
+        """Whether it still has an address of an endpoint that it shall have no more."""
+        return (self.primary_address is not None and not self.has_endpoints) or (
+            self.configuration_address is not None and not self.has_configuration_endpoint
+        )
 
     @property
     def has_configuration_endpoint(self) -> bool:
@@ -492,7 +512,9 @@ class Topology:
 
         Every node is to tell its state anew, for how much it holds counts.
         """
-        former = Remake(self.make) if wanted.parameter_group is None else Remake(self.make, self.parameter_group, self.parameters)
+        former = Remake(self.make, cluster_mode=self.cluster_mode if wanted.cluster_mode else None)
+        if wanted.parameter_group is not None:
+            former = replace(former, parameter_group=self.parameter_group, parameters=self.parameters)
         turned = self._turned_into(wanted)
         called = tuple(replace(group, roll=group.roll + 1, roll_for=None) for group in turned.node_groups)
         return replace(turned, node_groups=called, remake=None, renewal=Renewal(former, fits=self.is_memcached), modifying=True)
@@ -549,6 +571,10 @@ class Topology:
         pinned = self
         for node in self.nodes:
             pinned = pinned.with_node(replace(node, make=_none_if(node.make or make, wanted.make)))
+        if wanted.cluster_mode is not None:
+            slots = even_slots(1)[0] if wanted.make.clustered else ()
+            shards = tuple(replace(each, slots=slots if each.slots == () or slots == () else each.slots) for each in pinned.node_groups)
+            pinned = replace(pinned, cluster_mode=wanted.cluster_mode, node_groups=shards)
         return replace(pinned, engine=wanted.make.engine, engine_version=wanted.make.engine_version, node_type=wanted.make.node_type,
                        parameter_group=group, parameters=values)  # fmt: skip
 

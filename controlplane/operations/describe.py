@@ -6,7 +6,7 @@ from datetime import datetime
 
 from api_schemas.cache_cluster import CacheCluster, CacheNode, CacheParameterGroupStatus, PendingModifiedValues
 from api_schemas.parts import Endpoint, NotificationConfiguration, SecurityGroupMembership
-from api_schemas.replication_group import NodeGroup, NodeGroupMember, ReplicationGroup
+from api_schemas.replication_group import NodeGroup, NodeGroupMember, ReplicationGroup, ReplicationGroupPendingModifiedValues
 from controlplane.domain import status as s
 from controlplane.domain.endpoint_names import Purpose, configuration_purpose
 from controlplane.domain.engine_versions import engine_version
@@ -32,6 +32,9 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         replication_group_id=group.name,
         description=settings.description,
         status=status,
+        pending_modified_values=ReplicationGroupPendingModifiedValues(
+            cluster_mode=group.remake.cluster_mode.value if group.remake and group.remake.cluster_mode else None
+        ),
         member_clusters=[node.id for node in group.members],
         node_groups=None if status in _UNSHOWN else [_node_group(ctx, group, part, status) for part in group.node_groups],
         snapshotting_cluster_id=_snapshotting(group),
@@ -40,7 +43,7 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         configuration_endpoint=None if status in _UNSHOWN else _configuration_endpoint(ctx, group),
         snapshot_retention_limit=settings.snapshot_retention_limit,
         snapshot_window=settings.snapshot_window,
-        cluster_enabled=group.has_bus,
+        cluster_enabled=group.shown.clustered,
         cache_node_type=group.shown.node_type,
         auth_token_enabled=False,
         transit_encryption_enabled=False,
@@ -51,7 +54,7 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         auto_minor_version_upgrade=settings.auto_minor_version_upgrade,
         network_type="ipv4",
         ip_discovery="ipv4",
-        cluster_mode=group.cluster_mode.value,
+        cluster_mode=group.shown_mode.value,
         engine=group.shown.engine,
     )
 
@@ -171,7 +174,8 @@ def _endpoint(ctx: Context, topology: Topology, node: Node) -> Endpoint | None:
 
 def _configuration_endpoint(ctx: Context, topology: Topology) -> Endpoint | None:
     address = topology.configuration_address
-    if not topology.has_configuration_endpoint or (address is None and not topology.is_named):
+    is_there = topology.has_configuration_endpoint and (topology.is_memcached or topology.shown.clustered)
+    if not is_there or (address is None and not topology.is_named):
         return None
     return _led(ctx, topology, configuration_purpose(topology), address)
 

@@ -39,6 +39,8 @@ def with_make(ctx: Context, topology: Topology, asked: AskedMake) -> Topology:
 
     An immediate call does what was pending as well. Raises faults for what cannot be.
     """
+    if topology.remake is not None and topology.remake.cluster_mode is not None:
+        return _beside_a_cluster_mode(ctx, topology, asked, topology.remake)
     version = _version(topology, asked)
     pending = topology.remake.make if topology.remake else topology.make
     must_change = (version.engine, version.version) != (topology.engine, topology.engine_version)
@@ -58,6 +60,15 @@ def with_make(ctx: Context, topology: Topology, asked: AskedMake) -> Topology:
         return replace(changed, remake=remake)
     _must_have_room(ctx, changed, remake)
     return changed.remade(remake)
+
+
+def _beside_a_cluster_mode(ctx: Context, topology: Topology, asked: AskedMake, pending: Remake) -> Topology:
+    """While a change of the cluster mode waits, nothing that must be changed alone goes beside it; an immediate call does it."""
+    if asked.cache_node_type or asked.engine or asked.engine_version or asked.cache_parameter_group_name:
+        raise InvalidParameterCombination(
+            f"A change of ClusterMode to {pending.cluster_mode} waits for the maintenance window. Cancel it by asking for the present one."
+        )
+    return topology.remade(pending) if asked.apply_immediately else topology
 
 
 def _version(topology: Topology, asked: AskedMake) -> EngineVersion:

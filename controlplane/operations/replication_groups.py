@@ -31,7 +31,7 @@ from controlplane.domain.naming import arn, member_id, replication_group_id, sha
 from controlplane.domain.node_types import must_support, node_type
 from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Settings, Topology
 from controlplane.operations import describe, layout
-from controlplane.operations.cluster_mode import mode_asked
+from controlplane.operations.cluster_mode import mode_asked, with_cluster_mode
 from controlplane.operations.context import Context
 from controlplane.operations.failover import with_promotion_of
 from controlplane.operations.performs import performs
@@ -123,7 +123,8 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
     if asked.multi_az_enabled is not None:
         settings = replace(settings, multi_az=asked.multi_az_enabled)
     _must_be_possible(settings, group.cluster_mode, [[node.zone for node in part.nodes] for part in group.node_groups])
-    wanted = replace(with_make(ctx, group, asked), settings=settings)
+    made = with_cluster_mode(ctx, group, asked) if asked.cluster_mode else with_make(ctx, group, asked)
+    wanted = replace(made, settings=settings)
     if asked.primary_cluster_id:
         wanted = with_promotion_of(ctx, wanted, asked.primary_cluster_id)
     if wanted == group:
@@ -216,11 +217,5 @@ def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup
             "notification_topic_status": "notifications are not built yet",
         },
     )
-    wanted = {
-        "cluster_mode": (asked.cluster_mode, group.cluster_mode.value, "changing the cluster mode"),
-    }
-    for value, present, what in wanted.values():
-        if value and value != present:
-            raise InvalidParameterValue(f"{what.capitalize()} from {present} to {value[:60]} is not built yet. Nothing was changed.")
     if asked.node_group_id:
         raise InvalidParameterValue("NodeGroupId is deprecated and cannot be given.")

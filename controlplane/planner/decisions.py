@@ -104,6 +104,13 @@ class GiveEndpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveBackAddresses:
+    """Forget the addresses of the endpoints that the topology shall have no more."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class BootNode:
     """Start a node once more, emptied."""
 
@@ -294,6 +301,7 @@ Decision = (
     | NoteProof
     | GiveUpRenewal
     | GiveEndpoints
+    | GiveBackAddresses
     | BootNode
     | CallRoll
     | ElectPrimary

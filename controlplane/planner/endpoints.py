@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from controlplane.domain.reported import does_duty, is_down, is_up, replicates
 from controlplane.domain.topology import Node, NodeGroup
-from controlplane.planner.decisions import Decision, GiveEndpoints, PublishConfiguration, PublishPrimary, SpreadReaders
+from controlplane.planner.decisions import Decision, GiveBackAddresses, GiveEndpoints, PublishConfiguration, PublishPrimary, SpreadReaders
 from controlplane.planner.primaries import leads
 from controlplane.planner.situation import Situation
 
@@ -21,6 +21,19 @@ def give_endpoints(now: Situation) -> Iterator[Decision]:
         yield GiveEndpoints(None, because="its one endpoint is bound by its nodes")
     elif spreads is not None:
         yield GiveEndpoints(spreads, because=f"agent {spreads} is the first by name")
+
+
+def give_back_addresses(now: Situation) -> Iterator[Decision]:
+    """An endpoint that there shall be no more is forgotten once nobody serves it."""
+    topology, route = now.topology, now.reported.route
+    if not topology.has_too_many_addresses or topology.deleting:
+        return
+    gone = set() if topology.has_endpoints else {topology.primary_address}
+    gone |= set() if topology.has_configuration_endpoint else {topology.configuration_address}
+    held = any(gone & seen.holds for seen in now.reported.nodes.values())
+    served = not topology.has_endpoints and topology.reader_agent is not None and route is not None and not route.gone
+    if not held and not served:
+        yield GiveBackAddresses(because=f"cluster mode is {topology.cluster_mode}, and nobody serves there any more")
 
 
 def publish_primary(now: Situation) -> Iterator[Decision]:
@@ -53,7 +66,7 @@ def publish_configuration(now: Situation) -> Iterator[Decision]:
     if topology.configuration_address is None or not topology.has_bus or topology.deleting:
         return
     holder = topology.node(topology.configuration_holder) if topology.configuration_holder else None
-    if holder is not None and not holder.leaving and not _is_away(now, holder):
+    if holder is not None and not holder.leaving and not _is_away(now, holder) and topology.is_clustered(holder):
         return
     best = min(_answering(now), default=None)
     if best is not None:
@@ -74,7 +87,7 @@ def _answering(now: Situation) -> Iterator[tuple[bool, str]]:
     """The nodes that run, those that do their duty before the others, then the lowest id."""
     for group in now.topology.node_groups:
         for node in group.staying:
-            if is_up(node, now.reported.of(node)) and now.silent_since(node) is None:
+            if is_up(node, now.reported.of(node)) and now.silent_since(node) is None and now.topology.is_clustered(node):
                 yield not does_duty(now.topology, group, node, now.reported), node.id
 
 

@@ -50,6 +50,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return topology.gone_back()
         case d.GiveEndpoints():
             return _addressed(topology, decision, drawn)
+        case d.GiveBackAddresses():
+            return _without_surplus(topology)
         case d.BootNode():
             node = _node(topology, decision.node)
             restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
@@ -167,6 +169,15 @@ def _addressed(topology: Topology, decision: d.GiveEndpoints, drawn: Addresses) 
         topology = replace(topology, primary_address=drawn.primary, reader_address=drawn.reader)
     if topology.has_configuration_endpoint and topology.configuration_address is None:
         topology = replace(topology, configuration_address=drawn.configuration)
+    return topology
+
+
+def _without_surplus(topology: Topology) -> Topology:
+    if not topology.has_endpoints:
+        groups = tuple(replace(group, holder=None) for group in topology.node_groups)
+        topology = replace(topology, node_groups=groups, primary_address=None, reader_address=None, reader_agent=None, reader_backends=())
+    if not topology.has_configuration_endpoint:
+        topology = replace(topology, configuration_address=None, configuration_holder=None)
     return topology
 
 

@@ -12,6 +12,7 @@ from controlplane.domain.resources import resources_of
 from controlplane.domain.topology import Node, NodeGroup, Renewal, Topology
 from controlplane.planner.decisions import (
     AskHandover,
+    BootNode,
     BringStandIn,
     Decision,
     DismissStandIn,
@@ -50,20 +51,47 @@ def renew_nodes(now: Situation) -> Iterator[Decision]:
                 return
 
 
+def boot_unled_nodes(now: Situation) -> Iterator[Decision]:
+    """A node in cluster mode cannot be told to follow a primary that is not: it is started again, which it can only begin with.
+
+    So it is after a failover while a group goes into cluster mode.
+    """
+    topology = now.topology
+    if topology.renewal is None or topology.deleting:
+        return
+    for group in topology.node_groups:
+        primary = group.primary_node
+        if primary is None or primary.placement is None or topology.is_clustered(primary) or not serves(now, group):
+            continue
+        place = f"{primary.placement.address}:{topology.port}"
+        for node in group.replicas:
+            seen = now.reported.of(node)
+            if seen is None or not is_up(node, seen) or not topology.is_clustered(node):
+                continue
+            if seen.follows not in (None, place) or (seen.role == "primary" and seen.epoch > 0):
+                yield BootNode(node.id, node.boot + 1, because=f"{primary.id}, which it shall follow, is not in cluster mode")
+
+
 def _see_whether_it_fits(now: Situation) -> Iterator[Decision]:
     """What each primary holds, as it was told after the roll was called for this, against what a new node can."""
     topology = now.topology
     most = resources_of(topology).memory
     used: dict[str, int] = {}
+    apart: str | None = None
     for group in topology.node_groups:
         primary = group.primary_node
         seen = now.reported.of(primary) if primary else None
         if primary is None or seen is None or not is_up(primary, seen) or seen.role != "primary" or seen.roll < group.roll:
             return  # it will tell
         used[primary.id] = seen.used_memory
+        if topology.has_bus and not topology.is_clustered(primary) and seen.databases > 1:
+            apart = f"database {seen.databases - 1} of {primary.id} holds keys, and in cluster mode there is database 0 alone"
     fullest = max(used, key=lambda node: used[node])
     told = f"{fullest} uses {used[fullest]} bytes, and a node of type {topology.node_type} can hold {most}"
-    yield GiveUpRenewal(because=told) if used[fullest] > most else NoteFit(because=told)
+    if apart or used[fullest] > most:
+        yield GiveUpRenewal(because=apart or told)
+    else:
+        yield NoteFit(because=told)
 
 
 def _on_trial(topology: Topology, renewal: Renewal) -> tuple[Node, int] | None:

@@ -108,6 +108,8 @@ def _renewal(word: str, topology: Topology, wanted: Make) -> Iterator[Sentence]:
         changes.append(f"cache node type to {wanted.node_type}")
     if (wanted.engine, wanted.engine_version) != (former.engine, former.engine_version):
         changes.append(f"engine version to {wanted.engine} {wanted.engine_version}")
+    if topology.cluster_mode is not topology.shown_mode:
+        changes.append(f"cluster mode to {topology.cluster_mode}")
     members = [] if topology.kind is Kind.CACHE_CLUSTER else [(Kind.CACHE_CLUSTER.value, node.id) for node in topology.members]
     for change in changes:
         for kind, name in [*members, (topology.kind.value, topology.name)]:

@@ -38,7 +38,7 @@ def _shall_end(topology: Topology, node: Node) -> bool:
 
 def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
     """Agent and route of the reader endpoint, or of a Memcached cluster's configuration endpoint, while the topology lives."""
-    if topology.reader_agent is None or topology.route_address is None or topology.deleting:
+    if topology.reader_agent is None or topology.route_address is None or topology.deleting or not topology.is_spread:
         return None
     route = RouteSpec(key=topology.route_key, generation=topology.version, address=topology.route_address, port=topology.port,
                       backends=_backends(topology), discovery=discovery_list(topology))  # fmt: skip
@@ -111,26 +111,28 @@ def _holds(topology: Topology, group: NodeGroup, node: Node) -> Iterator[str]:
     """The endpoint addresses that the node binds besides its own."""
     if topology.deleting:
         return
-    if topology.primary_address is not None and group.holder == node.id:
+    if topology.primary_address is not None and group.holder == node.id and topology.has_endpoints:
         yield topology.primary_address
-    if topology.configuration_address is not None and topology.configuration_holder == node.id:
+    if topology.configuration_address is not None and topology.configuration_holder == node.id and topology.has_bus:
         yield topology.configuration_address
 
 
 def _mesh(topology: Topology, node: Node) -> Mesh | None:
-    mesh = bus.mesh_of(topology)
+    mesh = bus.mesh_of(topology) if topology.is_clustered(node) else None
     if mesh is None:
         return None
-    return Mesh(me=bus.bus_id(topology.key(node.id)), epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh))
+    outside = _mesh_member(mesh.outside) if mesh.outside else None
+    return Mesh(me=bus.bus_id(topology.key(node.id)), epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh), outside=outside)
 
 
 @lru_cache(maxsize=256)
 def _members(mesh: bus.Mesh) -> list[MeshMember]:
     """One list for all specs of a topology: there are as many specs as members, and each is compared with what was sent before."""
-    return [
-        MeshMember(id=each.id, shard=each.shard, address=each.address, port=each.port, follows=each.follows, slots=each.slots)
-        for each in mesh.members
-    ]
+    return [_mesh_member(each) for each in mesh.members]
+
+
+def _mesh_member(each: bus.MeshMember) -> MeshMember:
+    return MeshMember(id=each.id, shard=each.shard, address=each.address, port=each.port, follows=each.follows, slots=each.slots)
 
 
 def _peer(topology: Topology, node: Node) -> Peer | None:
