@@ -116,8 +116,8 @@ class Node:
     way out. A leaving node of a Memcached cluster runs on until ``stopping``: clients are led away from it first.
     ``told_out_of_memory`` is the last boot of which it was said that it ended for want of memory.
     ``make`` is what it runs as while that is not yet, or no longer, what the topology desires; None is the topology's. One that is
-    ``withdrawn`` gets no more readers, for it is about to be made anew. A ``temporary`` one stands in for a primary without replicas
-    while that one is; no caller sees it.
+    ``withdrawn`` gets no more readers, for it is about to be made anew. A ``temporary`` one stands in where there are only one or
+    two while those are; no caller sees it.
     """
 
     id: str

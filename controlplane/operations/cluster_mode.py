@@ -38,7 +38,7 @@ def mode_asked(ctx: Context, asked: CreateReplicationGroup, version: EngineVersi
 
 
 def with_cluster_mode(ctx: Context, group: Topology, asked: ModifyReplicationGroup) -> Topology:
-    """The group with another cluster mode: from disabled by way of compatible to enabled, at once or when the maintenance window opens.
+    """The group with another cluster mode, at once or when the maintenance window opens: from compatible it is one step either way.
 
     Nothing but the parameter group can be changed beside it. Raises InvalidParameterCombination where it cannot be.
     """
@@ -54,7 +54,7 @@ def with_cluster_mode(ctx: Context, group: Topology, asked: ModifyReplicationGro
     elif step == (ClusterMode.DISABLED, ClusterMode.ENABLED):
         raise InvalidParameterCombination("ClusterMode cannot go from disabled to enabled at once. Change it to compatible first.")
     elif step == (ClusterMode.COMPATIBLE, ClusterMode.DISABLED):
-        raise InvalidParameterCombination("The way back from ClusterMode compatible to disabled is not built yet. Nothing was changed.")
+        remake = _out_of_cluster_mode(ctx, group, asked)
     else:
         raise InvalidParameterCombination(f"ClusterMode enabled is final: it cannot become {wanted}.")
     return group.remade(remake) if asked.apply_immediately else replace(group, remake=remake)
@@ -88,6 +88,18 @@ def _into_cluster_mode(ctx: Context, group: Topology, asked: ModifyReplicationGr
         raise InvalidParameterCombination(f"{chosen.name} cannot be used: ClusterMode compatible needs cluster-enabled=yes.")
     _must_use_one_database(ctx, group)
     return Remake(replace(group.make, clustered=True), chosen.name, chosen.values, ClusterMode.COMPATIBLE)
+
+
+def _out_of_cluster_mode(ctx: Context, group: Topology, asked: ModifyReplicationGroup) -> Remake:
+    if not asked.cache_parameter_group_name and not group.parameter_group.startswith("default."):
+        raise InvalidParameterCombination(
+            f"{group.parameter_group} has cluster-enabled=yes. Give a parameter group with cluster-enabled=no as CacheParameterGroupName."
+        )
+    version = engine_version(group.engine, group.engine_version)
+    chosen = parameter_group_for(ctx, asked.cache_parameter_group_name or None, version, cluster_mode=False)
+    if chosen.cluster_mode:
+        raise InvalidParameterCombination(f"{chosen.name} cannot be used: ClusterMode disabled needs cluster-enabled=no.")
+    return Remake(replace(group.make, clustered=False), chosen.name, chosen.values, ClusterMode.DISABLED)
 
 
 def _must_use_one_database(ctx: Context, group: Topology) -> None:

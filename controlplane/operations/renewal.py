@@ -183,8 +183,8 @@ def _must_have_room(ctx: Context, topology: Topology, remake: Remake) -> None:
     for group in topology.node_groups:
         for node in group.staying:
             _take_room(room, topology, remake, group, node)
-        if len(group.staying) == 1 and not topology.is_memcached:
-            _must_find(room, topology, remake, group, group.staying[0], but=())  # for the one that stands in for it meanwhile
+        if len(group.replicas) <= 1 and (primary := group.primary_node) is not None:
+            _must_find(room, topology, remake, group, primary, but=())  # for the one that stands in meanwhile
 
 
 def _take_room(room: Room, topology: Topology, remake: Remake, group: NodeGroup, node: Node) -> None:

@@ -59,7 +59,7 @@ class RenewNode:
 
 @dataclass(frozen=True, slots=True)
 class BringStandIn:
-    """Have a primary without replicas stood in for while it is made anew."""
+    """Have one more node in a node group of one or two while they are made anew: it can lead, and has what the primary has."""
 
     group: str
     because: str

@@ -6,7 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from controlplane.domain.topology import Discovery, Election, Handover, Kind, Leftover, Node, Placement, Restart, Settings, Topology
+from controlplane.domain.topology import (
+    Discovery,
+    Election,
+    Handover,
+    Kind,
+    Leftover,
+    Node,
+    NodeGroup,
+    Placement,
+    Restart,
+    Settings,
+    Topology,
+)
 from controlplane.planner import decisions as d
 
 MOST_ELECTIONS = 50
@@ -124,8 +136,18 @@ def _elected(topology: Topology, decision: d.ElectPrimary, now: datetime) -> Top
         group, primary=decision.node, epoch=decision.epoch, holder=holder, home=decision.home, handover=None,
         rebuild=rebuild if rebuild != decision.node else None,
     )  # fmt: skip
+    if handover is not None:
+        led = _without_deaf_leaver(topology, led, handover.leaver)
     told = Election(now, group.id, decision.epoch, group.primary, decision.node, decision.because, decision.candidates)
     return replace(topology.with_group(led), elections=(*topology.elections, told)[-MOST_ELECTIONS:])
+
+
+def _without_deaf_leaver(topology: Topology, led: NodeGroup, leaver: str) -> NodeGroup:
+    """A primary in cluster mode cannot be told to follow an heir that is not, and would take writes again: it is started anew at once."""
+    former, heir = led.node(leaver), led.primary_node
+    if former is None or heir is None or not topology.is_clustered(former) or topology.is_clustered(heir):
+        return led
+    return led.with_node(replace(former, boot=former.boot + 1, make=heir.make, restart=former.restart or Restart.RENEWAL))
 
 
 def _node(topology: Topology, node_id: str) -> Node:

@@ -127,9 +127,19 @@ def _renew(now: Situation, group: NodeGroup) -> Iterator[Decision]:
     ready = [node for node in old if _others_do_duty(now, group, node)]
     if ready:
         worst = min(ready, key=lambda node: (does_duty(now.topology, group, node, now.reported), node.id))
-        yield from _renew_node(now, group, worst)
+        if _is_second_copy(now, group, worst):
+            yield BringStandIn(group.id, because=f"while {worst.id} is made anew nobody else would have what {group.primary} has")
+        else:
+            yield from _renew_node(now, group, worst)
     elif not old and (primary := group.primary_node) is not None and _others_do_duty(now, group, primary):
         yield from _renew_primary(now, group, primary)
+
+
+def _is_second_copy(now: Situation, group: NodeGroup, node: Node) -> bool:
+    """Whether a primary would be left alone with its data, as it was not before: it may have ended without a word this very moment."""
+    if group.primary is None or group.stand_in is not None or not does_duty(now.topology, group, node, now.reported):
+        return False
+    return not any(other.id != node.id for other in group.replicas)
 
 
 def _has_the_bus(now: Situation, group: NodeGroup) -> bool:

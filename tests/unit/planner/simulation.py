@@ -161,12 +161,14 @@ class Fleet:
         mesh = mesh_of(topology)
         if isinstance(decision, LookAgain):
             return decision.at <= self.now
-        if mesh is None or not isinstance(decision, WelcomeNode | CloseRestart | PublishConfiguration):
+        if mesh is None or mesh.outside is not None or not isinstance(decision, WelcomeNode | CloseRestart | PublishConfiguration):
             return False
         if isinstance(decision, PublishConfiguration):
             seen = self.reported.get(topology.key(decision.node))
             return seen is not None and seen.phase in (DEAD, FAILED)
-        engine = self.engines.get(topology.key(decision.node))
+        engine, node = self.engines.get(topology.key(decision.node)), topology.node(decision.node)
+        if node is not None and not topology.is_clustered(node):
+            return False
         return engine is None or mesh.digest not in engine.ever_agreed
 
     def _draw(self) -> Addresses:
@@ -308,7 +310,7 @@ class Fleet:
         leader = belief.obeyed = belief.follows[belief.me]
         members = engine.spec.mesh.members if engine.spec.mesh else []
         engine.role = Role.PRIMARY if leader is None else Role.REPLICA
-        engine.follows = None if leader is None else next((f"{m.address}:{m.port}" for m in members if m.id == leader), "127.0.0.1:7")
+        engine.follows = None if leader is None else next((f"{m.address}:{m.port}" for m in members if m.id == leader), belief.stand_in_at)
         engine.synced = False
 
     def _serve(self, engine: Engine) -> None:
@@ -423,7 +425,7 @@ class Fleet:
         """Who takes writes for a node group: the holder of its primary endpoint, in cluster mode the owner of its slots."""
         if self.topology is None or self.topology.is_memcached:
             return []
-        if self.topology.has_bus:
+        if self.topology.has_bus and all(engine.belief is not None or not engine.alive for engine in self._in(group)):
             return self.bus.owners_of(shown_slots(group.slots))
         if self.topology.is_named:
             return [e for e in self.engines.values() if e.has_clients and e.phase == RUNNING and e.role is Role.PRIMARY]

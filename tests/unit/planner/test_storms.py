@@ -198,15 +198,30 @@ def _modify_the_make(fleet: Fleet) -> None:
         return
     if any(node.leaving or node.joined_at is None or node.restart for node in topology.nodes):
         return
+    if any(node.make for node in topology.nodes):
+        return
     node_type = fleet.random.choice(["cache.t4g.small", "cache.t4g.micro", "cache.m7g.large"])
     version = fleet.random.choice(["1.6.17", "1.6.22"] if topology.is_memcached else ["9.0", "9.1"])
     remake = Remake(replace(topology.make, node_type=node_type, engine_version=version))
-    if remake.make == topology.make:
+    if topology.kind is Kind.REPLICATION_GROUP and fleet.random.random() < 0.5:
+        remake = _into_cluster_mode(topology, back=fleet.random.random() < 0.3)
+    if remake.make == topology.make and remake.cluster_mode is None:
         return
     fleet.cannot_be_had = remake.make if fleet.random.random() < 0.15 else None
     fleet.used_memory = fleet.random.choice([0, 0, 0, 2**50])
     changed = replace(topology, remake=remake) if fleet.random.random() < 0.3 else topology.remade(remake)
     fleet.topology = replace(changed, version=topology.version + 1)
+
+
+def _into_cluster_mode(topology: Topology, *, back: bool) -> Remake:
+    """The next cluster mode, or the way back, or nothing else than there is."""
+    if topology.cluster_mode is ClusterMode.DISABLED:
+        group = "default.valkey9.cluster.on"
+        return Remake(replace(topology.make, clustered=True), group, (("cluster-enabled", "yes"),), ClusterMode.COMPATIBLE)
+    if topology.cluster_mode is ClusterMode.COMPATIBLE and back:
+        return Remake(replace(topology.make, clustered=False), "default.valkey9", (), ClusterMode.DISABLED)
+    is_ready = topology.cluster_mode is ClusterMode.COMPATIBLE and topology.settings.automatic_failover
+    return Remake(topology.make, cluster_mode=ClusterMode.ENABLED if is_ready else None)
 
 
 def _window_opens(fleet: Fleet) -> None:
