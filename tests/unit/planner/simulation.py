@@ -293,6 +293,7 @@ class Fleet:
         return leader is not None and leader.phase == RUNNING
 
     def _assume_on_the_bus(self, engine: Engine, belief: Belief) -> None:
+        self._send_away(engine)
         has_role = self.bus.assume(engine)
         for other in self.engines.values():  # a takeover changes what others are
             if other.belief is not None and other.belief.obeyed != other.belief.follows[other.belief.me] and other.phase == RUNNING:

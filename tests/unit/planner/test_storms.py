@@ -267,7 +267,8 @@ def _must_be_safe(fleet: Fleet) -> None:
         return
     writable = [e for e in fleet.engines.values() if e.alive and fleet.topology.primary_address in e.holds]
     assert all(engine.role is Role.PRIMARY for engine in writable), "a replica serves writers"
-    visited = [e for e in fleet.engines.values() if e.has_clients and e.phase == RUNNING and not fleet.topology.has_bus]
+    is_led_to = fleet.topology.has_endpoints and not fleet.topology.has_bus
+    visited = [e for e in fleet.engines.values() if e.has_clients and e.phase == RUNNING and is_led_to]
     assert all(engine.role is Role.PRIMARY for engine in visited), "a replica has the clients of a primary"
     for group in fleet.topology.node_groups:
         assert len(fleet.serving(group)) <= 1, "two primaries serve"
