@@ -10,7 +10,7 @@ import redis
 from bus import engine_at, must_agree
 from caches import connected, describe_cache_cluster, new_account, new_name, refused, remove_everything
 from groups import Group
-from waiting import wait_until
+from waiting import let_pass, wait_until
 from writers import Writer
 
 from cachewright import LocalServer
@@ -71,7 +71,6 @@ def test_a_group_becomes_compatible_and_then_enabled_under_writes(create: Callab
         wait_until(lambda: group.seen()["Status"] == "available", within=60, every=0.02)
         writer.go_on_for(50)
     group.settled()
-    print("longest", writer.longest)
     assert writer.lost(writer.acknowledged) == []
     assert writer.longest < BLOCKED_AT_MOST
     seen = group.seen()
@@ -121,3 +120,76 @@ def _default(engine: Any) -> str:
     return {"9.1": "default.valkey9.cluster.on", "8.1": "default.valkey8.cluster.on"}.get(
         engine["EngineVersion"], "default.redis7.cluster.on"
     )
+
+
+# ---- the way back
+
+
+@pytest.mark.parametrize("engine", [VALKEY, REDIS], ids=["valkey-9.1", "redis-7.0"])
+@pytest.mark.parametrize("nodes", [3, 1])
+def test_a_compatible_group_goes_back_under_writes(create: Callable[..., Group], engine: Any, nodes: int) -> None:
+    group = create(**engine, NumCacheClusters=nodes, AutomaticFailoverEnabled=nodes > 1, ClusterMode="compatible")
+    before = group.seen()
+    with Writer(primary_at(group), replicas=0) as writer:
+        change(group, "disabled")
+        wait_until(lambda: group.seen()["Status"] == "available", within=60, every=0.02)
+        writer.go_on_for(50)
+    group.settled()
+    assert writer.lost(writer.acknowledged) == []
+    assert writer.longest < BLOCKED_AT_MOST
+    seen = group.seen()
+    assert (seen["ClusterMode"], seen["ClusterEnabled"]) == ("disabled", False)
+    assert "ConfigurationEndpoint" not in seen
+    assert seen["NodeGroups"][0]["PrimaryEndpoint"] == before["NodeGroups"][0]["PrimaryEndpoint"]
+    for node in group.nodes():
+        with engine_at(node["address"], node["port"]) as its:
+            assert its.info("cluster")["cluster_enabled"] == 0
+    with connected(before["ConfigurationEndpoint"]) as nobody, pytest.raises(redis.ConnectionError):
+        nobody.ping()
+
+
+# ---- faults in the middle
+
+
+@pytest.mark.parametrize("after", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5])
+@pytest.mark.parametrize("back", [False, True], ids=["there", "back"])
+def test_a_primary_that_crashes_in_the_middle_is_replaced_and_the_mode_changes(
+    create: Callable[..., Group], after: float, back: bool
+) -> None:
+    group = create(**({"ClusterMode": "compatible"} if back else {}))
+    wanted = "disabled" if back else "compatible"
+    with Writer(primary_at(group), replicas=2) as writer:
+        change(group, wanted)
+        let_pass(after)
+        group.kill(group.primary()["node"])
+        wait_until(lambda: group.seen()["Status"] == "available" and group.seen()["ClusterMode"] == wanted, within=60, every=0.02)
+        writer.go_on_for(50)
+    group.settled()
+    assert writer.lost(writer.everywhere) == [], "what all replicas had is lost"
+    if not back:
+        must_agree(group.client, group.url, group.account, group.name)
+
+
+# ---- refusals
+
+
+def test_refusals_of_another_cluster_mode(create: Callable[..., Group], elasticache: Any) -> None:
+    group = create(NumCacheClusters=1, AutomaticFailoverEnabled=False)
+    refused(lambda: change(group, "enabled"), COMBINATION, "compatible first")
+    refused(lambda: change(group, "sideways"), VALUE, "sideways")
+    refused(lambda: change(group, "disabled"), COMBINATION, "No modifications were requested")
+    refused(lambda: change(group, "compatible", CacheNodeType="cache.m7g.large"), COMBINATION, "alone", "CacheNodeType")
+    refused(lambda: change(group, "compatible", CacheParameterGroupName="default.valkey9"), COMBINATION, "cluster-enabled=yes")
+    with connected(group.seen()["NodeGroups"][0]["PrimaryEndpoint"]) as client:
+        client.execute_command("SELECT", 3)
+        client.set("a", "1")
+    let_pass(2.5)  # an agent looks at an idle node every two seconds
+    refused(lambda: change(group, "compatible"), COMBINATION, "Database 3", "flush")
+    assert group.seen()["Status"] == "available"
+    old = create(NumCacheClusters=1, AutomaticFailoverEnabled=False, Engine="redis", EngineVersion="6.2")
+    refused(lambda: change(old, "compatible"), COMBINATION, "7.0 or later")
+    compatible = create(NumCacheClusters=2, ClusterMode="compatible")
+    ask = {"ReplicationGroupId": compatible.name, "ApplyImmediately": True}
+    refused(lambda: elasticache.modify_replication_group(**ask, CacheNodeType="cache.m7g.large"), COMBINATION, "compatible")
+    enabled = create(ClusterMode="enabled", NumCacheClusters=2)
+    refused(lambda: change(enabled, "compatible"), COMBINATION, "final")
