@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from controlplane.domain.slots import Slots, even_slots
+from controlplane.domain.slots import Slots
 
 
 class Kind(StrEnum):
@@ -215,7 +215,7 @@ class NodeGroup:
         return tuple(node for node in self.nodes if not node.temporary)
 
     @property
-    def stand_in(self) -> Node | None:
+    def spare(self) -> Node | None:
         """The node that is there only while others are made anew."""
         return next((node for node in self.staying if node.temporary), None)
 
@@ -507,89 +507,8 @@ class Topology:
         changed = changed.with_group(replace(group, nodes=(*group.nodes, *added)))
         return replace(changed, pending=None, grown_from=grown_from, modifying=True)
 
-    def remade(self, wanted: Remake) -> Self:
-        """Its nodes shall be made of something else from now on; until each is, it stays what it is. Nothing of that is pending any more.
-
-        Every node is to tell its state anew, for how much it holds counts.
-        """
-        former = Remake(self.make, cluster_mode=self.cluster_mode if wanted.cluster_mode else None)
-        if wanted.parameter_group is not None:
-            former = replace(former, parameter_group=self.parameter_group, parameters=self.parameters)
-        turned = self._turned_into(wanted)
-        called = tuple(replace(group, roll=group.roll + 1, roll_for=None) for group in turned.node_groups)
-        return replace(turned, node_groups=called, remake=None, renewal=Renewal(former, fits=self.is_memcached), modifying=True)
-
-    def with_values_of(self, parameter_group: str, values: tuple[tuple[str, str], ...]) -> Self:
-        """The same topology after that parameter group was changed, which it uses or is about to."""
-        changed = replace(self, parameters=values) if self.parameter_group == parameter_group else self
-        if changed.remake is not None and changed.remake.parameter_group == parameter_group:
-            changed = replace(changed, remake=replace(changed.remake, parameters=values))
-        if changed.renewal is not None and changed.renewal.former.parameter_group == parameter_group:
-            changed = replace(changed, renewal=replace(changed.renewal, former=replace(changed.renewal.former, parameters=values)))
-        return changed
-
-    def gone_back(self) -> Self:
-        """Its nodes shall be again what they were before the renewal that goes on."""
-        if self.renewal is None:
-            return self
-        renewal = Renewal(self.renewal.former, fits=True, proven=True, given_up=True)
-        turned = replace(self._turned_into(renewal.former), renewal=renewal)
-        for group in turned.node_groups:
-            if (stand_in := group.stand_in) is not None and stand_in.id != group.primary:
-                turned = turned.with_node(replace(stand_in, leaving=True))
-        return turned
-
-    def with_stand_in(self, group: NodeGroup) -> Self:
-        """One more node in the node group, beside its primary, that no caller sees."""
-        primary = group.primary_node
-        if primary is None:
-            return self
-        node = Node(stand_in_id(primary.id), primary.zone, temporary=True)
-        return self.with_group(replace(group, nodes=(*group.nodes, node))).on_trial(node)
-
-    def on_trial(self, node: Node) -> Self:
-        """The node is the first that is made anew, unless one was already and is still there."""
-        renewal = self.renewal
-        if renewal is None or renewal.proven or (renewal.trial is not None and self.node(renewal.trial) is not None):
-            return self
-        return replace(self, renewal=replace(renewal, trial=node.id, trial_boot=node.boot))
-
-    def renewed(self) -> Self:
-        """Every node is what it shall be."""
-        groups = tuple(
-            replace(group, nodes=tuple(replace(node, make=None, withdrawn=False) for node in group.nodes)) for group in self.node_groups
-        )
-        return replace(self, node_groups=groups, renewal=None)
-
-    def _turned_into(self, wanted: Remake) -> Self:
-        """Another make is desired; every node is pinned to that which it has."""
-        make = self.make
-        group, values = self.parameter_group, self.parameters
-        if wanted.parameter_group is not None:
-            make = replace(make, parameters=values)  # those of the other group may mean nothing to it
-            group, values = wanted.parameter_group, wanted.parameters
-        pinned = self
-        for node in self.nodes:
-            pinned = pinned.with_node(replace(node, make=_none_if(node.make or make, wanted.make)))
-        if wanted.cluster_mode is not None:
-            slots = even_slots(1)[0] if wanted.make.clustered else ()
-            shards = tuple(replace(each, slots=slots if each.slots == () or slots == () else each.slots) for each in pinned.node_groups)
-            pinned = replace(pinned, cluster_mode=wanted.cluster_mode, node_groups=shards)
-        return replace(pinned, engine=wanted.make.engine, engine_version=wanted.make.engine_version, node_type=wanted.make.node_type,
-                       parameter_group=group, parameters=values)  # fmt: skip
-
     def with_deletion(self, retained: str | None = None) -> Self:
         """All nodes are on their way out, but the one that is retained."""
         leaving = [node.id for node in self.nodes if node.id != retained]
         groups = tuple(replace(group, home=None, handover=None, rebuild=None) for group in self.with_departure_of(leaving).node_groups)
         return replace(self, node_groups=groups, deleting=True, retained=retained)
-
-
-def stand_in_id(node_id: str) -> str:
-    """The id of the node that stands in for that one. No caller can give it to a cache cluster: it has two hyphens in a row."""
-    return f"{node_id}--stand-in"
-
-
-def _none_if(make: Make, wanted: Make) -> Make | None:
-    """None for one that is what is wanted anyway, but for parameters."""
-    return None if replace(make, parameters=None) == wanted else make

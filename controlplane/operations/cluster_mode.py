@@ -7,6 +7,7 @@ from dataclasses import replace
 from api_schemas.faults import InvalidParameterCombination, InvalidParameterValue
 from api_schemas.replication_group import CreateReplicationGroup, ModifyReplicationGroup
 from controlplane.domain.engine_versions import EngineVersion, engine_version
+from controlplane.domain.renewal import remade
 from controlplane.domain.topology import ClusterMode, Remake, Topology
 from controlplane.operations import layout
 from controlplane.operations.context import Context
@@ -57,7 +58,7 @@ def with_cluster_mode(ctx: Context, group: Topology, asked: ModifyReplicationGro
         remake = _out_of_cluster_mode(ctx, group, asked)
     else:
         raise InvalidParameterCombination(f"ClusterMode enabled is final: it cannot become {wanted}.")
-    return group.remade(remake) if asked.apply_immediately else replace(group, remake=remake)
+    return remade(group, remake) if asked.apply_immediately else replace(group, remake=remake)
 
 
 def _must_be_alone(asked: ModifyReplicationGroup) -> None:

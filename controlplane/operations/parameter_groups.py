@@ -53,6 +53,7 @@ from controlplane.domain.parameters import (
     node_type_parameters,
     parameters_of,
 )
+from controlplane.domain.renewal import with_values_of
 from controlplane.domain.topology import Topology, World
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
@@ -183,7 +184,7 @@ def _changed(ctx: Context, before: ParameterGroup, after: ParameterGroup) -> Cac
         )
     ctx.unit.parameter_groups.save(after)
     for topology in users:
-        if (changed := topology.with_values_of(after.name, after.differing)) != topology:
+        if (changed := with_values_of(topology, after.name, after.differing)) != topology:
             ctx.unit.topologies.save(changed)
     for name, value in changes.items():
         ctx.say(SOURCE_TYPE, after.name, f"Updated parameter {name} to {value}")

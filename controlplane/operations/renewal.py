@@ -9,6 +9,7 @@ from api_schemas.faults import InsufficientCacheClusterCapacity, InvalidParamete
 from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
 from controlplane.domain.hosts import Room, demand_of
 from controlplane.domain.node_types import MIB, must_support, node_type
+from controlplane.domain.renewal import remade
 from controlplane.domain.resources import resources_of
 from controlplane.domain.topology import ClusterMode, Make, Node, NodeGroup, Remake, Topology
 from controlplane.operations import layout
@@ -59,7 +60,7 @@ def with_make(ctx: Context, topology: Topology, asked: AskedMake) -> Topology:
     if not asked.apply_immediately:
         return replace(changed, remake=remake)
     _must_have_room(ctx, changed, remake)
-    return changed.remade(remake)
+    return remade(changed, remake)
 
 
 def _beside_a_cluster_mode(ctx: Context, topology: Topology, asked: AskedMake, pending: Remake) -> Topology:
@@ -68,7 +69,7 @@ def _beside_a_cluster_mode(ctx: Context, topology: Topology, asked: AskedMake, p
         raise InvalidParameterCombination(
             f"A change of ClusterMode to {pending.cluster_mode} waits for the maintenance window. Cancel it by asking for the present one."
         )
-    return topology.remade(pending) if asked.apply_immediately else topology
+    return remade(topology, pending) if asked.apply_immediately else topology
 
 
 def _version(topology: Topology, asked: AskedMake) -> EngineVersion:

@@ -58,7 +58,7 @@ class RenewNode:
 
 
 @dataclass(frozen=True, slots=True)
-class BringStandIn:
+class BringSpare:
     """Have one more node in a node group of one or two while they are made anew: it can lead, and has what the primary has."""
 
     group: str
@@ -66,7 +66,7 @@ class BringStandIn:
 
 
 @dataclass(frozen=True, slots=True)
-class DismissStandIn:
+class DismissSpare:
     """Have a node that stood in leave."""
 
     node: str
@@ -295,8 +295,8 @@ Decision = (
     | AskHandover
     | WithdrawNode
     | RenewNode
-    | BringStandIn
-    | DismissStandIn
+    | BringSpare
+    | DismissSpare
     | NoteFit
     | NoteProof
     | GiveUpRenewal

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from controlplane.domain.renewal import gone_back, on_trial, remade, renewed, with_spare
 from controlplane.domain.topology import (
     Discovery,
     Election,
@@ -50,16 +51,16 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return topology.with_node(replace(_node(topology, decision.node), withdrawn=True))
         case d.RenewNode():
             return _renewed(topology, decision, drawn.node)
-        case d.BringStandIn():
-            return topology.with_stand_in(next(group for group in topology.node_groups if group.id == decision.group))
-        case d.DismissStandIn():
+        case d.BringSpare():
+            return with_spare(topology, next(group for group in topology.node_groups if group.id == decision.group))
+        case d.DismissSpare():
             return topology.with_node(replace(_node(topology, decision.node), leaving=True))
         case d.NoteFit():
             return replace(topology, renewal=replace(topology.renewal, fits=True) if topology.renewal else None)
         case d.NoteProof():
             return replace(topology, renewal=replace(topology.renewal, proven=True) if topology.renewal else None)
         case d.GiveUpRenewal():
-            return topology.gone_back()
+            return gone_back(topology)
         case d.GiveEndpoints():
             return _addressed(topology, decision, drawn)
         case d.GiveBackAddresses():
@@ -96,7 +97,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return topology.with_node(replace(_node(topology, decision.node), stopping=True))
         case d.ApplyPending():
             changed = topology.resized(topology.pending) if topology.pending else topology
-            return changed.remade(changed.remake) if changed.remake else changed
+            return remade(changed, changed.remake) if changed.remake else changed
         case d.WelcomeNode():
             return topology.with_node(replace(_node(topology, decision.node), joined_at=now))
         case d.CloseRestart():
@@ -106,7 +107,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.Announce():
             return replace(topology, announced_at=now, modifying=False)
         case d.CloseModification():
-            return replace(topology.renewed(), modifying=False, grown_from=None)
+            return replace(renewed(topology), modifying=False, grown_from=None)
         case d.RemoveNode():
             group = topology.group_of(decision.node)
             left = tuple(node for node in group.nodes if node.id != decision.node)
@@ -181,7 +182,7 @@ def _renewed(topology: Topology, decision: d.RenewNode, address: str) -> Topolog
             topology = replace(topology, leftovers=(*topology.leftovers, Leftover(node.id, former.agent, former.address)))
     restart = node.restart or Restart.RENEWAL
     again = replace(node, make=None, placement=place, boot=decision.boot, restart=restart, withdrawn=False)
-    return topology.with_node(again).on_trial(again)
+    return on_trial(topology.with_node(again), again)
 
 
 def _addressed(topology: Topology, decision: d.GiveEndpoints, drawn: Addresses) -> Topology:

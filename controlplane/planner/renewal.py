@@ -13,9 +13,9 @@ from controlplane.domain.topology import Node, NodeGroup, Renewal, Topology
 from controlplane.planner.decisions import (
     AskHandover,
     BootNode,
-    BringStandIn,
+    BringSpare,
     Decision,
-    DismissStandIn,
+    DismissSpare,
     GiveUpRenewal,
     LookAgain,
     NoteFit,
@@ -128,7 +128,7 @@ def _renew(now: Situation, group: NodeGroup) -> Iterator[Decision]:
     if ready:
         worst = min(ready, key=lambda node: (does_duty(now.topology, group, node, now.reported), node.id))
         if _is_second_copy(now, group, worst):
-            yield BringStandIn(group.id, because=f"while {worst.id} is made anew nobody else would have what {group.primary} has")
+            yield BringSpare(group.id, because=f"while {worst.id} is made anew nobody else would have what {group.primary} has")
         else:
             yield from _renew_node(now, group, worst)
     elif not old and (primary := group.primary_node) is not None and _others_do_duty(now, group, primary):
@@ -137,7 +137,7 @@ def _renew(now: Situation, group: NodeGroup) -> Iterator[Decision]:
 
 def _is_second_copy(now: Situation, group: NodeGroup, node: Node) -> bool:
     """Whether a primary would be left alone with its data, as it was not before: it may have ended without a word this very moment."""
-    if group.primary is None or group.stand_in is not None or not does_duty(now.topology, group, node, now.reported):
+    if group.primary is None or group.spare is not None or not does_duty(now.topology, group, node, now.reported):
         return False
     return not any(other.id != node.id for other in group.replicas)
 
@@ -154,17 +154,17 @@ def _is_at_rest(now: Situation, group: NodeGroup, node: Node) -> bool:
 
 def _renew_primary(now: Situation, group: NodeGroup, primary: Node) -> Iterator[Decision]:
     """It hands over, to a stand-in if there is nobody else; one that stands in hands back, and leaves."""
-    stand_in = group.stand_in
+    spare = group.spare
     if now.topology.is_old(primary):
         if heirs := [node for node in group.replicas if not node.withdrawn]:
             yield _hand_over(now, group, primary, heirs)
         elif not group.replicas:
-            yield BringStandIn(group.id, because=f"{primary.id} has no replica that could take over")
-    elif stand_in is not None and stand_in.id == primary.id:
+            yield BringSpare(group.id, because=f"{primary.id} has no replica that could take over")
+    elif spare is not None and spare.id == primary.id:
         if group.replicas:
             yield _hand_over(now, group, primary, list(group.replicas))
-    elif stand_in is not None:
-        yield DismissStandIn(stand_in.id, because=f"{primary.id} leads again")
+    elif spare is not None:
+        yield DismissSpare(spare.id, because=f"{primary.id} leads again")
 
 
 def _hand_over(now: Situation, group: NodeGroup, primary: Node, heirs: list[Node]) -> Decision:

@@ -12,6 +12,7 @@ from simulation import Fleet, is_quiet
 from api_schemas.agent.node import Role
 from controlplane.domain.endpoint_names import Purpose
 from controlplane.domain.mesh import mesh_of
+from controlplane.domain.renewal import remade
 from controlplane.domain.reported import RUNNING, does_duty, holds_configuration, holds_endpoint
 from controlplane.domain.resources import resources_of
 from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
@@ -209,7 +210,7 @@ def _modify_the_make(fleet: Fleet) -> None:
         return
     fleet.cannot_be_had = remake.make if fleet.random.random() < 0.15 else None
     fleet.used_memory = fleet.random.choice([0, 0, 0, 2**50])
-    changed = replace(topology, remake=remake) if fleet.random.random() < 0.3 else topology.remade(remake)
+    changed = replace(topology, remake=remake) if fleet.random.random() < 0.3 else remade(topology, remake)
     fleet.topology = replace(changed, version=topology.version + 1)
 
 
