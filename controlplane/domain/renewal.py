@@ -49,9 +49,9 @@ def renewed(topology: Topology) -> Topology:
 
 
 def with_spare(topology: Topology, group: NodeGroup) -> Topology:
-    """One more node in the node group, beside its primary, that no caller sees."""
+    """One more node in the node group, beside its primary, that no caller sees; one is enough."""
     primary = group.primary_node
-    if primary is None:
+    if primary is None or group.spare is not None:
         return topology
     node = Node(spare_id(primary.id), primary.zone, temporary=True)
     return on_trial(topology.with_group(replace(group, nodes=(*group.nodes, node))), node)
