@@ -240,7 +240,7 @@ DESCRIBE_REPLICATION_GROUPS = Operation(
 )  # fmt: skip
 MODIFY_REPLICATION_GROUP = Operation(
     "ModifyReplicationGroup", "PATCH /replication-groups/{replication_group_id}", ModifyReplicationGroup, ReplicationGroupResult,
-    "Change a replication group's description, windows and flags.",
+    "Change a replication group's description, windows, flags, node type, engine version or cluster mode.",
     Subject(GROUP, "replication_group_id"),
 )  # fmt: skip
 DELETE_REPLICATION_GROUP = Operation(
