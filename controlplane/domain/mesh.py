@@ -51,7 +51,7 @@ def mesh_of(topology: Topology) -> Mesh | None:
     if groups is topology.node_groups:
         return mesh
     made = _mesh(topology)
-    if not made.members:
+    if not made.members and not topology.has_bus:
         return None
     if mesh is None or mesh.digest != made.digest or mesh.epoch != made.epoch:
         mesh = made
