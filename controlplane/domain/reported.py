@@ -110,7 +110,9 @@ def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Report
     desired one as well; of Memcached, it serves, by its front if it shall have one.
     """
     seen = reported.of(node)
-    return seen is not None and does_its_part(topology, group, node, reported) and sees_the_mesh(topology, node, seen)
+    if seen is None or not does_its_part(topology, group, node, reported):
+        return False
+    return topology.is_memcached or not topology.is_clustered(node) or sees_the_mesh(topology, seen)
 
 
 def does_its_part(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
@@ -127,13 +129,11 @@ def does_its_part(topology: Topology, group: NodeGroup, node: Node, reported: Re
     return seen.role == "replica" and replicates(topology, group, node, reported)
 
 
-def sees_the_mesh(topology: Topology, node: Node, seen: SeenNode) -> bool:
+def sees_the_mesh(topology: Topology, seen: SeenNode) -> bool:
     """Whether the node sees on the cluster bus exactly who shall be there, with all slots; true without cluster mode.
 
     While the primary is not in cluster mode yet, there is nobody on the bus whom its replicas could agree about.
     """
-    if topology.is_memcached or not topology.is_clustered(node):
-        return True
     mesh = mesh_of(topology)
     return mesh is None or mesh.outside is not None or seen.agrees == mesh.digest
 
