@@ -489,6 +489,8 @@ class LocalNode:
             fronted=front.listening,
             discovery=min(seen.discovery, front.discovery) if seen and spec.front else seen.discovery if seen else 0,
             out_of_memory=self._out_of_memory,
+            used_memory=seen.used_memory if seen else 0,
+            databases=seen.databases if seen else 0,
         )
         return self._last
 

@@ -36,6 +36,7 @@ log = logging.getLogger("cachewright.agent")
 Report = Callable[[AgentReport], bool]
 """Delivers a report; answers whether the control plane took it. One it did not take is offered again."""
 
+_WORTH_A_WORD = 1024 * 1024  # bytes
 _RELAY = "relay"
 _STRAYS = "strays"  # no node's key: those have a dot
 
@@ -365,7 +366,9 @@ class Supervisor:
         """Report a node if anything but its offset changed since the last report that was taken. The first data is a change."""
         former = self._reported.get(report.key)
         if former is not None and (former.offset > 0) == (report.offset > 0):
-            unsaid = {"offset": report.offset, "generation": report.generation}
+            unsaid: dict[str, int] = {"offset": report.offset, "generation": report.generation}
+            if not _has_grown(former.used_memory, report.used_memory):
+                unsaid["used_memory"] = report.used_memory
             if former.model_copy(update=unsaid) == report:
                 return True
         if not self._report(AgentReport(agent=self.host.agent, nodes=[report])):
@@ -373,6 +376,11 @@ class Supervisor:
         with self._lock:
             self._reported[report.key] = report
         return True
+
+
+def _has_grown(former: int, used: int) -> bool:
+    """Whether so much more, or less, memory is used than was last told that it is worth a word."""
+    return abs(used - former) > max(former // 16, _WORTH_A_WORD)
 
 
 def _end_stray(runtime: Runtime, stray: Handle) -> None:

@@ -139,6 +139,8 @@ class PendingModifiedValues(Shape):
 
     num_cache_nodes: int | None = None
     cache_node_ids_to_remove: list[str] | None = None
+    engine_version: str | None = None
+    cache_node_type: str | None = None
 
 
 class CacheCluster(Shape):
@@ -201,7 +203,7 @@ DESCRIBE_CACHE_CLUSTERS = Operation(
 )  # fmt: skip
 MODIFY_CACHE_CLUSTER = Operation(
     "ModifyCacheCluster", "PATCH /cache-clusters/{cache_cluster_id}", ModifyCacheCluster, CacheClusterResult,
-    "Change a cache cluster's windows and flags, or add and remove Memcached nodes.",
+    "Change a cache cluster's windows, flags, node type or engine version, or add and remove Memcached nodes.",
     Subject(CACHE_CLUSTER, "cache_cluster_id"),
 )  # fmt: skip
 DELETE_CACHE_CLUSTER = Operation(

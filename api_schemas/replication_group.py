@@ -239,6 +239,7 @@ class ReplicationGroupPendingModifiedValues(Shape):
     """Changes that wait for the maintenance window, or are under way."""
 
     automatic_failover_status: str | None = None
+    cluster_mode: str | None = None
     resharding: ReshardingStatus | None = None
 
 
@@ -298,7 +299,7 @@ DESCRIBE_REPLICATION_GROUPS = Operation(
 )  # fmt: skip
 MODIFY_REPLICATION_GROUP = Operation(
     "ModifyReplicationGroup", "PATCH /replication-groups/{replication_group_id}", ModifyReplicationGroup, ReplicationGroupResult,
-    "Change a replication group's description, windows and flags.",
+    "Change a replication group's description, windows, flags, node type, engine version or cluster mode.",
     Subject(GROUP, "replication_group_id"),
 )  # fmt: skip
 MODIFY_SHARD_CONFIGURATION = Operation(

@@ -104,6 +104,8 @@ class ClusterSession(ValkeySession):
         """
         if spec.mesh is None or seen.bus is None:
             return "the bus was not looked at"
+        if spec.mesh.outside is not None:
+            return "its primary is not on the bus"
         looked_at = (spec.mesh.digest, *seen.bus.mark)
         found = differences(spec.mesh, seen.bus)
         if not found and looked_at != self._seen_online:

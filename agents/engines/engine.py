@@ -26,7 +26,7 @@ class Observation:
     """What an engine says of itself. ``online`` are the ``address:port`` of replicas that stream from it; ``bus`` is for cluster mode.
 
     ``discovery`` is the version of the list of nodes that it keeps for its clients, 0 for none. ``refuses`` says that it takes no writes
-    because too few replicas acknowledge.
+    because too few replicas acknowledge. ``used_memory`` is in bytes; ``databases`` is how many there are up to the last that has keys.
     """
 
     role: Role
@@ -39,6 +39,8 @@ class Observation:
     bus: BusView | None = None
     discovery: int = 0
     refuses: bool = False
+    used_memory: int = 0
+    databases: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Peer, Role
 
 REPLICATION = ("INFO", "replication")
+_MEMORY, _KEYSPACE = ("INFO", "memory"), ("INFO", "keyspace")
 _PAUSE = 2000  # milliseconds that writers are kept waiting at most, should nobody ever take over
 _CATCH_UP_WITHIN = 0.05  # seconds that an heir is asked for before others have their turn
 _LONGEST_SILENCE = 2  # seconds without a word from its primary after which a replica is not linked, whatever the engine says
@@ -51,15 +52,18 @@ class ValkeySession:
     def observe(self) -> Observation:
         """Role, link, offset and replicas from INFO; the bound addresses from the configuration."""
         with self._talk():
-            replication, server, bind = self._all(REPLICATION, ("INFO", "server"), ("CONFIG", "GET", "bind"))
+            said = self._all(REPLICATION, _MEMORY, ("INFO", "server"), ("CONFIG", "GET", "bind"), _KEYSPACE)
+        replication, memory, server, bind, keyspace = said
         run_id = fields_of(server).get("run_id", "")
-        return self._refusing(_observation(fields_of(replication), run_id, frozenset(bind[1].split()) - {self._own}), replication)
+        seen = _observation(fields_of(replication), run_id, frozenset(bind[1].split()) - {self._own})
+        return self._refusing(replace(seen, used_memory=_used(memory), databases=_databases(keyspace)), replication)
 
     def glance(self, former: Observation) -> Observation:
         """Role, link, offset and replicas; the process and its addresses do not change by themselves."""
         with self._talk():
-            (replication,) = self._all(REPLICATION)
-        return self._refusing(_observation(fields_of(replication), former.run_id, former.holds), replication)
+            replication, memory, keyspace = self._all(REPLICATION, _MEMORY, _KEYSPACE)
+        seen = _observation(fields_of(replication), former.run_id, former.holds)
+        return self._refusing(replace(seen, used_memory=_used(memory), databases=_databases(keyspace)), replication)
 
     def _refusing(self, seen: Observation, replication: str) -> Observation:
         good = int(fields_of(replication).get("min_slaves_good_slaves", "0"))
@@ -268,6 +272,17 @@ def _observation(replication: dict[str, str], run_id: str, holds: frozenset[str]
         online=frozenset(place for place, replica in _replicas(replication) if replica.get("state") == "online"),
         holds=holds,
     )
+
+
+def _used(memory: str) -> int:
+    """What the engine counts against its limit: its own buffers for replicas and writes to come are left out."""
+    fields = fields_of(memory)
+    return max(0, int(fields.get("used_memory", "0")) - int(fields.get("mem_not_counted_for_evict", "0")))
+
+
+def _databases(keyspace: str) -> int:
+    """How many databases there are up to the last that has keys."""
+    return max((int(name[2:]) + 1 for name in fields_of(keyspace) if name.startswith("db") and name[2:].isdigit()), default=0)
 
 
 def _silence(replication: dict[str, str]) -> int:

@@ -68,7 +68,8 @@ class MeshMove(Shape):
 class Mesh(Shape):
     """Everybody who shall be on the cluster bus; ``me`` is the id of the node that the spec is for.
 
-    ``digest`` names this very mesh; ``epoch`` is what a starting engine's own epochs shall at least begin with.
+    ``digest`` names this very mesh; ``epoch`` is what a starting engine's own epochs shall at least begin with. ``outside`` is the primary
+    of members that replicate from one which is not in cluster mode itself, and so is not on the bus.
     """
 
     me: str
@@ -76,6 +77,7 @@ class Mesh(Shape):
     digest: str
     members: list[MeshMember] = Field(default_factory=list)
     moves: list[MeshMove] = Field(default_factory=list)
+    outside: MeshMember | None = None
 
 
 ANY_VERSION = "*"
@@ -159,7 +161,8 @@ class NodeReport(Shape):
     ``yielded_to`` is the key of the replica that has every write of this primary, which takes no more for now.
     ``parameters`` is the digest of the configuration that the engine runs with; of what it refused, ``problem`` speaks.
     ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients are told, 0
-    for none. ``out_of_memory`` is the last boot that was seen to end for want of memory, 0 if none was.
+    for none. ``out_of_memory`` is the last boot that was seen to end for want of memory, 0 if none was. ``used_memory`` are the bytes that
+    the engine counts against its limit, ``databases`` is how many databases there are up to the last that has keys.
     """
 
     key: str
@@ -185,3 +188,5 @@ class NodeReport(Shape):
     fronted: bool = False
     discovery: int = 0
     out_of_memory: int = 0
+    used_memory: int = 0
+    databases: int = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from controlplane.domain.binaries import best_binary
 from controlplane.domain.reported import SeenAgent
 from controlplane.domain.resources import resources_of
-from controlplane.domain.topology import Binary, Topology
+from controlplane.domain.topology import Binary, Make, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Demand:
     threads: int
 
 
-def demand_of(topology: Topology) -> Demand:
-    """What each node of the topology takes."""
-    resources = resources_of(topology)
-    return Demand(topology.engine, topology.engine_version, resources.memory, resources.threads)
+def demand_of(topology: Topology, make: Make | None = None) -> Demand:
+    """What each node of the topology takes, or one of another make."""
+    resources, made = resources_of(topology, make), make or topology.make
+    return Demand(made.engine, made.engine_version, resources.memory, resources.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,19 @@ class Room:
         """The host on which the agent runs; its own name where that is not known."""
         found = self._agents.get(agent)
         return found.host if found is not None and found.host else agent
+
+    def stay(self, agent: str, zone: str, demand: Demand, instead_of: Demand) -> Place | None:
+        """A place with the agent where a node lives already, for one that takes another demand in its stead; None where it cannot be."""
+        known = self._agents.get(agent)
+        if known is None:
+            return None
+        return _place(replace(known, used=known.used - instead_of.memory, threads=known.threads - instead_of.threads), zone, demand)
+
+    def exchange(self, agent: str, had: Demand, wanted: Demand) -> None:
+        """A node there takes another demand from now on."""
+        known = self._agents[agent]
+        used, threads = known.used - had.memory + wanted.memory, known.threads - had.threads + wanted.threads
+        self._agents[agent] = replace(known, used=used, threads=threads)
 
     def take(self, place: Place, demand: Demand) -> None:
         """A node of that demand lives there from now on."""

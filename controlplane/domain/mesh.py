@@ -48,13 +48,14 @@ class Mesh:
     ``digest`` changes with what every engine shall see: not with how far the moves have come.
 
     ``epoch`` rises with every election in the group: what an engine's own epochs begin with, so that a node that starts anew
-    does not claim slots with an epoch long past.
+    does not claim slots with an epoch long past. ``outside`` is the primary of members that follow one which is not in cluster mode.
     """
 
     members: tuple[MeshMember, ...]
     epoch: int
     digest: str
     moves: tuple[MeshMove, ...] = ()
+    outside: MeshMember | None = None
 
 
 def bus_id(key: str) -> str:
@@ -64,13 +65,15 @@ def bus_id(key: str) -> str:
 
 def mesh_of(topology: Topology) -> Mesh | None:
     """The mesh that a topology desires; None without cluster mode."""
-    if not topology.has_bus:
+    if not topology.has_bus and topology.renewal is None:
         return None
     made_from = (topology.node_groups, topology.resharding)
     known, mesh = _NEWEST.get(topology.uid, (None, None))
     if known is not None and known[0] is made_from[0] and known[1] is made_from[1]:
         return mesh
     made = _mesh(topology)
+    if not made.members and not topology.has_bus:
+        return None
     if mesh is None or (mesh.digest, mesh.epoch, mesh.moves) != (made.digest, made.epoch, made.moves):
         mesh = made
     if len(_NEWEST) >= _MOST_KEPT:
@@ -91,11 +94,12 @@ def _mesh(topology: Topology) -> Mesh:
     moves = topology.resharding.moves if topology.resharding else ()
     moving = merged(part for move in moves for part in move.slots)
     members = tuple(member for group in topology.node_groups for member in _members(topology, group, moving))
+    outside = next((_member(topology, group, node, ()) for group in topology.node_groups if (node := _outside(topology, group))), None)
     told = tuple(_move(topology, move) for move in moves)
-    said = [f"{each.id} {each.address}:{each.port} {each.follows} {each.slots}" for each in members]
+    said = [f"{each.id} {each.address}:{each.port} {each.follows} {each.slots}" for each in (*members, *filter(None, [outside]))]
     said += [f"{each.source} {each.target} {each.slots}" for each in told]
     digest = hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
-    return Mesh(members, sum(group.epoch for group in topology.node_groups), digest, told)
+    return Mesh(members, sum(group.epoch for group in topology.node_groups), digest, told, outside)
 
 
 def shard_id(topology: Topology, group: str) -> str:
@@ -123,16 +127,25 @@ def _is_atomic(primary: Node | None) -> bool:
 
 def _members(topology: Topology, group: NodeGroup, moving: Slots) -> list[MeshMember]:
     """A node that is leaving is on the bus for as long as it runs."""
-    leader = bus_id(topology.key(group.primary)) if group.primary else None
-    return [
-        MeshMember(
-            id=bus_id(topology.key(node)),
-            shard=shard_id(topology, group.id),
-            address=node.placement.address,
-            port=topology.port,
-            follows=None if node.id == group.primary else leader,
-            slots=shown_slots(without(group.slots, moving)) if node.id == group.primary else "",
-        )
-        for node in group.nodes
-        if node.placement is not None and not topology.shall_end(node)
-    ]
+    there = (node for node in group.nodes if topology.is_clustered(node) and not topology.shall_end(node))
+    return [member for node in there if (member := _member(topology, group, node, moving))]
+
+
+def _outside(topology: Topology, group: NodeGroup) -> Node | None:
+    """The group's primary while it is not in cluster mode, although others are or will be."""
+    primary = group.primary_node
+    return None if primary is None or topology.is_clustered(primary) else primary
+
+
+def _member(topology: Topology, group: NodeGroup, node: Node, moving: Slots) -> MeshMember | None:
+    if node.placement is None:
+        return None
+    is_primary = node.id == group.primary
+    return MeshMember(
+        id=bus_id(topology.key(node)),
+        shard=shard_id(topology, group.id),
+        address=node.placement.address,
+        port=topology.port,
+        follows=None if is_primary or group.primary is None else bus_id(topology.key(group.primary)),
+        slots=shown_slots(without(group.slots, moving)) if is_primary else "",
+    )

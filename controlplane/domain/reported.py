@@ -36,6 +36,8 @@ class SeenNode:
     fronted: bool = False
     discovery: int = 0
     out_of_memory: int = 0
+    used_memory: int = 0
+    databases: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,19 @@ def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Report
     desired one as well; of Memcached, it serves, by its front if it shall have one.
     """
     seen = reported.of(node)
+    if seen is None or not does_its_part(topology, group, node, reported):
+        return False
+    return topology.is_memcached or not topology.is_clustered(node) or sees_the_mesh(topology, seen)
+
+
+def does_its_part(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
+    """Whether a node does its duty in its node group, however it sees the rest of the cluster bus, where somebody else may be away."""
+    seen = reported.of(node)
     if seen is None or not is_up(node, seen):
         return False
     if topology.is_memcached:
         return seen.fronted or not topology.settings.fronted
-    if seen.epoch != group.epoch or not sees_the_mesh(topology, seen):
+    if seen.epoch != group.epoch:
         return False
     if node.id == group.primary:
         return seen.role == "primary"
@@ -121,9 +131,12 @@ def does_duty(topology: Topology, group: NodeGroup, node: Node, reported: Report
 
 
 def sees_the_mesh(topology: Topology, seen: SeenNode) -> bool:
-    """Whether the node sees on the cluster bus exactly who shall be there, with all slots; true without cluster mode."""
+    """Whether the node sees on the cluster bus exactly who shall be there, with all slots; true without cluster mode.
+
+    While the primary is not in cluster mode yet, there is nobody on the bus whom its replicas could agree about.
+    """
     mesh = mesh_of(topology)
-    return mesh is None or seen.agrees == mesh.digest
+    return mesh is None or mesh.outside is not None or seen.agrees == mesh.digest
 
 
 def replicates(topology: Topology, group: NodeGroup, node: Node, reported: Reported) -> bool:
@@ -153,7 +166,7 @@ def holds_configuration(topology: Topology, reported: Reported) -> bool:
     """Whether the configuration endpoint of a group in cluster mode leads to a node: by its name to any that runs, else to whom it was
     published to, once it is bound there."""
     if topology.is_named:
-        return any(is_up(node, reported.of(node)) for node in topology.nodes)
+        return any(is_up(node, reported.of(node)) for node in topology.nodes if topology.is_clustered(node))
     seen = reported.nodes.get(topology.configuration_holder or "")
     return seen is not None and topology.configuration_address in seen.holds
 

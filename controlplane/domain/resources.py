@@ -9,7 +9,7 @@ from api_schemas.agent.configuration import Configuration
 from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.node_types import MIB, NodeType, memory_for, node_type
 from controlplane.domain.parameters import values_of
-from controlplane.domain.topology import Topology
+from controlplane.domain.topology import Make, Topology
 
 Values = tuple[tuple[str, str], ...]
 
@@ -32,9 +32,11 @@ class Resources:
         return dict(self.configuration.parameters)
 
 
-def resources_of(topology: Topology) -> Resources:
-    """Memory, threads and parameter values for the topology's nodes."""
-    return _resources(topology.engine, topology.engine_version, topology.node_type, topology.has_bus, topology.parameters)
+def resources_of(topology: Topology, make: Make | None = None) -> Resources:
+    """Memory, threads and parameter values for the topology's nodes, or for those of another make."""
+    made = make or topology.make
+    values = topology.parameters if made.parameters is None else made.parameters
+    return _resources(made.engine, made.engine_version, made.node_type, made.clustered, values)
 
 
 @lru_cache(maxsize=512)

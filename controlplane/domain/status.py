@@ -48,7 +48,7 @@ def node_status(topology: Topology, node: Node, reported: Reported) -> str:
         return CREATING
     if node.restart is Restart.ASKED:
         return REBOOTING
-    return AVAILABLE
+    return MODIFYING if node.restart is Restart.RENEWAL else AVAILABLE
 
 
 def parameter_status(topology: Topology, node: Node, reported: Reported, digest: str) -> str:

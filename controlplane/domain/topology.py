@@ -53,6 +53,7 @@ class Restart(StrEnum):
 
     ASKED = "asked"        # a caller reboots it
     RECOVERY = "recovery"  # its process died, or never came up
+    RENEWAL = "renewal"    # it is made anew as its topology was modified
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,21 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class Make:
+    """What a node is made of: which engine in which version, on which node type, in cluster mode or not.
+
+    ``parameters`` are the values that differ from its family's defaults where they are not the topology's: a parameter group of another
+    family says nothing about it.
+    """
+
+    engine: str
+    engine_version: str
+    node_type: str
+    clustered: bool = False
+    parameters: tuple[tuple[str, str], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Leftover:
     """What a node that moved may have left behind: with which agent, under which address; ``born`` is the node's."""
 
@@ -101,6 +117,9 @@ class Node:
     way out, since ``left_at``. Where an endpoint leads clients to it, a leaving node runs on until ``stopping``: they are led away first.
     ``told_out_of_memory`` is the last boot of which it was said that it ended for want of memory. ``born`` tells a node that was added
     later from an earlier one of the same id: it is the version of the topology then.
+    ``make`` is what it runs as while that is not yet, or no longer, what the topology desires; None is the topology's. One that is
+    ``withdrawn`` gets no more readers, for it is about to be made anew. A ``temporary`` one stands in where there are only one or
+    two while those are; no caller sees it.
     """
 
     id: str
@@ -114,19 +133,23 @@ class Node:
     stopping: bool = False
     told_out_of_memory: int = 0
     born: int = 0
+    make: Make | None = None
+    withdrawn: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A caller wants another primary. ``leaver`` is the one that shall abdicate, ``heir`` who follows, None until one is chosen.
+    """Another primary is wanted. ``leaver`` is the one that shall abdicate, ``heir`` who follows, None until one is chosen.
 
-    With ``rebuild`` the leaver is started again afterwards, emptied, as a failed node would be.
+    With ``rebuild`` the leaver is started again afterwards, emptied, as a failed node would be. ``because`` says who wants it.
     """
 
     leaver: str
     asked_at: datetime
     heir: str | None = None
     rebuild: bool = False
+    because: str = "a caller asked for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +215,16 @@ class NodeGroup:
     def staying(self) -> tuple[Node, ...]:
         """The nodes that are not on their way out."""
         return tuple(node for node in self.nodes if not node.leaving)
+
+    @property
+    def members(self) -> tuple[Node, ...]:
+        """The nodes that callers know of."""
+        return tuple(node for node in self.nodes if not node.temporary)
+
+    @property
+    def spare(self) -> Node | None:
+        """The node that is there only while others are made anew."""
+        return next((node for node in self.staying if node.temporary), None)
 
     @property
     def replicas(self) -> tuple[Node, ...]:
@@ -275,6 +308,36 @@ def replica_count_message(before: int, after: int, *, finished: bool = False) ->
 
 
 @dataclass(frozen=True, slots=True)
+class Remake:
+    """What the nodes of a topology shall be made of, and its cluster mode if that changes.
+
+    Where the family changes, or what engines speak, a parameter group for that goes with it.
+    """
+
+    make: Make
+    parameter_group: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+    cluster_mode: ClusterMode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The nodes of a topology are made anew, one after another. ``former`` is what they were, and are again should it not work.
+
+    ``fits`` once no primary holds more than the new nodes can. ``trial`` is the first that is made anew, since its boot ``trial_boot``:
+    until it is ``proven``, which is when it does its duty, no other is touched. ``given_up`` when that one could not be had, and
+    everything becomes what it was.
+    """
+
+    former: Remake
+    fits: bool = False
+    proven: bool = False
+    trial: str | None = None
+    trial_boot: int = 0
+    given_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What callers set that no engine needs to hear of. Windows are lower case and UTC, as the service stores them.
 
@@ -309,8 +372,8 @@ class Topology:
     ``leftovers`` are what nodes that moved may have left with agents that were not heard of since.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
     had before those that are being added. ``replicas_from`` is the number of replicas that a group had before it is being changed.
-    ``reader_agent`` is the agent whose relay serves the reader endpoint, or the configuration
-    endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
+    ``remake`` waits for the window as well; ``renewal`` goes on. ``reader_agent`` is the agent whose relay serves the reader endpoint, or
+    the configuration endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
     """
 
     uid: str
@@ -336,6 +399,8 @@ class Topology:
     configuration_holder: str | None = None
     discovery: Discovery | None = None
     pending: Resizing | None = None
+    remake: Remake | None = None
+    renewal: Renewal | None = None
     grown_from: int | None = None
     replicas_from: int | None = None
     elections: tuple[Election, ...] = ()
@@ -354,6 +419,44 @@ class Topology:
         return (node for group in self.node_groups for node in group.nodes)
 
     @property
+    def members(self) -> Iterator[Node]:
+        """Every node that callers know of, in order."""
+        return (node for node in self.nodes if not node.temporary)
+
+    @property
+    def make(self) -> Make:
+        """What its nodes shall be made of."""
+        return Make(self.engine, self.engine_version, self.node_type, self.has_bus)
+
+    @property
+    def shown(self) -> Make:
+        """What it is to its callers: what it was, until all of it is something else."""
+        return self.renewal.former.make if self.renewal else self.make
+
+    @property
+    def shown_mode(self) -> ClusterMode:
+        """Its cluster mode to its callers."""
+        return (self.renewal.former.cluster_mode if self.renewal else None) or self.cluster_mode
+
+    @property
+    def parameter_groups(self) -> frozenset[str]:
+        """Its parameter group, and the one that it had, or will have with what is pending."""
+        remakes = (self.remake, self.renewal.former if self.renewal else None)
+        return frozenset({self.parameter_group, *(remake.parameter_group for remake in remakes if remake and remake.parameter_group)})
+
+    def make_of(self, node: Node) -> Make:
+        """What a node is made of, or will be with its next boot."""
+        return node.make or self.make
+
+    def is_clustered(self, node: Node) -> bool:
+        """Whether the node's engine is in cluster mode, or will be with its next boot."""
+        return self.has_bus if node.make is None else node.make.clustered
+
+    def is_old(self, node: Node) -> bool:
+        """Whether a node is still to be made anew."""
+        return node.make is not None and node.make != self.make
+
+    @property
     def is_memcached(self) -> bool:
         """Whether its nodes share nothing and replicate nothing."""
         return self.engine == "memcached"
@@ -367,6 +470,13 @@ class Topology:
     def has_endpoints(self) -> bool:
         """Whether it has a primary and a reader endpoint besides the addresses of its nodes."""
         return self.kind is Kind.REPLICATION_GROUP and self.cluster_mode is not ClusterMode.ENABLED
+
+    @property
+    def has_too_many_addresses(self) -> bool:
+        """Whether it still has an address of an endpoint that it shall have no more."""
+        return (self.primary_address is not None and not self.has_endpoints) or (
+            self.configuration_address is not None and not self.has_configuration_endpoint
+        )
 
     @property
     def has_configuration_endpoint(self) -> bool:

@@ -37,13 +37,13 @@ from controlplane.operations import describe, layout, memcached
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
+from controlplane.operations.renewal import with_make
 from controlplane.operations.settings import (
     changed_settings,
     new_settings,
     parameter_group_for,
     say_parameter_group,
     subnet_group,
-    switched,
     without_cluster_mode,
 )
 from controlplane.operations.tagging import checked_tags, copy_to_members, tag_new
@@ -87,7 +87,10 @@ def describe_cache_clusters(ctx: Context, asked: DescribeCacheClusters) -> Cache
 
 @performs(MODIFY_CACHE_CLUSTER)
 def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheClusterResult:
-    """Windows, flags, parameter group of a stand-alone cache cluster, and the number of Memcached nodes; a member has its group's."""
+    """Windows, flags, parameter group of a stand-alone cache cluster, what its nodes are made of, and how many Memcached nodes there are.
+
+    A member of a replication group has its group's.
+    """
     topology, member = ctx.cache_cluster(asked.cache_cluster_id)
     if member is not None:
         raise InvalidParameterCombination(
@@ -103,10 +106,10 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
         settings = replace(settings, cross_az=memcached.cross_az(topology, asked))
         change = memcached.resizing(ctx, topology, asked, across=settings.cross_az)
     at_once = change is not None and bool(asked.apply_immediately)
-    wanted = replace(switched(ctx, topology, asked.cache_parameter_group_name), settings=settings)
+    wanted = replace(with_make(ctx, topology, asked), settings=settings)
     if wanted == topology and change == topology.pending and not at_once:
         raise InvalidParameterCombination("No modifications were requested")
-    changed = replace(wanted, pending=change, modifying=topology.modifying or wanted != topology)
+    changed = replace(wanted, pending=change, modifying=replace(wanted, remake=topology.remake) != topology)
     if change is not None and at_once:
         changed = changed.resized(change)
         layout.must_fit(ctx, changed)
@@ -296,7 +299,7 @@ def _all(ctx: Context, *, members_too: bool) -> list[tuple[Topology, Node | None
         if topology.kind is Kind.CACHE_CLUSTER:
             found.append((topology.name, topology, None))
         elif members_too:
-            found.extend((node.id, topology, node) for node in topology.nodes)
+            found.extend((node.id, topology, node) for node in topology.members)
     return [(topology, node) for _, topology, node in sorted(found, key=lambda item: item[0])]
 
 
@@ -339,11 +342,6 @@ def _refuse_what_modify_cannot_do(topology: Topology, asked: ModifyCacheCluster)
     refuse_what_is_not_built(asked, {"notification_topic_status": "notifications are not built yet"})
     if not topology.is_memcached:
         memcached.must_not_resize(asked)
-    wanted = {
-        "CacheNodeType": (asked.cache_node_type, topology.node_type),
-        "Engine": (asked.engine and asked.engine.lower(), topology.engine),
-        "EngineVersion": (asked.engine_version, topology.engine_version),
-    }
-    for name, (value, now) in wanted.items():
-        if value is not None and value != "" and value != now:
-            raise InvalidParameterValue(f"Changing {name} from {now} to {str(value)[:60]} is not built yet. Nothing was changed.")
+    if (asked.engine or "").lower() == "valkey":
+        raise InvalidParameterValue(_VALKEY)
+    memcached.must_scale_as_is_possible(topology, asked)

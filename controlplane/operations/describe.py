@@ -40,7 +40,7 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         description=settings.description,
         status=status,
         pending_modified_values=_pending_of_group(group),
-        member_clusters=[node.id for node in group.nodes],
+        member_clusters=[node.id for node in group.members],
         node_groups=None if status in _UNSHOWN else [_node_group(ctx, group, part, status) for part in group.node_groups],
         snapshotting_cluster_id=_snapshotting(group),
         automatic_failover=_failover(settings, status),
@@ -48,8 +48,8 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         configuration_endpoint=None if status in _UNSHOWN else _configuration_endpoint(ctx, group),
         snapshot_retention_limit=settings.snapshot_retention_limit,
         snapshot_window=settings.snapshot_window,
-        cluster_enabled=group.has_bus,
-        cache_node_type=group.node_type,
+        cluster_enabled=group.shown.clustered,
+        cache_node_type=group.shown.node_type,
         auth_token_enabled=False,
         transit_encryption_enabled=False,
         at_rest_encryption_enabled=False,
@@ -59,16 +59,18 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         auto_minor_version_upgrade=settings.auto_minor_version_upgrade,
         network_type="ipv4",
         ip_discovery="ipv4",
-        cluster_mode=group.cluster_mode.value,
-        engine=group.engine,
+        cluster_mode=group.shown_mode.value,
+        engine=group.shown.engine,
     )
 
 
 def _pending_of_group(group: Topology) -> ReplicationGroupPendingModifiedValues:
-    if group.resharding is None:
-        return ReplicationGroupPendingModifiedValues()
-    migration = SlotMigration(progress_percentage=round(group.resharding.progress, 2))
-    return ReplicationGroupPendingModifiedValues(resharding=ReshardingStatus(slot_migration=migration))
+    mode = group.remake.cluster_mode if group.remake else None
+    migration = SlotMigration(progress_percentage=round(group.resharding.progress, 2)) if group.resharding else None
+    return ReplicationGroupPendingModifiedValues(
+        cluster_mode=mode.value if mode else None,
+        resharding=ReshardingStatus(slot_migration=migration) if migration else None,
+    )
 
 
 def _failover(settings: Settings, status: str) -> str:
@@ -81,7 +83,8 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
     """A cache cluster: a stand-alone one, or the member of a replication group that ``member`` is."""
     reported = ctx.reported(topology)
     status = _cache_cluster_status(ctx, topology, member, reported)
-    nodes = [member] if member else list(topology.nodes)
+    nodes = [member] if member else list(topology.members)
+    made = topology.make_of(member) if member else topology.shown
     name = member.id if member else topology.name
     settings = topology.settings
     known = status not in (*_UNSHOWN, s.DELETING)
@@ -89,9 +92,9 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
         cache_cluster_id=name,
         configuration_endpoint=_configuration_endpoint(ctx, topology) if topology.is_memcached and known else None,
         client_download_landing_page=_LANDING_PAGE,
-        cache_node_type=topology.node_type,
-        engine=topology.engine,
-        engine_version=engine_version(topology.engine, topology.engine_version).full,
+        cache_node_type=made.node_type,
+        engine=made.engine,
+        engine_version=engine_version(made.engine, made.engine_version).full,
         cache_cluster_status=status,
         num_cache_nodes=sum(not node.leaving for node in nodes) or len(nodes),
         preferred_availability_zone=_zone_of(nodes) if known else None,
@@ -130,7 +133,7 @@ def _node_group(ctx: Context, topology: Topology, group: DesiredGroup, status: s
     if topology.can_publish:
         endpoints["primary_endpoint"] = _led(ctx, topology, Purpose.PRIMARY, topology.primary_address)
         endpoints["reader_endpoint"] = _led(ctx, topology, Purpose.READER, topology.reader_address)
-    members = [_member(ctx, topology, node) for node in group.nodes]
+    members = [_member(ctx, topology, node) for node in group.members]
     slots = shown_slots(group.slots) if topology.cluster_mode is ClusterMode.ENABLED else None
     return NodeGroup(node_group_id=group.id, status=status, slots=slots, node_group_members=members, **endpoints)
 
@@ -173,7 +176,7 @@ def _parameter_group(topology: Topology, nodes: list[Node], reported: Reported) 
 
 
 def _parameter_status(topology: Topology, node: Node, reported: Reported) -> str:
-    return s.parameter_status(topology, node, reported, resources_of(topology).configuration.digest)
+    return s.parameter_status(topology, node, reported, resources_of(topology, node.make).configuration.digest)
 
 
 def _endpoint(ctx: Context, topology: Topology, node: Node) -> Endpoint | None:
@@ -185,7 +188,8 @@ def _endpoint(ctx: Context, topology: Topology, node: Node) -> Endpoint | None:
 
 def _configuration_endpoint(ctx: Context, topology: Topology) -> Endpoint | None:
     address = topology.configuration_address
-    if not topology.has_configuration_endpoint or (address is None and not topology.is_named):
+    is_there = topology.has_configuration_endpoint and (topology.is_memcached or topology.shown.clustered)
+    if not is_there or (address is None and not topology.is_named):
         return None
     return _led(ctx, topology, configuration_purpose(topology), address)
 
@@ -197,12 +201,18 @@ def _led(ctx: Context, topology: Topology, purpose: Purpose, address: str | None
 
 
 def _pending(topology: Topology) -> PendingModifiedValues:
-    """What waits for the maintenance window: the number of nodes then, and which of them go."""
-    change = topology.pending
-    if change is None:
-        return PendingModifiedValues()
-    number = sum(not node.leaving for node in topology.nodes) + len(change.added) - len(change.removed)
-    return PendingModifiedValues(num_cache_nodes=number, cache_node_ids_to_remove=list(change.removed) or None)
+    """What waits for the maintenance window: the number of nodes then, and which of them go; what they are made of then."""
+    change, wanted = topology.pending, topology.remake.make if topology.remake else topology.make
+    number = None
+    if change is not None:
+        number = sum(not node.leaving for node in topology.nodes) + len(change.added) - len(change.removed)
+    is_upgrade = (wanted.engine, wanted.engine_version) != (topology.engine, topology.engine_version)
+    return PendingModifiedValues(
+        num_cache_nodes=number,
+        cache_node_ids_to_remove=(list(change.removed) or None) if change is not None else None,
+        engine_version=engine_version(wanted.engine, wanted.engine_version).full if is_upgrade else None,
+        cache_node_type=wanted.node_type if wanted.node_type != topology.node_type else None,
+    )
 
 
 def _zone_of(nodes: list[Node]) -> str:
@@ -226,7 +236,7 @@ def _snapshotting(group: Topology) -> str | None:
     """The member that snapshots are taken from: the last replica, while snapshots are kept at all."""
     if group.settings.snapshot_retention_limit == 0 or not group.node_groups or group.cluster_mode is ClusterMode.ENABLED:
         return None
-    nodes = [node.id for node in group.node_groups[0].nodes]
+    nodes = [node.id for node in group.node_groups[0].members]
     return nodes[-1] if nodes else None
 
 

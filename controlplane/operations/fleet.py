@@ -172,6 +172,8 @@ def _seen_node(report: NodeReport) -> SeenNode:
         fronted=report.fronted,
         discovery=report.discovery,
         out_of_memory=report.out_of_memory,
+        used_memory=report.used_memory,
+        databases=report.databases,
     )
 
 

@@ -94,7 +94,7 @@ def must_fit(ctx: Context, topology: Topology) -> None:
 
 def must_have_room(ctx: Context, more: int) -> None:
     """Raises NodeQuotaForCustomerExceeded beyond the service's number of nodes in a region."""
-    there = sum(len(list(topology.nodes)) for topology in ctx.unit.topologies.of(ctx.world))
+    there = sum(len(list(topology.members)) for topology in ctx.unit.topologies.of(ctx.world))
     if there + more > NODES_PER_REGION:
         raise NodeQuotaForCustomerExceeded(NODES_PER_REGION)
 

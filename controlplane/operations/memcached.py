@@ -18,6 +18,7 @@ from controlplane.operations import layout
 from controlplane.operations.context import Context
 
 MOST_NODES = 40
+_ALL = 100  # per cent
 
 _SNAPSHOTS = "Memcached takes no snapshots"
 _LACKS: Mapping[str, str] = {
@@ -51,6 +52,23 @@ def must_not_resize(asked: ModifyCacheCluster) -> None:
     if asked.az_mode == "cross-az":
         raise InvalidParameterCombination("AZMode cross-az needs Memcached.")
     _must_name_nothing(asked, "only the nodes of a Memcached cluster can be added or removed")
+
+
+def must_scale_as_is_possible(topology: Topology, asked: ModifyCacheCluster) -> None:
+    """Raises InvalidParameterCombination for a ScaleConfig without another node type of Memcached, InvalidParameterValue for a wrong one.
+
+    Nodes are made anew one at a time, each when the one before it serves, which is the smallest part that can be asked for; an interval
+    between them is not built.
+    """
+    config = asked.scale_config
+    if config is None or (config.scale_percentage is None and config.scale_interval_minutes is None):
+        return
+    if not topology.is_memcached or asked.cache_node_type in (None, "", topology.node_type):
+        raise InvalidParameterCombination("ScaleConfig is for a Memcached cluster that moves to another CacheNodeType.")
+    if config.scale_percentage is not None and not 1 <= config.scale_percentage <= _ALL:
+        raise InvalidParameterValue(f"Invalid value {config.scale_percentage} for ScalePercentage. Must be between 1 and {_ALL}")
+    if config.scale_interval_minutes:
+        raise InvalidParameterValue("ScaleIntervalMinutes can only be 0: a pause between nodes is not built yet. Nothing was changed.")
 
 
 def cross_az(topology: Topology, asked: ModifyCacheCluster) -> bool:

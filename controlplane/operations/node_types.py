@@ -21,12 +21,14 @@ from controlplane.operations.performs import performs
 def list_allowed_node_type_modifications(ctx: Context, asked: ListAllowedNodeTypeModifications) -> AllowedNodeTypeModifications:
     """Show the node types that the engine version of a cache runs on, the larger ones and the smaller ones."""
     topology = _named(ctx, asked)
+    up, down = allowed_node_types(topology, engine_version(topology.engine, topology.engine_version))
+    return AllowedNodeTypeModifications(scale_up_modifications=up, scale_down_modifications=down)
+
+
+def allowed_node_types(topology: Topology, version: EngineVersion) -> tuple[list[str], list[str]]:
+    """The node types that a cache could move to and that the version runs on: as large or larger ones, and smaller ones."""
     up, down = allowed_modifications(topology.node_type, topology.engine)
-    version = engine_version(topology.engine, topology.engine_version)
-    return AllowedNodeTypeModifications(
-        scale_up_modifications=_supported(up, version),
-        scale_down_modifications=_supported(down, version),
-    )
+    return _supported(up, version), _supported(down, version)
 
 
 def _named(ctx: Context, asked: ListAllowedNodeTypeModifications) -> Topology:

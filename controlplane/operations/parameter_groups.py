@@ -53,6 +53,7 @@ from controlplane.domain.parameters import (
     node_type_parameters,
     parameters_of,
 )
+from controlplane.domain.renewal import with_values_of
 from controlplane.domain.topology import Topology, World
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
@@ -171,7 +172,7 @@ def _names(given: Sequence[ParameterNameValue]) -> list[str]:
 
 
 def _users(ctx: Context, group: ParameterGroup) -> list[Topology]:
-    return [topology for topology in ctx.unit.topologies.of(ctx.world) if topology.parameter_group == group.name]
+    return [topology for topology in ctx.unit.topologies.of(ctx.world) if group.name in topology.parameter_groups]
 
 
 def _changed(ctx: Context, before: ParameterGroup, after: ParameterGroup) -> CacheParameterGroupName:
@@ -183,8 +184,8 @@ def _changed(ctx: Context, before: ParameterGroup, after: ParameterGroup) -> Cac
         )
     ctx.unit.parameter_groups.save(after)
     for topology in users:
-        if topology.parameters != after.differing:
-            ctx.unit.topologies.save(replace(topology, parameters=after.differing))
+        if (changed := with_values_of(topology, after.name, after.differing)) != topology:
+            ctx.unit.topologies.save(changed)
     for name, value in changes.items():
         ctx.say(SOURCE_TYPE, after.name, f"Updated parameter {name} to {value}")
     return CacheParameterGroupName(cache_parameter_group_name=after.name)

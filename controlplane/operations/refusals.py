@@ -34,7 +34,6 @@ NOT_BUILT: Mapping[str, str] = {
     "preferred_outpost_arn": "there are no outposts here",
     "preferred_outpost_arns": "there are no outposts here",
     "cache_security_group_names": "use of cache security groups is not permitted in an account with a VPC; give security_group_ids",
-    "scale_config": "vertical scaling is not built yet",
 }
 """Request fields that are refused when they carry anything, and why. ``False``, an empty text and an empty list carry nothing."""
 

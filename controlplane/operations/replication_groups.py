@@ -30,17 +30,17 @@ from controlplane.domain.naming import arn, member_id, replication_group_id, sha
 from controlplane.domain.node_types import must_support, node_type
 from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Settings, Topology
 from controlplane.operations import describe, layout
-from controlplane.operations.cluster_mode import mode_asked
+from controlplane.operations.cluster_mode import mode_asked, with_cluster_mode
 from controlplane.operations.context import Context
 from controlplane.operations.failover import with_promotion_of
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
+from controlplane.operations.renewal import with_make
 from controlplane.operations.settings import (
     changed_settings,
     new_settings,
     say_parameter_group,
     subnet_group,
-    switched,
 )
 from controlplane.operations.shards import Shard, shards_asked
 from controlplane.operations.tagging import checked_tags, tag_new
@@ -106,7 +106,10 @@ def describe_replication_groups(ctx: Context, asked: DescribeReplicationGroups) 
 
 @performs(MODIFY_REPLICATION_GROUP)
 def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> ReplicationGroupResult:
-    """Description, windows, flags and parameter group. They apply at once, whatever ApplyImmediately says, as in the real service."""
+    """Description, windows, flags and parameter group apply at once, whatever ApplyImmediately says, as in the real service.
+
+    Node type, engine and version wait for the maintenance window unless it is true.
+    """
     group = ctx.replication_group(asked.replication_group_id)
     _refuse_what_modify_cannot_do(group, asked)
     if ctx.status(group) != s.AVAILABLE:
@@ -119,14 +122,15 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
     if asked.multi_az_enabled is not None:
         settings = replace(settings, multi_az=asked.multi_az_enabled)
     _must_be_possible(settings, group.cluster_mode, [[node.zone for node in part.nodes] for part in group.node_groups])
-    wanted = replace(switched(ctx, group, asked.cache_parameter_group_name), settings=settings)
+    made = with_cluster_mode(ctx, group, asked) if asked.cluster_mode else with_make(ctx, group, asked)
+    wanted = replace(made, settings=settings)
     if asked.primary_cluster_id:
         wanted = with_promotion_of(ctx, wanted, asked.primary_cluster_id)
     if wanted == group:
         raise InvalidParameterCombination(_NOTHING)
-    changed = ctx.unit.topologies.save(replace(wanted, modifying=True))
+    changed = ctx.unit.topologies.save(replace(wanted, modifying=replace(wanted, remake=group.remake) != group))
     if changed.parameter_group != group.parameter_group:
-        say_parameter_group(ctx, [node.id for node in group.nodes], changed.parameter_group)
+        say_parameter_group(ctx, [node.id for node in group.members], changed.parameter_group)
     return ReplicationGroupResult(replication_group=describe.replication_group(ctx, changed))
 
 
@@ -206,14 +210,5 @@ def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup
             "notification_topic_status": "notifications are not built yet",
         },
     )
-    wanted = {
-        "cache_node_type": (asked.cache_node_type, group.node_type, "changing the node type"),
-        "engine": (asked.engine and asked.engine.lower(), group.engine, "changing the engine"),
-        "engine_version": (asked.engine_version, group.engine_version, "changing the engine version"),
-        "cluster_mode": (asked.cluster_mode, group.cluster_mode.value, "changing the cluster mode"),
-    }
-    for value, present, what in wanted.values():
-        if value and value != present:
-            raise InvalidParameterValue(f"{what.capitalize()} from {present} to {value[:60]} is not built yet. Nothing was changed.")
     if asked.node_group_id:
         raise InvalidParameterValue("NodeGroupId is deprecated and cannot be given.")

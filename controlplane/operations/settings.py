@@ -104,6 +104,12 @@ def switched(ctx: Context, topology: Topology, asked: str | None) -> Topology:
     if not asked or asked.lower() == topology.parameter_group:
         return topology
     chosen = parameter_group_for(ctx, asked, engine_version(topology.engine, topology.engine_version))
+    must_agree_on_conditionals(topology, chosen)
+    return replace(topology, parameter_group=chosen.name, parameters=chosen.values)
+
+
+def must_agree_on_conditionals(topology: Topology, chosen: ChosenGroup) -> None:
+    """Raises InvalidParameterCombination where the topology's parameter group and that one differ in what cannot be changed of a cache."""
     own = (*topology.parameters, ("cluster-enabled", "yes")) if topology.has_bus else topology.parameters
     present, wanted = (conditionals(chosen.family, values) for values in (own, chosen.values))
     if differing := sorted(name for name in wanted if wanted[name] != present[name]):
@@ -111,7 +117,6 @@ def switched(ctx: Context, topology: Topology, asked: str | None) -> Topology:
             f"{differing[0]} is {present[differing[0]]} in {topology.parameter_group} and {wanted[differing[0]]} in {chosen.name}. "
             "It cannot be changed of a cache that exists, so both groups must have the same value."
         )
-    return replace(topology, parameter_group=chosen.name, parameters=chosen.values)
 
 
 def say_parameter_group(ctx: Context, cache_clusters: Iterable[str], group: str) -> None:

@@ -54,7 +54,7 @@ def forget_tags(ctx: Context, arn: str) -> None:
 
 def member_arns(group: Topology) -> tuple[str, ...]:
     """The ARN of every member of a replication group."""
-    return tuple(naming.arn(group.world, "cluster", node.id) for node in group.nodes)
+    return tuple(naming.arn(group.world, "cluster", node.id) for node in group.members)
 
 
 def as_tags(tags: Mapping[str, str]) -> list[Tag]:

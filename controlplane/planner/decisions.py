@@ -40,10 +40,74 @@ class AskHandover:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawNode:
+    """Lead no more readers to a node, for it is about to be made anew."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewNode:
+    """Start a node once more, emptied, as what its topology desires: with this program, with its agent or another."""
+
+    node: str
+    boot: int
+    agent: str
+    binary: Binary
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class BringSpare:
+    """Have one more node in a node group of one or two while they are made anew: it can lead, and has what the primary has."""
+
+    group: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class DismissSpare:
+    """Have a node that stood in leave."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFit:
+    """Remember that the new nodes can hold what the present ones do."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteProof:
+    """Remember that a node does its duty as what is desired now."""
+
+    node: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpRenewal:
+    """Desire again what the nodes of the topology were before."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class GiveEndpoints:
     """Give the topology the stable addresses it lacks, and the agent whose relay serves the one that is spread, if any is."""
 
     reader_agent: str | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBackAddresses:
+    """Forget the addresses of the endpoints that the topology shall have no more."""
+
     because: str
 
 
@@ -248,7 +312,15 @@ Decision = (
     PlaceNode
     | MoveNode
     | AskHandover
+    | WithdrawNode
+    | RenewNode
+    | BringSpare
+    | DismissSpare
+    | NoteFit
+    | NoteProof
+    | GiveUpRenewal
     | GiveEndpoints
+    | GiveBackAddresses
     | BootNode
     | CallRoll
     | ElectPrimary

@@ -29,7 +29,7 @@ def publish_discovery(now: Situation) -> Iterator[Decision]:
 def apply_pending(now: Situation) -> Iterator[Decision]:
     """What waits for the maintenance window is done when it opens."""
     topology = now.topology
-    if topology.pending is None or topology.deleting:
+    if (topology.pending is None and topology.remake is None) or topology.deleting:
         return
     opens = next_opening(topology.settings.maintenance_window, now.now)
     if opens > now.now:

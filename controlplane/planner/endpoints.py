@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from controlplane.domain.reported import does_duty, is_down, is_up, replicates
 from controlplane.domain.topology import Node, NodeGroup
-from controlplane.planner.decisions import Decision, GiveEndpoints, PublishConfiguration, PublishPrimary, SpreadReaders
+from controlplane.planner.decisions import Decision, GiveBackAddresses, GiveEndpoints, PublishConfiguration, PublishPrimary, SpreadReaders
 from controlplane.planner.primaries import leads
 from controlplane.planner.situation import Situation
 
@@ -21,6 +21,19 @@ def give_endpoints(now: Situation) -> Iterator[Decision]:
         yield GiveEndpoints(None, because="its one endpoint is bound by its nodes")
     elif spreads is not None:
         yield GiveEndpoints(spreads, because=f"agent {spreads} is the first by name")
+
+
+def give_back_addresses(now: Situation) -> Iterator[Decision]:
+    """An endpoint that there shall be no more is forgotten once nobody serves it."""
+    topology, route = now.topology, now.reported.route
+    if not topology.has_too_many_addresses or topology.deleting:
+        return
+    gone = set() if topology.has_endpoints else {topology.primary_address}
+    gone |= set() if topology.has_configuration_endpoint else {topology.configuration_address}
+    held = any(gone & seen.holds for seen in now.reported.nodes.values())
+    served = not topology.has_endpoints and topology.reader_agent is not None and route is not None and not route.gone
+    if not held and not served:
+        yield GiveBackAddresses(because=f"cluster mode is {topology.cluster_mode}, and nobody serves there any more")
 
 
 def publish_primary(now: Situation) -> Iterator[Decision]:
@@ -53,7 +66,8 @@ def publish_configuration(now: Situation) -> Iterator[Decision]:
     if topology.configuration_address is None or not topology.has_bus or topology.deleting:
         return
     holder = topology.node(topology.configuration_holder) if topology.configuration_holder else None
-    if holder is not None and not _is_to_go(now, holder) and not _is_away(now, holder):
+    is_there = holder is not None and not _is_to_go(now, holder) and not _is_away(now, holder)
+    if holder is not None and is_there and topology.is_clustered(holder):
         return
     best = min(_answering(now), default=None)
     if best is not None:
@@ -79,7 +93,7 @@ def _answering(now: Situation) -> Iterator[tuple[bool, str]]:
     """The nodes that run, those that do their duty before the others, then the lowest id."""
     for group in now.topology.node_groups:
         for node in group.staying if not group.leaving else ():
-            if is_up(node, now.reported.of(node)) and now.silent_since(node) is None:
+            if is_up(node, now.reported.of(node)) and now.silent_since(node) is None and now.topology.is_clustered(node):
                 yield not does_duty(now.topology, group, node, now.reported), node.id
 
 
@@ -95,7 +109,8 @@ def spread_readers(now: Situation) -> Iterator[Decision]:
 
 def _backends(now: Situation, group: NodeGroup) -> list[str]:
     topology = now.topology
-    in_sync = [node for node in group.replicas if replicates(topology, group, node, now.reported)]
+    reading = [node for node in group.replicas if not node.withdrawn and not node.temporary]
+    in_sync = [node for node in reading if replicates(topology, group, node, now.reported)]
     in_sync = [node for node in in_sync if is_up(node, now.reported.of(node)) and now.silent_since(node) is None]
     primary = group.primary_node
     if not in_sync and primary is not None and is_up(primary, now.reported.of(primary)):

@@ -26,6 +26,10 @@ def close_modification(now: Situation) -> Iterator[Decision]:
     topology = now.topology
     if topology.resharding or any(group.handover or group.leaving for group in topology.node_groups):
         return
+    if any(topology.is_old(node) or node.temporary for node in topology.nodes):
+        return
+    if topology.has_too_many_addresses or (topology.renewal is not None and not topology.renewal.fits):
+        return  # it is not over, or has not begun
     if any(node.leaving or node.joined_at is None for node in topology.nodes):
         return
     if topology.modifying and not topology.deleting and topology.announced_at and all_up(now) and endpoints_lead(now):

@@ -6,7 +6,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from controlplane.domain.topology import Discovery, Election, Handover, Kind, Leftover, Node, Placement, Restart, Settings, Topology
+from controlplane.domain.renewal import gone_back, on_trial, remade, renewed, with_spare
+from controlplane.domain.topology import (
+    Discovery,
+    Election,
+    Handover,
+    Kind,
+    Leftover,
+    Node,
+    NodeGroup,
+    Placement,
+    Restart,
+    Settings,
+    Topology,
+)
 from controlplane.planner import decisions as d
 
 MOST_ELECTIONS = 50
@@ -32,9 +45,26 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return _moved(topology, decision, drawn.node)
         case d.AskHandover():
             group = topology.group_of(decision.node)
-            return topology.with_group(replace(group, handover=Handover(decision.node, now, heir=decision.heir)))
+            handover = Handover(decision.node, now, heir=decision.heir, because=decision.because)
+            return topology.with_group(replace(group, handover=handover))
+        case d.WithdrawNode():
+            return topology.with_node(replace(_node(topology, decision.node), withdrawn=True))
+        case d.RenewNode():
+            return _renewed(topology, decision, drawn.node)
+        case d.BringSpare():
+            return with_spare(topology, next(group for group in topology.node_groups if group.id == decision.group))
+        case d.DismissSpare():
+            return topology.with_node(replace(_node(topology, decision.node), leaving=True))
+        case d.NoteFit():
+            return replace(topology, renewal=replace(topology.renewal, fits=True) if topology.renewal else None)
+        case d.NoteProof():
+            return replace(topology, renewal=replace(topology.renewal, proven=True) if topology.renewal else None)
+        case d.GiveUpRenewal():
+            return gone_back(topology)
         case d.GiveEndpoints():
             return _addressed(topology, decision, drawn)
+        case d.GiveBackAddresses():
+            return _without_surplus(topology)
         case d.BootNode():
             node = _node(topology, decision.node)
             restart = node.restart or (Restart.RECOVERY if node.joined_at else None)
@@ -46,8 +76,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return _elected(topology, decision, now)
         case d.ChooseHeir():
             group = topology.group_of(decision.node)
-            handover = replace(group.handover, heir=decision.node) if group.handover else None
-            return topology.with_group(replace(group, handover=handover))
+            chosen = replace(group.handover, heir=decision.node) if group.handover else None
+            return topology.with_group(replace(group, handover=chosen))
         case d.DropHandover():
             group = next(group for group in topology.node_groups if group.id == decision.group)
             return topology.with_group(replace(group, handover=None))
@@ -66,7 +96,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.StopNode():
             return topology.with_node(replace(_node(topology, decision.node), stopping=True))
         case d.ApplyPending():
-            return topology.resized(topology.pending) if topology.pending else topology
+            changed = topology.resized(topology.pending) if topology.pending else topology
+            return remade(changed, changed.remake) if changed.remake else changed
         case d.WelcomeNode():
             return topology.with_node(replace(_node(topology, decision.node), joined_at=now))
         case d.CloseRestart():
@@ -76,7 +107,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.Announce():
             return replace(topology, announced_at=now, modifying=False)
         case d.CloseModification():
-            return replace(topology, modifying=False, grown_from=None, replicas_from=None)
+            return replace(renewed(topology), modifying=False, grown_from=None, replicas_from=None)
         case d.RemoveNode():
             group = topology.group_of(decision.node)
             left = tuple(node for node in group.nodes if node.id != decision.node)
@@ -113,8 +144,18 @@ def _elected(topology: Topology, decision: d.ElectPrimary, now: datetime) -> Top
         group, primary=decision.node, epoch=decision.epoch, holder=holder, home=decision.home, handover=None,
         rebuild=rebuild if rebuild != decision.node else None,
     )  # fmt: skip
+    if handover is not None:
+        led = _without_deaf_leaver(topology, led, handover.leaver)
     told = Election(now, group.id, decision.epoch, group.primary, decision.node, decision.because, decision.candidates)
     return replace(topology.with_group(led), elections=(*topology.elections, told)[-MOST_ELECTIONS:])
+
+
+def _without_deaf_leaver(topology: Topology, led: NodeGroup, leaver: str) -> NodeGroup:
+    """A primary in cluster mode cannot be told to follow an heir that is not, and would take writes again: it is started anew at once."""
+    former, heir = led.node(leaver), led.primary_node
+    if former is None or heir is None or not topology.is_clustered(former) or topology.is_clustered(heir):
+        return led
+    return led.with_node(replace(former, boot=former.boot + 1, make=heir.make, restart=former.restart or Restart.RENEWAL))
 
 
 def _node(topology: Topology, node_id: str) -> Node:
@@ -137,6 +178,20 @@ def _moved(topology: Topology, decision: d.MoveNode, address: str) -> Topology:
     return topology.with_node(replace(node, placement=place, boot=node.boot + 1, restart=restart))
 
 
+def _renewed(topology: Topology, decision: d.RenewNode, address: str) -> Topology:
+    node = _node(topology, decision.node)
+    former = node.placement
+    if former is not None and former.agent == decision.agent:
+        place = replace(former, binary=decision.binary)
+    else:
+        place = Placement(decision.agent, address, decision.binary)
+        if former is not None:
+            topology = replace(topology, leftovers=(*topology.leftovers, Leftover(node.id, former.agent, former.address)))
+    restart = node.restart or Restart.RENEWAL
+    again = replace(node, make=None, placement=place, boot=decision.boot, restart=restart, withdrawn=False)
+    return on_trial(topology.with_node(again), again)
+
+
 def _addressed(topology: Topology, decision: d.GiveEndpoints, drawn: Addresses) -> Topology:
     if topology.reader_agent is None and topology.is_spread:
         topology = replace(topology, reader_agent=decision.reader_agent)
@@ -144,6 +199,15 @@ def _addressed(topology: Topology, decision: d.GiveEndpoints, drawn: Addresses) 
         topology = replace(topology, primary_address=drawn.primary, reader_address=drawn.reader)
     if topology.has_configuration_endpoint and topology.configuration_address is None:
         topology = replace(topology, configuration_address=drawn.configuration)
+    return topology
+
+
+def _without_surplus(topology: Topology) -> Topology:
+    if not topology.has_endpoints:
+        groups = tuple(replace(group, holder=None) for group in topology.node_groups)
+        topology = replace(topology, node_groups=groups, primary_address=None, reader_address=None, reader_agent=None, reader_backends=())
+    if not topology.has_configuration_endpoint:
+        topology = replace(topology, configuration_address=None, configuration_holder=None)
     return topology
 
 

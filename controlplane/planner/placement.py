@@ -19,18 +19,19 @@ _ASK_AGAIN = timedelta(seconds=5)
 
 def place_missing_nodes(now: Situation) -> Iterator[Decision]:
     """Every desired node has an agent in its zone, with room, and a program that fits; one whose address turned out taken gets another."""
-    room, demand = Room(now.agents), demand_of(now.topology)
+    room = Room(now.agents)
     given: dict[str, str] = {}
     for group in now.topology.node_groups:
         for node in group.staying:
             if node.placement is None or (is_expelled(now, node) and may_start(now, group, node)):
+                demand = demand_of(now.topology, node.make)
                 place = room.find(node.zone, demand, _beside(room, group, node, given))
                 if place is None:
                     yield LookAgain(now.now + _ASK_AGAIN, because=f"no host in {node.zone} has room for {node.id}")
                     continue
                 room.take(place, demand)
                 given[node.id] = place.agent.id
-                yield PlaceNode(node.id, place.agent.id, place.binary, because=f"zone {node.zone}, {_reason(place)}")
+                yield PlaceNode(node.id, place.agent.id, place.binary, because=f"zone {node.zone}, {reason_for(place)}")
 
 
 def replace_lost_nodes(now: Situation) -> Iterator[Decision]:
@@ -49,11 +50,11 @@ def replace_lost_nodes(now: Situation) -> Iterator[Decision]:
                 continue
             due = now.now if agent.removed else now.now + now.policy.lost_after - agent.silent_for
             if due > now.now:
-                if _elsewhere(now, group, node) is not None:
+                if elsewhere(now, group, node) is not None:
                     yield LookAgain(due, because=f"{agent.id}, where {node.id} lives, is silent")
-            elif (place := _elsewhere(now, group, node)) is not None:
+            elif (place := elsewhere(now, group, node)) is not None:
                 why = "was removed" if agent.removed else f"is silent for {agent.silent_for.total_seconds():.0f} s"
-                yield MoveNode(node.id, place.agent.id, place.binary, because=f"{agent.id} {why}; {_reason(place)}")
+                yield MoveNode(node.id, place.agent.id, place.binary, because=f"{agent.id} {why}; {reason_for(place)}")
 
 
 def _is_needed_there(now: Situation, group: NodeGroup, node: Node, agent: SeenAgent) -> bool:
@@ -75,8 +76,8 @@ def drain_hosts(now: Situation) -> Iterator[Decision]:
 
     A node that is the only one with its data stays, unless it is Memcached, which has none to keep.
     """
-    if now.topology.deleting or now.topology.announced_at is None:
-        return
+    if now.topology.deleting or now.topology.announced_at is None or now.topology.renewal is not None:
+        return  # who is made anew leaves such a host by itself, and the others once that is over
     for group in now.topology.node_groups:
         leavers = [node for node in group.staying if (agent := now.agent_of(node)) is not None and agent.draining and agent.heard]
         if leavers and group.handover is None and not group.home and _all_do_duty(now, group):
@@ -85,12 +86,12 @@ def drain_hosts(now: Situation) -> Iterator[Decision]:
 
 def _leave(now: Situation, group: NodeGroup, leavers: list[Node]) -> Iterator[Decision]:
     for node in sorted(leavers, key=lambda node: node.id == group.primary):
-        place = _elsewhere(now, group, node)
+        place = elsewhere(now, group, node)
         if place is None:
             yield LookAgain(now.now + _ASK_AGAIN, because=f"no other host in {node.zone} has room for {node.id}")
             continue
         if node.id != group.primary:
-            yield MoveNode(node.id, place.agent.id, place.binary, because=f"its host is drained; {_reason(place)}")
+            yield MoveNode(node.id, place.agent.id, place.binary, because=f"its host is drained; {reason_for(place)}")
             return
         heirs = [other for other in group.replicas if other not in leavers]
         if heirs:
@@ -103,13 +104,13 @@ def _all_do_duty(now: Situation, group: NodeGroup) -> bool:
     return all(node.joined_at is not None and does_duty(now.topology, group, node, now.reported) for node in group.staying)
 
 
-def _elsewhere(now: Situation, group: NodeGroup, node: Node) -> Place | None:
+def elsewhere(now: Situation, group: NodeGroup, node: Node) -> Place | None:
     """The best place for a node where it neither is nor has left anything."""
     room = Room(now.agents)
     but = {leftover.agent for leftover in now.topology.leftovers if leftover.node == node.id}
     if node.placement is not None:
         but.add(node.placement.agent)
-    return room.find(node.zone, demand_of(now.topology), _beside(room, group, node, {}), but)
+    return room.find(node.zone, demand_of(now.topology, node.make), _beside(room, group, node, {}), but)
 
 
 def _beside(room: Room, group: NodeGroup, node: Node, given: dict[str, str]) -> Collection[str]:
@@ -118,8 +119,8 @@ def _beside(room: Room, group: NodeGroup, node: Node, given: dict[str, str]) -> 
     return [room.host_of(agent) for other, agent in agents.items() if other != node.id]
 
 
-def _reason(place: Place) -> str:
-    """Why there."""
+def reason_for(place: Place) -> str:
+    """Why a node is placed there."""
     agent = place.agent
     if agent.memory is None:
         return "fewest nodes there"

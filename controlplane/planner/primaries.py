@@ -82,7 +82,7 @@ def _hand_over(now: Situation, group: NodeGroup, handover: Handover, primary: No
         yield ChooseHeir(group.id, best.id, because=f"in sync; most bytes replicated ({now.reported.nodes[best.id].offset})")
     elif seen.yielded_to == now.topology.key(best) and seen.epoch == group.epoch and _still_yields(now, primary):
         among = tuple(_candidate(now, group, node) for node in group.replicas if now.reported.of(node) is not None)
-        why = f"a caller asked for it; {best.id} has every write of {primary.id}"
+        why = f"{handover.because}; {best.id} has every write of {primary.id}"
         yield ElectPrimary(group.id, best.id, group.epoch + 1, None, because=why, candidates=among)
 
 
@@ -142,7 +142,8 @@ def serves(now: Situation, group: NodeGroup) -> bool:
 
     A replica that starts has its primary fork, and the child holds the listeners that the primary is about to open anew.
     """
-    return leads(now, group) and (group.holder != group.primary or holds_endpoint(now.topology, group, now.reported))
+    has_bound = not now.topology.can_publish or group.holder != group.primary or holds_endpoint(now.topology, group, now.reported)
+    return leads(now, group) and has_bound
 
 
 def may_start_empty(now: Situation, group: NodeGroup, lost: Node) -> bool:
@@ -197,6 +198,8 @@ def _has_data(now: Situation, node: Node) -> bool:
 def _home_after(now: Situation, group: NodeGroup, lost: Node, best: Node) -> str | None:
     """Whom the elected replica stands in for: nobody when failover is automatic, or when it is itself the one that was to return."""
     home = group.home or lost.id
+    if lost.temporary:
+        return None  # nobody is rebuilt in its place
     return None if now.topology.settings.automatic_failover or home == best.id else home
 
 

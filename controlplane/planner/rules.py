@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from controlplane.planner.decisions import Decision
 from controlplane.planner.departures import stop_leaving_nodes
 from controlplane.planner.discovery import apply_pending, publish_discovery
-from controlplane.planner.endpoints import give_endpoints, publish_configuration, publish_primary, spread_readers
+from controlplane.planner.endpoints import give_back_addresses, give_endpoints, publish_configuration, publish_primary, spread_readers
 from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.nodes import close_restarts, note_out_of_memory, retire_leaving_nodes, start_dead_nodes, welcome_nodes
 from controlplane.planner.placement import drain_hosts, place_missing_nodes, replace_lost_nodes
 from controlplane.planner.primaries import call_roll, elect_primaries, hand_back, hand_over, rebuild_formers
+from controlplane.planner.renewal import boot_unled_nodes, renew_nodes
 from controlplane.planner.sharding import dismiss_empty_groups, land_slots
 from controlplane.planner.situation import Situation
 
@@ -23,12 +24,15 @@ RULES: tuple[Rule, ...] = (
     replace_lost_nodes,     # a node whose host is lost lives on another
     drain_hosts,            # nodes leave a host that is being emptied
     give_endpoints,         # every topology has its stable addresses
+    give_back_addresses,    # and none of an endpoint that it shall have no more
     land_slots,             # slots that have moved belong to the shard they went to
     call_roll,              # whoever may replace a lost primary has told how far it came
     elect_primaries,        # every node group has a living primary
     hand_back,              # a primary that was rebuilt in place is primary again
     hand_over,              # a primary that a caller wants replaced yields to its heir
     rebuild_formers,        # a primary whose failover was tested is rebuilt
+    boot_unled_nodes,       # a node in cluster mode follows a primary that is not
+    renew_nodes,            # every node is made of what is desired
     note_out_of_memory,     # a node that ended for want of memory is told of
     start_dead_nodes,       # every node whose process ended is started again
     publish_primary,        # the primary endpoint leads to the node that reports the role

@@ -49,7 +49,7 @@ class Recorder:
             if node is not None and node.placement is not None:
                 unit.addresses.block(node.placement.address)  # a foreign process has it
             return self._draw_node(unit, decision.agent, key)
-        if isinstance(decision, d.MoveNode):
+        if isinstance(decision, d.MoveNode) or (isinstance(decision, d.RenewNode) and not _stays(topology, decision)):
             return self._draw_node(unit, decision.agent, topology.key(decision.node))
         if isinstance(decision, d.GiveEndpoints):
             return self._draw_endpoints(unit, topology)
@@ -72,9 +72,26 @@ class Recorder:
         if isinstance(decision, d.RemoveNode):
             _forget(unit, topology.key(decision.node))
             unit.tags.put(arn(topology.world, "cluster", decision.node), {})
+        elif isinstance(decision, d.GiveBackAddresses):
+            _release_surplus(unit, topology)
         elif isinstance(decision, d.Bury | d.Release):
             _forget(unit, topology.route_key)
             unit.tags.put(arn(topology.world, _ARN_KINDS[topology.kind], topology.name), {})
+
+
+def _stays(topology: Topology, decision: d.RenewNode) -> bool:
+    """Whether a node that is made anew keeps its place."""
+    node = topology.node(decision.node)
+    return node is not None and node.placement is not None and node.placement.agent == decision.agent
+
+
+def _release_surplus(unit: Unit, topology: Topology) -> None:
+    if not topology.has_endpoints:
+        for address in filter(None, (topology.primary_address, topology.reader_address)):
+            unit.addresses.release(address)
+        unit.reports.forget(topology.route_key)
+    if not topology.has_configuration_endpoint and topology.configuration_address is not None:
+        unit.addresses.release(topology.configuration_address)
 
 
 def _forget(unit: Unit, key: str) -> None:

@@ -8,7 +8,7 @@ from api_schemas.container_memory import container_memory
 from controlplane.domain.binaries import stands_in
 from controlplane.domain.node_types import MIB
 from controlplane.domain.resources import resources_of
-from controlplane.domain.topology import Kind, Restart, Topology, replica_count_message, resizing_messages
+from controlplane.domain.topology import Kind, Make, Restart, Topology, replica_count_message, resizing_messages
 from controlplane.planner import decisions as d
 
 Sentence = tuple[str, str, str]
@@ -17,12 +17,22 @@ Sentence = tuple[str, str, str]
 
 def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
     """The events of one decision, in the order the service emits them."""
+    if _is_hidden(topology, decision):
+        return
     match decision:
         case d.MoveNode(node=node):
             yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
         case d.PlaceNode(node=node, binary=binary):
-            if said := stands_in(topology.engine, topology.engine_version, binary):
+            found = topology.node(node)
+            made = topology.make_of(found) if found is not None else topology.make
+            if said := stands_in(made.engine, made.engine_version, binary):
                 yield _of_node(topology, node, f"{said}, a wire compatible program, on this host")
+        case d.RenewNode(node=node, binary=binary):
+            said = stands_in(topology.engine, topology.engine_version, binary)
+            if said and (topology.engine, topology.engine_version) != (topology.shown.engine, topology.shown.engine_version):
+                yield _of_node(topology, node, f"{said}, a wire compatible program, on this host")
+        case d.GiveUpRenewal():
+            yield from _renewal("Failed", topology, topology.make)
         case d.WelcomeNode(node=node):
             yield from _welcome(topology, node)
         case d.Announce():
@@ -40,9 +50,11 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
             if topology.replicas_from is not None:
                 message = replica_count_message(topology.replicas_from, topology.number_of_replicas, finished=True)
                 yield topology.kind.value, topology.name, message
+            if topology.renewal is not None and not topology.renewal.given_up:
+                yield from _renewal("Succeeded", topology, topology.make)
         case d.BootNode(node=node):
             found = topology.node(node)
-            if found is not None and found.joined_at is not None and found.restart is not Restart.ASKED:
+            if found is not None and found.joined_at is not None and found.restart not in (Restart.ASKED, Restart.RENEWAL):
                 yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
         case d.RebuildFormer(node=node):
             yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
@@ -51,7 +63,9 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
         case d.NoteOutOfMemory(node=node):
             yield _of_node(topology, node, _out_of_memory(topology, node))
         case d.CloseRestart(node=node):
-            yield _of_node(topology, node, _restarted(topology, node))
+            restarted = topology.node(node)
+            if restarted is not None and restarted.restart is not Restart.RENEWAL:
+                yield _of_node(topology, node, _restarted(topology, node))
         case d.ElectPrimary(node=node, home=home):
             group = topology.group_of(node)
             if home is None and group.home is None:
@@ -81,6 +95,30 @@ def _of_node(topology: Topology, node: str, message: str) -> Sentence:
     return Kind.CACHE_CLUSTER.value, topology.name if topology.is_memcached else node, message
 
 
+def _is_hidden(topology: Topology, decision: d.Decision) -> bool:
+    """Whether it is about a node that no caller sees, or about who stood in for whom."""
+    named = {getattr(decision, "node", None)}
+    if isinstance(decision, d.ElectPrimary):
+        named.add(topology.group_of(decision.node).primary)
+    return any(node.id in named and node.temporary for node in topology.nodes)
+
+
+def _renewal(word: str, topology: Topology, wanted: Make) -> Iterator[Sentence]:
+    """What became of a modification of what the nodes are made of, said of each member and of the group."""
+    former = topology.shown
+    changes = []
+    if wanted.node_type != former.node_type:
+        changes.append(f"cache node type to {wanted.node_type}")
+    if (wanted.engine, wanted.engine_version) != (former.engine, former.engine_version):
+        changes.append(f"engine version to {wanted.engine} {wanted.engine_version}")
+    if topology.cluster_mode is not topology.shown_mode:
+        changes.append(f"cluster mode to {topology.cluster_mode}")
+    members = [] if topology.kind is Kind.CACHE_CLUSTER else [(Kind.CACHE_CLUSTER.value, node.id) for node in topology.members]
+    for change in changes:
+        for kind, name in [*members, (topology.kind.value, topology.name)]:
+            yield kind, name, f"{word} applying modification to {change}."
+
+
 def _welcome(topology: Topology, node: str) -> Iterator[Sentence]:
     found = topology.node(node)
     first = not any(other.joined_at for other in topology.nodes) or not topology.is_memcached
@@ -91,10 +129,12 @@ def _welcome(topology: Topology, node: str) -> Iterator[Sentence]:
 
 
 def _out_of_memory(topology: Topology, node: str) -> str:
-    limit = container_memory(topology.engine, resources_of(topology).memory) / MIB
+    found = topology.node(node)
+    made = topology.make_of(found) if found is not None else topology.make
+    limit = container_memory(topology.engine, resources_of(topology, made).memory) / MIB
     return (
         f"Cache node {cache_node_id(topology, node)} ran out of memory: its process needed more than the {limit:.0f} MiB that a node of "
-        f"type {topology.node_type} may use, and was ended. Choose a larger node type, or have clients send and ask for less at once"
+        f"type {made.node_type} may use, and was ended. Choose a larger node type, or have clients send and ask for less at once"
     )
 
 

@@ -16,11 +16,10 @@ from controlplane.domain.topology import Node, NodeGroup, Topology
 
 def node_specs(topology: Topology) -> Iterator[tuple[str, NodeSpec]]:
     """Agent and spec of every node that has a place and shall run. The generation is the topology's version."""
-    resources = resources_of(topology)
     for group in topology.node_groups:
         for node in group.nodes:
             if node.placement is not None and not topology.shall_end(node):
-                yield node.placement.agent, _spec(topology, group, node, resources)
+                yield node.placement.agent, _spec(topology, group, node, resources_of(topology, node.make))
 
 
 def dropped_nodes(topology: Topology) -> Iterator[tuple[str, str]]:
@@ -34,7 +33,7 @@ def dropped_nodes(topology: Topology) -> Iterator[tuple[str, str]]:
 
 def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
     """Agent and route of the reader endpoint, or of a Memcached cluster's configuration endpoint, while the topology lives."""
-    if topology.reader_agent is None or topology.route_address is None or topology.deleting:
+    if topology.reader_agent is None or topology.route_address is None or topology.deleting or not topology.is_spread:
         return None
     route = RouteSpec(key=topology.route_key, generation=topology.version, address=topology.route_address, port=topology.port,
                       backends=_backends(topology), discovery=discovery_list(topology))  # fmt: skip
@@ -108,27 +107,31 @@ def _holds(topology: Topology, group: NodeGroup, node: Node) -> Iterator[str]:
     """The endpoint addresses that the node binds besides its own."""
     if topology.deleting:
         return
-    if topology.primary_address is not None and group.holder == node.id:
+    if topology.primary_address is not None and group.holder == node.id and topology.has_endpoints:
         yield topology.primary_address
-    if topology.configuration_address is not None and topology.configuration_holder == node.id:
+    if topology.configuration_address is not None and topology.configuration_holder == node.id and topology.has_bus:
         yield topology.configuration_address
 
 
 def _mesh(topology: Topology, node: Node) -> Mesh | None:
-    mesh = bus.mesh_of(topology)
+    mesh = bus.mesh_of(topology) if topology.is_clustered(node) else None
     if mesh is None:
         return None
     me, shard = bus.bus_id(topology.key(node)), bus.shard_id(topology, topology.group_of(node.id).id)
-    return Mesh(me=me, epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh), moves=_moves(mesh, shard))
+    outside = _mesh_member(mesh.outside) if mesh.outside else None
+    return Mesh(
+        me=me, epoch=mesh.epoch, digest=mesh.digest, members=_members(mesh), moves=_moves(mesh, shard), outside=outside,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=256)
 def _members(mesh: bus.Mesh) -> list[MeshMember]:
     """One list for all specs of a topology: there are as many specs as members, and each is compared with what was sent before."""
-    return [
-        MeshMember(id=each.id, shard=each.shard, address=each.address, port=each.port, follows=each.follows, slots=each.slots)
-        for each in mesh.members
-    ]
+    return [_mesh_member(each) for each in mesh.members]
+
+
+def _mesh_member(each: bus.MeshMember) -> MeshMember:
+    return MeshMember(id=each.id, shard=each.shard, address=each.address, port=each.port, follows=each.follows, slots=each.slots)
 
 
 def _moves(mesh: bus.Mesh, shard: str) -> list[MeshMove]:

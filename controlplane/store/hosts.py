@@ -15,11 +15,13 @@ from controlplane.store.store import Unit
 def seen_agents(unit: Unit, topology: Topology | None = None) -> tuple[SeenAgent, ...]:
     """Every agent as the planner sees it, and those that nodes of the topology live with although they were removed.
 
-    How full their hosts are is counted unless the topology has all its nodes where they can stay: it takes as long as there are nodes.
+    How full their hosts are is counted unless the topology has all its nodes where they can stay as they are: it takes as long as there
+    are nodes.
     """
     known = unit.agents.all()
     homes = _homes(topology) if topology is not None else set()
-    settled = topology is not None and None not in homes and all(_can_stay(unit, agent) for agent in homes if agent)
+    settled = topology is not None and topology.renewal is None and None not in homes
+    settled = settled and all(_can_stay(unit, agent) for agent in homes if agent)
     load = {} if settled else load_of(unit)
     removed = sorted(agent for agent in homes if agent and unit.agents.get(agent) is None)
     return (*(_seen(unit, hello, load.get(hello.agent, Load())) for hello in known),
@@ -30,9 +32,9 @@ def load_of(unit: Unit) -> dict[str, Load]:
     """What the nodes of every topology take, by agent."""
     load: dict[str, Load] = {}
     for topology in unit.topologies.all():
-        demand = demand_of(topology)
         for node in topology.nodes:
             if node.placement is not None:
+                demand = demand_of(topology, node.make)
                 load[node.placement.agent] = load.get(node.placement.agent, Load()).with_one(demand)
     return load
 

@@ -91,7 +91,7 @@ class Reports:
         """
         former = self._newest(key)
         if isinstance(former, SeenNode) and (former.offset > 0) == (seen.offset > 0):
-            passing = replace(former, offset=seen.offset, yielded_to=seen.yielded_to)
+            passing = replace(former, offset=seen.offset, yielded_to=seen.yielded_to, used_memory=seen.used_memory)
             if passing == seen:
                 is_news = former.yielded_to != seen.yielded_to
                 _, since = self._changed.get(key, (None, None))

@@ -60,7 +60,7 @@ def members_of(topology: Topology) -> frozenset[str]:
     """The cache cluster ids that a topology takes."""
     if topology.kind is Kind.CACHE_CLUSTER:
         return frozenset({topology.name})
-    return frozenset(node.id for node in topology.nodes)
+    return frozenset(node.id for node in topology.members)
 
 
 def load_topologies(connection: Connection) -> TopologyMemory:

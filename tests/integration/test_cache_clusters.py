@@ -170,13 +170,13 @@ def test_settings_of_a_cluster_can_be_changed(elasticache: Any, create: Create) 
     same = {"CacheClusterId": name, "NumCacheNodes": 1, "EngineVersion": "7.1", "ApplyImmediately": True, **change}
     refused(lambda: elasticache.modify_cache_cluster(**same), COMBINATION, "No modifications were requested")
     refused(lambda: elasticache.modify_cache_cluster(CacheClusterId=name, NumCacheNodes=2), VALUE, "NumCacheNodes", "exactly 1 node")
-    for field, value in {
-        "CacheNodeType": "cache.r7g.large",
-        "EngineVersion": "7.0",
-        "Engine": "valkey",
-    }.items():
-        call = {"CacheClusterId": name, field: value}
-        refused(lambda call=call: elasticache.modify_cache_cluster(**call), VALUE, field, "not built")  # type: ignore[misc]
+    for asked, code, fragment in [
+        ({"CacheNodeType": "cache.r7g.none"}, VALUE, "cache.r7g.none"),
+        ({"EngineVersion": "7.0"}, COMBINATION, "can only be upgraded"),
+        ({"Engine": "valkey", "EngineVersion": "9.1"}, VALUE, "CreateReplicationGroup"),
+    ]:
+        call = {"CacheClusterId": name, **asked}
+        refused(lambda call=call: elasticache.modify_cache_cluster(**call), code, fragment)  # type: ignore[misc]
     assert cluster_of(elasticache, name) == shown
 
 

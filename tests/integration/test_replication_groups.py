@@ -552,11 +552,11 @@ def test_a_modify_that_changes_nothing_is_refused_in_the_services_words(elastica
 @pytest.mark.parametrize(
     ("asked", "code", "fragment"),
     [
-        ({"CacheNodeType": "cache.r7g.large"}, VALUE, "not built"),
-        ({"EngineVersion": "9.1"}, VALUE, "not built"),
-        ({"Engine": "redis"}, VALUE, "not built"),
+        ({"CacheNodeType": "cache.r7g.none"}, VALUE, "cache.r7g.none"),
+        ({"EngineVersion": "8.0"}, COMBINATION, "can only be upgraded"),
+        ({"Engine": "redis"}, COMBINATION, "cannot become redis"),
         ({"CacheParameterGroupName": "default.valkey9"}, COMBINATION, "family valkey8"),
-        ({"ClusterMode": "compatible"}, VALUE, "not built"),
+        ({"ClusterMode": "compatible"}, COMBINATION, "leave out ReplicationGroupDescription"),
         ({"PrimaryClusterId": "x-002"}, VALUE, "x-002 is not a cache cluster of replication group"),
         ({"NotificationTopicArn": "arn:aws:sns:us-east-1:1:t"}, VALUE, "not built"),
         ({"NotificationTopicStatus": "inactive"}, VALUE, "not built"),

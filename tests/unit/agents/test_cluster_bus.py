@@ -328,6 +328,19 @@ def test_the_file_of_a_replica_has_one_that_owns_nothing() -> None:
     )
 
 
+def test_the_stand_in_of_a_replica_is_where_its_primary_is_that_is_not_on_the_bus() -> None:
+    outside = member(C, 3, None, "0-16383")
+    members = [member(A, 1, C), member(B, 2, C)]
+    spec = a_spec(A, "redis 7.0.15", members)
+    assert spec.mesh is not None
+    assert nodes_file(spec.model_copy(update={"mesh": spec.mesh.model_copy(update={"outside": outside})})) == (
+        f"{stand_in_of(A)} 127.0.1.3:6379@16379 master,handshake - 0 0 1 disconnected 0-16383\n"
+        f"{A} 127.0.1.1:6379@16379 myself,slave {stand_in_of(A)} 0 0 0 connected\n"
+        f"{B} 127.0.1.2:6379@16379 slave {stand_in_of(A)} 0 0 0 disconnected\n"
+        "vars currentEpoch 7 lastVoteEpoch 0\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("binary", "knows_shards"),
     [("redis 7.0.15", False), ("redis 6.2.14", False), ("valkey 7.2.9", True), ("redis 7.2.4", True), ("valkey 8.1.8", True), ("valkey 10.0.1", True)],

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.domain.mesh import Mesh, MeshMember, bus_id, mesh_of
+from controlplane.domain.renewal import remade
 from controlplane.domain.slots import even_slots
-from controlplane.domain.topology import Binary, ClusterMode, Node, Placement, Topology
+from controlplane.domain.topology import Binary, ClusterMode, Node, Placement, Remake, Topology
 
 VALKEY = Binary("valkey", "9.1.2", "/opt/valkey-server")
 LEADER, FOLLOWER, OTHER = "orders-0001-001", "orders-0001-002", "orders-0002-001"
@@ -170,3 +171,23 @@ def test_the_digest_stays_with_what_no_engine_sees_on_the_bus(what: str) -> None
     before = meshed(ORDERS)
     assert meshed(UNSEEN[what](ORDERS)) is before
     assert meshed(ORDERS) is before
+
+
+# ---- a group that is on its way into cluster mode
+
+
+def test_a_group_on_its_way_has_those_in_cluster_mode_and_names_the_primary_outside() -> None:
+    group = placed(a_group(nodes=3))
+    first, second, third = (node.id for node in group.nodes)
+    into = Remake(replace(group.make, clustered=True), "default.valkey9.cluster.on", (), ClusterMode.COMPATIBLE)
+    begun = remade(group, into)
+    assert meshed(begun).members == ()
+    halfway = noded(begun, second, make=None)
+    mesh = meshed(halfway)
+    assert ids_in(halfway) == [second]
+    assert mesh.outside is not None
+    assert (mesh.outside.id, mesh.outside.address, mesh.outside.slots) == (bus_id(group.key(first)), "127.101.0.1", "0-16383")
+    assert mesh.members[0].follows == mesh.outside.id
+    led = grouped(halfway, 0, primary=second)
+    assert (ids_in(led), meshed(led).outside, meshed(led).members[0].slots) == ([second], None, "0-16383")
+    assert ids_in(noded(led, third, make=None)) == [second, third]

@@ -332,10 +332,10 @@ def test_multi_az_can_be_switched_on_where_every_shard_has_a_second_zone(ctx: Co
 
 
 @pytest.mark.parametrize("mode", ["compatible", "disabled"])
-def test_the_mode_of_a_group_cannot_be_changed_yet(ctx: Context, mode: str) -> None:
+def test_cluster_mode_enabled_is_final(ctx: Context, mode: str) -> None:
     have(ctx, a_sharded_group())
     asked = ModifyReplicationGroup(replication_group_id="orders", cluster_mode=mode)
-    with pytest.raises(InvalidParameterValue, match=f"cluster mode from enabled to {mode} is not built yet"):
+    with pytest.raises(InvalidParameterCombination, match=f"ClusterMode enabled is final: it cannot become {mode}"):
         modify_replication_group(ctx, asked)
 
 

@@ -71,6 +71,8 @@ class Belief:
     """Whom the engine was told to forget: it takes nobody of that id in again."""
     obeyed: str | None = ""
     """Whom the engine followed when it last looked at this."""
+    stand_in_at: str = "127.0.0.1:7"
+    """Where its stand-in is: nowhere, but where the primary is not on the bus."""
 
     @classmethod
     def at_start(cls, mesh: Mesh) -> Belief:
@@ -81,7 +83,12 @@ class Belief:
         for member in mesh.members:
             owner = STAND_IN if member.id == mesh.me else member.id
             owners |= dict.fromkeys(parts_of(known_slots(mesh, member)), (owner, 1))
-        return cls(mesh.me, mesh.epoch + place, {**follows, mesh.me: STAND_IN}, owners)
+        belief = cls(mesh.me, mesh.epoch + place, {**follows, mesh.me: STAND_IN}, owners)
+        if (outside := mesh.outside) is not None:
+            belief.owners |= dict.fromkeys(parts_of(outside.slots), (STAND_IN, 1))
+            belief.follows |= {member.id: STAND_IN for member in mesh.members if member.follows == outside.id}
+            belief.stand_in_at = f"{outside.address}:{outside.port}"
+        return belief
 
     @property
     def owned(self) -> list[int]:
@@ -205,6 +212,8 @@ class Bus:
         elif not belief.owned and self._answers(me.follows) and belief.follows.get(me.follows or "", STAND_IN) is None:
             belief.follows[belief.me] = me.follows  # refused until it has heard that that one is a primary
         self._gossip(engine, mesh)
+        if (outside := mesh.outside) is not None and me.follows == outside.id:
+            return belief.follows[belief.me] == STAND_IN and belief.stand_in_at == f"{outside.address}:{outside.port}"
         has_role = belief.follows[belief.me] == me.follows
         belief.in_role = belief.in_role or has_role
         return has_role

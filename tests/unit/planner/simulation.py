@@ -22,7 +22,7 @@ from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, SeenAgent, SeenNode, SeenRoute
 from controlplane.domain.resolution import addresses
 from controlplane.domain.slots import merged, shown_slots, without
-from controlplane.domain.topology import Binary, Node, NodeGroup, Topology
+from controlplane.domain.topology import Binary, Make, Node, NodeGroup, Topology
 from controlplane.planner.decisions import CloseRestart, Decision, ElectPrimary, LookAgain, PublishConfiguration, WelcomeNode
 from controlplane.planner.outcome import Addresses, after
 from controlplane.planner.rules import plan
@@ -31,6 +31,10 @@ from controlplane.reconciler.specs import dropped_nodes, node_specs, reader_rout
 
 BINARY = Binary("valkey", "9.1.2", "/opt/valkey-server")
 MEMCACHED = Binary("memcached", "1.6.18", "/usr/bin/memcached")
+
+
+YIELDS_FOR = timedelta(seconds=2)
+"""How long a primary keeps writers waiting for its heir to be elected."""
 
 
 @dataclass
@@ -58,6 +62,10 @@ class Engine:
     agrees: str | None = None
     ever_agreed: set[str] = field(default_factory=set)
     out_of_memory: int = 0
+    runs_with: int = 0
+    """The memory limit that its boot was started with."""
+    yielded_to: str | None = None
+    yielded_at: datetime = NOW
 
     @property
     def alive(self) -> bool:
@@ -95,6 +103,9 @@ class Fleet:
         self.rash: list[Decision] = []
         """Decisions that what really happened up to then did not allow."""
         self.first = topology.node_groups[0].primary
+        self.cannot_be_had: Make | None = None
+        """What no engine comes up as."""
+        self.used_memory = 0
         self.agents = tuple(SeenAgent(f"agent-{zone}", zone, (BINARY, MEMCACHED)) for zone in "abc")
 
     # ---- the control plane's side
@@ -151,12 +162,14 @@ class Fleet:
         mesh = mesh_of(topology)
         if isinstance(decision, LookAgain):
             return decision.at <= self.now
-        if mesh is None or not isinstance(decision, WelcomeNode | CloseRestart | PublishConfiguration):
+        if mesh is None or mesh.outside is not None or not isinstance(decision, WelcomeNode | CloseRestart | PublishConfiguration):
             return False
         if isinstance(decision, PublishConfiguration):
             seen = self.reported.get(topology.key(decision.node))
             return seen is not None and seen.phase in (DEAD, FAILED)
-        engine = self.engines.get(topology.key(decision.node))
+        engine, node = self.engines.get(topology.key(decision.node)), topology.node(decision.node)
+        if node is not None and not topology.is_clustered(node):
+            return False
         return engine is None or mesh.digest not in engine.ever_agreed
 
     def _draw(self) -> Addresses:
@@ -256,12 +269,20 @@ class Fleet:
         engine.holds, engine.proven, engine.has_synced = set(), {}, False
         engine.fronted, engine.listing, engine.has_clients = False, None, False
         engine.belief = Belief.at_start(engine.spec.mesh) if engine.spec.mesh else None
-        engine.agrees, engine.ever_agreed = None, set()
-        if engine.fails:
+        engine.agrees, engine.ever_agreed, engine.yielded_to = None, set(), None
+        engine.runs_with = engine.spec.memory
+        if self._cannot_be_had(engine):
+            engine.phase = FAILED
+        elif engine.fails:
             engine.fails -= 1
             engine.phase = FAILED
         else:
             engine.phase = STARTING
+
+    def _cannot_be_had(self, engine: Engine) -> bool:
+        """Whether the engine is started as what does not come up."""
+        node = self.topology.node(engine.spec.key.partition(".")[2]) if self.topology else None
+        return node is not None and self.topology is not None and self.topology.make_of(node) == self.cannot_be_had
 
     def _assume(self, engine: Engine) -> None:
         if engine.belief is not None:
@@ -293,6 +314,7 @@ class Fleet:
         return leader is not None and leader.phase == RUNNING
 
     def _assume_on_the_bus(self, engine: Engine, belief: Belief) -> None:
+        self._send_away(engine)
         has_role = self.bus.assume(engine)
         for other in self.engines.values():  # a takeover changes what others are
             if other.belief is not None and other.belief.obeyed != other.belief.follows[other.belief.me] and other.phase == RUNNING:
@@ -310,7 +332,7 @@ class Fleet:
         leader = belief.obeyed = belief.follows[belief.me]
         members = engine.spec.mesh.members if engine.spec.mesh else []
         engine.role = Role.PRIMARY if leader is None else Role.REPLICA
-        engine.follows = None if leader is None else next((f"{m.address}:{m.port}" for m in members if m.id == leader), "127.0.0.1:7")
+        engine.follows = None if leader is None else next((f"{m.address}:{m.port}" for m in members if m.id == leader), belief.stand_in_at)
         engine.synced = False
 
     def _serve(self, engine: Engine) -> None:
@@ -318,6 +340,17 @@ class Fleet:
             self.led.setdefault((self._group_of(engine.spec.key).id, engine.epoch), set()).add(engine.spec.key)
         self._hold(engine)
         self._prove(engine)
+        self._yield(engine)
+
+    def _yield(self, engine: Engine) -> None:
+        """A primary takes no writes while it is to make an heir ready that has all of them, but only for so long."""
+        heir = engine.spec.yields_to
+        if heir is None or engine.role is not Role.PRIMARY or heir.key not in engine.proven:
+            engine.yielded_to = None
+        elif engine.yielded_to != heir.key:
+            engine.yielded_to, engine.yielded_at = heir.key, self.now
+        elif self.now - engine.yielded_at > YIELDS_FOR:
+            engine.yielded_to = None
 
     def _sync(self, engine: Engine) -> None:
         leader = self._at(engine.follows)
@@ -371,6 +404,8 @@ class Fleet:
             agrees=engine.agrees if engine.phase == RUNNING else None,
             arrived=self.bus.arrived(engine) if engine.phase == RUNNING else "",
             out_of_memory=engine.out_of_memory,
+            used_memory=self.used_memory,
+            yielded_to=engine.yielded_to if engine.phase == RUNNING else None,
         )
         former = self.reported.get(key)
         if former is None or replace(former, offset=seen.offset) != seen:
@@ -413,7 +448,7 @@ class Fleet:
         """Who takes writes for a node group: the holder of its primary endpoint, in cluster mode the owner of its slots."""
         if self.topology is None or self.topology.is_memcached:
             return []
-        if self.topology.has_bus:
+        if self.topology.has_bus and all(engine.belief is not None or not engine.alive for engine in self._in(group)):
             resharding = self.topology.resharding
             moving = merged(part for move in resharding.moves for part in move.slots) if resharding else ()
             return self.bus.owners_of(shown_slots(without(group.slots, moving)))
@@ -423,6 +458,8 @@ class Fleet:
         return [e for e in self.engines.values() if address in e.holds and e.phase == RUNNING and e.role is Role.PRIMARY]
 
     def _take(self, group: NodeGroup, engine: Engine) -> None:
+        if engine.yielded_to is not None and self.now - engine.yielded_at <= YIELDS_FOR:
+            return  # the writer waits
         self.writes[group.id] += 1
         engine.data = self.writes[group.id]
         for other in self.engines.values():

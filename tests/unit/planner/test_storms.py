@@ -14,10 +14,24 @@ from simulation import Fleet, is_quiet
 from api_schemas.agent.node import Role
 from controlplane.domain.endpoint_names import Purpose
 from controlplane.domain.mesh import mesh_of
+from controlplane.domain.renewal import remade
 from controlplane.domain.reported import RUNNING, does_duty, holds_configuration, holds_endpoint
+from controlplane.domain.resources import resources_of
 from controlplane.domain.slots import all_of, even_transfers, number_of_slots, parsed_slots, slots_of
 from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
-from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, NodeGroup, Resharding, Resizing, Settings, SlotMove, Topology
+from controlplane.domain.topology import (
+    ClusterMode,
+    Endpoints,
+    Kind,
+    Node,
+    NodeGroup,
+    Remake,
+    Resharding,
+    Resizing,
+    Settings,
+    SlotMove,
+    Topology,
+)
 from controlplane.domain.windows import next_opening
 
 STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES, STORMS_OVER_COUNTS = 1000, 300, 600, 600
@@ -109,7 +123,8 @@ def _calm(fleet: Fleet) -> None:
     quiet = 0
     for _ in range(MOST_ROUNDS):
         fleet.settle()
-        fleet.advance(seconds=40)
+        hands_over = fleet.topology is not None and any(group.handover for group in fleet.topology.node_groups)
+        fleet.advance(seconds=40 if not hands_over else 3 if quiet else 0.1)
         quiet = quiet + 1 if is_quiet(fleet.converge_once()) else 0
         _must_be_safe(fleet)
         if quiet == 4:
@@ -285,8 +300,41 @@ def _resize(fleet: Fleet) -> None:
     fleet.topology = replace(changed, version=topology.version + 1)
 
 
+def _modify_the_make(fleet: Fleet) -> None:
+    """A caller changes node type or version, or both, at once or when the maintenance window opens; some cannot be had, some do not fit."""
+    topology = fleet.topology
+    if topology is None or topology.announced_at is None or topology.deleting or topology.modifying:
+        return
+    if any(node.leaving or node.joined_at is None or node.restart for node in topology.nodes):
+        return
+    if any(node.make for node in topology.nodes):
+        return
+    node_type = fleet.random.choice(["cache.t4g.small", "cache.t4g.micro", "cache.m7g.large"])
+    version = fleet.random.choice(["1.6.17", "1.6.22"] if topology.is_memcached else ["9.0", "9.1"])
+    remake = Remake(replace(topology.make, node_type=node_type, engine_version=version))
+    if topology.kind is Kind.REPLICATION_GROUP and fleet.random.random() < 0.5:
+        remake = _into_cluster_mode(topology, back=fleet.random.random() < 0.3)
+    if remake.make == topology.make and remake.cluster_mode is None:
+        return
+    fleet.cannot_be_had = remake.make if fleet.random.random() < 0.15 else None
+    fleet.used_memory = fleet.random.choice([0, 0, 0, 2**50])
+    changed = replace(topology, remake=remake) if fleet.random.random() < 0.3 else remade(topology, remake)
+    fleet.topology = replace(changed, version=topology.version + 1)
+
+
+def _into_cluster_mode(topology: Topology, *, back: bool) -> Remake:
+    """The next cluster mode, or the way back, or nothing else than there is."""
+    if topology.cluster_mode is ClusterMode.DISABLED:
+        group = "default.valkey9.cluster.on"
+        return Remake(replace(topology.make, clustered=True), group, (("cluster-enabled", "yes"),), ClusterMode.COMPATIBLE)
+    if topology.cluster_mode is ClusterMode.COMPATIBLE and back:
+        return Remake(replace(topology.make, clustered=False), "default.valkey9", (), ClusterMode.DISABLED)
+    is_ready = topology.cluster_mode is ClusterMode.COMPATIBLE and topology.settings.automatic_failover
+    return Remake(topology.make, cluster_mode=ClusterMode.ENABLED if is_ready else None)
+
+
 def _window_opens(fleet: Fleet) -> None:
-    if fleet.topology is not None and fleet.topology.pending is not None:
+    if fleet.topology is not None and (fleet.topology.pending is not None or fleet.topology.remake is not None):
         fleet.now = next_opening(fleet.topology.settings.maintenance_window, fleet.now)
 
 
@@ -311,11 +359,11 @@ def _delete(fleet: Fleet) -> None:
 
 HAPPENINGS = [
     _pass, _step, _write, _time, _crash, _crash_of_the_primary, _link_stalls,
-    _start_fails, _reboot, _add_replica, _remove_replica, _reshard, _delete,
+    _start_fails, _reboot, _add_replica, _remove_replica, _reshard, _delete, _modify_the_make, _window_opens,
 ]  # fmt: skip
-WEIGHTS = [20, 45, 15, 4, 2, 4, 4, 1, 1, 1, 1, 3, 0.3]
+WEIGHTS = [20, 45, 15, 4, 2, 4, 4, 1, 1, 1, 1, 3, 0.3, 2, 1]
 COUNTING: dict[Happening, float] = {_increase: 4, _decrease: 6}
-MEMCACHED_HAPPENINGS: dict[Happening, float] = {_resize: 3, _window_opens: 1, _relay_ends: 1}
+MEMCACHED_HAPPENINGS: dict[Happening, float] = {_resize: 3, _relay_ends: 1}
 
 
 # ---- what must hold
@@ -329,7 +377,8 @@ def _must_be_safe(fleet: Fleet) -> None:
         return
     writable = [e for e in fleet.engines.values() if e.alive and fleet.topology.primary_address in e.holds]
     assert all(engine.role is Role.PRIMARY for engine in writable), "a replica serves writers"
-    visited = [e for e in fleet.engines.values() if e.has_clients and e.phase == RUNNING and not fleet.topology.has_bus]
+    is_led_to = fleet.topology.has_endpoints and not fleet.topology.has_bus
+    visited = [e for e in fleet.engines.values() if e.has_clients and e.phase == RUNNING and is_led_to]
     assert all(engine.role is Role.PRIMARY for engine in visited), "a replica has the clients of a primary"
     for group in fleet.topology.node_groups:
         assert len(fleet.serving(group)) <= 1, "two primaries serve"
@@ -338,7 +387,8 @@ def _must_be_safe(fleet: Fleet) -> None:
     assert all(engine.has_synced for engine in new if engine.phase == RUNNING), "readers meet a new replica that is empty"
     if fleet.topology.has_endpoints and not fleet.topology.settings.automatic_failover:
         served = {group.holder for group in fleet.topology.node_groups}
-        assert served <= {None, fleet.first}, "a replica took over although failover is off"
+        may = {None, fleet.first, *(each.elected for each in fleet.topology.elections if "made anew" in each.because)}
+        assert served <= may, "a replica took over although failover is off"
     steps = {after - before for before, after in pairwise(fleet.versions)}
     assert steps <= {0, 1}, "a version of the list was left out, or one went back"
 
@@ -358,6 +408,7 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
         assert not fleet.engines, f"storm {seed}: something runs that nobody desires"
         return
     reported = fleet.all_reported()
+    _must_be_made_of_what_is_desired(fleet, topology, seed)
     status = topology_status(topology, reported, 4)
     assert status in (AVAILABLE, CREATE_FAILED), f"storm {seed}: {status}"
     assert set(fleet.engines) == {topology.key(node.id) for node in topology.nodes}, f"storm {seed}"
@@ -380,6 +431,16 @@ def _must_be_as_desired(fleet: Fleet, seed: int) -> None:
         digests = {engine.agrees for engine in fleet.engines.values()}
         assert digests == {mesh.digest for mesh in [mesh_of(topology)] if mesh}, f"storm {seed}: the engines do not agree"
     assert is_quiet(fleet.converge_once()), f"storm {seed}: still deciding"
+
+
+def _must_be_made_of_what_is_desired(fleet: Fleet, topology: Topology, seed: int) -> None:
+    """Every node runs with what its topology desires, nobody stands in any more, and what is pending waits for its window."""
+    assert topology.renewal is None, f"storm {seed}: {topology.renewal}"
+    assert not any(node.make or node.temporary or node.withdrawn for node in topology.nodes), f"storm {seed}: {list(topology.nodes)}"
+    assert topology.make != fleet.cannot_be_had, f"storm {seed}: what cannot be had is desired"
+    memory = resources_of(topology).memory
+    assert {engine.runs_with for engine in fleet.engines.values() if engine.alive} <= {memory}, f"storm {seed}: other memory"
+    assert topology.remake is None or next_opening(topology.settings.maintenance_window, fleet.now) > fleet.now, f"storm {seed}: pending"
 
 
 def _must_be_led(fleet: Fleet, seed: int) -> None:
