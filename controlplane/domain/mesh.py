@@ -9,8 +9,9 @@ import hashlib
 from dataclasses import dataclass
 
 from controlplane.domain.engine_versions import version_numbers
+from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.slots import Slots, merged, shown_slots, without
-from controlplane.domain.topology import Node, NodeGroup, Resharding, SlotMove, Topology
+from controlplane.domain.topology import Node, NodeGroup, Topology
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from controlplane.domain.slots import Slots, among, merged, number_of_slots, without
+from controlplane.domain.elections import Election
+from controlplane.domain.resharding import Resharding, SlotMove
+from controlplane.domain.resizing import Discovery, Resizing
+from controlplane.domain.slots import Slots, among, merged, without
 
 
 class Kind(StrEnum):
@@ -153,29 +156,6 @@ class Handover:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A replica at an election: whether it had answered the roll and was proven, and how many bytes it had replicated."""
-
-    node: str
-    answered: bool
-    proven: bool
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Election:
-    """A primary that was elected: where, when, at which epoch, instead of whom, why, and among whom, the best first."""
-
-    at: datetime
-    group: str
-    epoch: int
-    former: str | None
-    elected: str
-    because: str
-    candidates: tuple[Candidate, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class NodeGroup:
     """A primary with its replicas, or all nodes of a Memcached cluster (which has no primary).
 
@@ -245,66 +225,6 @@ class NodeGroup:
     def with_node(self, changed: Node) -> Self:
         """The same group with the node of that id replaced."""
         return replace(self, nodes=tuple(changed if node.id == changed.id else node for node in self.nodes))
-
-
-@dataclass(frozen=True, slots=True)
-class SlotMove:
-    """Slots on their way from one node group to another, ``landed`` those of them that have arrived.
-
-    Until all have landed, each of the others may be with either: what engines say decides.
-    """
-
-    source: str
-    target: str
-    slots: Slots
-    landed: Slots = ()
-
-    @property
-    def under_way(self) -> Slots:
-        """The slots that have not landed."""
-        return without(self.slots, self.landed)
-
-
-@dataclass(frozen=True, slots=True)
-class Resharding:
-    """A group in cluster mode shares its slots out anew: what is still to be done of that, and how many slots it was about at first."""
-
-    moves: tuple[SlotMove, ...]
-    slots: int
-
-    @property
-    def progress(self) -> float:
-        """Percent of the slots that have arrived."""
-        left = sum(number_of_slots(move.under_way) for move in self.moves)
-        return 100.0 * (self.slots - left) / self.slots if self.slots else 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """The nodes that a Memcached cluster names to clients that ask. ``version`` rises by one with every change of the list."""
-
-    version: int
-    nodes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Resizing:
-    """Nodes to be added to a Memcached cluster, each with its zone, and nodes to be removed from it, by their ids."""
-
-    added: tuple[tuple[str, str], ...] = ()
-    removed: tuple[str, ...] = ()
-
-
-def resizing_messages(change: Resizing) -> list[str]:
-    """What the service's events say when that begins."""
-    words = (("Increasing", change.added), ("Decreasing", change.removed))
-    return [f"{word} number of requested nodes" for word, nodes in words if nodes]
-
-
-def replica_count_message(before: int, after: int, *, finished: bool = False) -> str:
-    """What an event says when a group begins to have another number of replicas, and when it has it."""
-    word = "increasing" if after > before else "decreasing"
-    return f"{f'Finished {word}' if finished else word.capitalize()} number of replicas from {before} to {after}"
 
 
 @dataclass(frozen=True, slots=True)

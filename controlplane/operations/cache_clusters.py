@@ -32,7 +32,8 @@ from controlplane.domain import status as s
 from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
 from controlplane.domain.naming import arn, cache_cluster_id
 from controlplane.domain.node_types import must_support, node_type
-from controlplane.domain.topology import ClusterMode, Kind, MemcachedDiscovery, Node, NodeGroup, Topology, resizing_messages
+from controlplane.domain.resizing import resizing_messages
+from controlplane.domain.topology import ClusterMode, Kind, MemcachedDiscovery, Node, NodeGroup, Topology
 from controlplane.operations import describe, layout, memcached
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs

@@ -13,7 +13,8 @@ from api_schemas.faults import (
 )
 from api_schemas.shape import Shape
 from controlplane.domain.engine_versions import engine_version
-from controlplane.domain.topology import Resizing, Topology
+from controlplane.domain.resizing import Resizing
+from controlplane.domain.topology import Topology
 from controlplane.operations import layout
 from controlplane.operations.context import Context
 

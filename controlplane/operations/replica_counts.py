@@ -24,7 +24,8 @@ from api_schemas.replication_group import (
 from controlplane.domain import status as s
 from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.naming import member_id, node_group_id, shard_member_id
-from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Topology, replica_count_message
+from controlplane.domain.resizing import replica_count_message
+from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Topology
 from controlplane.operations import describe, layout, shards
 from controlplane.operations.context import Context
 from controlplane.operations.departing_replicas import Wish, must_leave_enough, named_replicas, victims

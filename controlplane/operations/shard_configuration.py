@@ -21,8 +21,9 @@ from api_schemas.replication_group import (
 from controlplane.domain import status as s
 from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.naming import node_group_id, shard_member_id
+from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.slots import even_transfers, number_of_slots
-from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Resharding, SlotMove, Topology
+from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Topology
 from controlplane.operations import describe, layout
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs

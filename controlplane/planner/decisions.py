@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from controlplane.domain.elections import Candidate
 from controlplane.domain.slots import Slots
-from controlplane.domain.topology import Binary, Candidate
+from controlplane.domain.topology import Binary
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from controlplane.domain.elections import Candidate
 from controlplane.domain.reported import does_duty, holds_endpoint, is_down, is_up
-from controlplane.domain.topology import Candidate, Handover, Node, NodeGroup
+from controlplane.domain.topology import Handover, Node, NodeGroup
 from controlplane.planner.decisions import CallRoll, ChooseHeir, Decision, DropHandover, ElectPrimary, LookAgain, RebuildFormer
 from controlplane.planner.situation import Situation
 

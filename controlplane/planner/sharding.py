@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controlplane.domain.reported import is_up, sees_the_mesh
+from controlplane.domain.resharding import SlotMove
 from controlplane.domain.slots import Slots, among, merged, number_of_slots, parsed_slots
-from controlplane.domain.topology import NodeGroup, SlotMove
+from controlplane.domain.topology import NodeGroup
 from controlplane.planner.decisions import Decision, DismissGroup, LandSlots, LookAgain
 from controlplane.planner.primaries import leads
 from controlplane.planner.situation import Situation

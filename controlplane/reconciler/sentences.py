@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from api_schemas.container_memory import container_memory
 from controlplane.domain.binaries import stands_in
 from controlplane.domain.node_types import MIB
+from controlplane.domain.resizing import replica_count_message, resizing_messages
 from controlplane.domain.resources import resources_of
-from controlplane.domain.topology import Kind, Make, Restart, Topology, replica_count_message, resizing_messages
+from controlplane.domain.topology import Kind, Make, Restart, Topology
 from controlplane.planner import decisions as d
 
 Sentence = tuple[str, str, str]

@@ -10,6 +10,7 @@ from factories import NOW, a_sharded_group
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.slots import (
     SLOTS,
     SlotRange,
@@ -25,7 +26,7 @@ from controlplane.domain.slots import (
     slots_of,
     without,
 )
-from controlplane.domain.topology import Resharding, SlotMove, Topology
+from controlplane.domain.topology import Topology
 
 some_slots = st.sets(st.integers(0, 400), max_size=60).map(slots_of)
 

@@ -18,7 +18,8 @@ from api_schemas.faults import (
     NodeQuotaForClusterExceeded,
     SnapshotFeatureNotSupported,
 )
-from controlplane.domain.topology import Discovery, MemcachedDiscovery, Resizing, Settings, Topology
+from controlplane.domain.resizing import Discovery, Resizing
+from controlplane.domain.topology import MemcachedDiscovery, Settings, Topology
 from controlplane.operations.cache_clusters import create_cache_cluster, delete_cache_cluster, modify_cache_cluster
 from controlplane.operations.context import Context
 

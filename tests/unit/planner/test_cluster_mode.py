@@ -24,9 +24,10 @@ from situations import (
     unplaced,
 )
 
+from controlplane.domain.elections import Candidate
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, Reported, does_duty, holds_configuration, sees_the_mesh
-from controlplane.domain.topology import Candidate, ClusterMode, Node, Restart
+from controlplane.domain.topology import ClusterMode, Node, Restart
 from controlplane.planner.decisions import (
     Announce,
     BootNode,

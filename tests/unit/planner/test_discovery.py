@@ -9,7 +9,8 @@ import pytest
 from situations import at_work, decided, desiring, memcached_at_work, noded, reason, routed, seeing, silent
 
 from controlplane.domain.reported import DEAD, STARTING, SeenRoute
-from controlplane.domain.topology import Discovery, Resizing, Restart
+from controlplane.domain.resizing import Discovery, Resizing
+from controlplane.domain.topology import Restart
 from controlplane.planner.decisions import ApplyPending, LookAgain, PublishDiscovery, StopNode
 from controlplane.planner.departures import stop_leaving_nodes
 from controlplane.planner.discovery import apply_pending, publish_discovery

@@ -26,8 +26,9 @@ from situations import (
 )
 
 from agents.pace import Pace
+from controlplane.domain.elections import Candidate
 from controlplane.domain.reported import DEAD, STARTING
-from controlplane.domain.topology import Candidate, Handover
+from controlplane.domain.topology import Handover
 from controlplane.planner.decisions import (
     BootNode,
     CallRoll,

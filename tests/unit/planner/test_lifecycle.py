@@ -18,7 +18,7 @@ from situations import (
 )
 
 from controlplane.domain.reported import DEAD, GONE, STARTING, SeenNode, SeenRoute
-from controlplane.domain.topology import Discovery
+from controlplane.domain.resizing import Discovery
 from controlplane.planner.decisions import Announce, Bury, CloseModification, Decision, Release
 from controlplane.planner.lifecycle import announce, bury, close_modification
 from controlplane.planner.rules import RULES, plan

@@ -10,13 +10,13 @@ import pytest
 from factories import NOW
 from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work, memcached_at_work, sharded_at_work
 
+from controlplane.domain.elections import Candidate, Election
 from controlplane.domain.renewal import remade
+from controlplane.domain.resharding import Resharding, SlotMove
+from controlplane.domain.resizing import Discovery, Resizing
 from controlplane.domain.slots import parsed_slots
 from controlplane.domain.topology import (
-    Candidate,
     ClusterMode,
-    Discovery,
-    Election,
     Handover,
     Kind,
     Leftover,
@@ -24,11 +24,8 @@ from controlplane.domain.topology import (
     Placement,
     Remake,
     Renewal,
-    Resharding,
-    Resizing,
     Restart,
     Settings,
-    SlotMove,
     Topology,
 )
 from controlplane.planner import decisions as d

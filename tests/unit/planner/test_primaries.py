@@ -9,8 +9,8 @@ import pytest
 from factories import NOW
 from situations import FIRST, SECOND, THIRD, at_work, decided, failover, grouped, later, noded, reason, seeing, silent
 
+from controlplane.domain.elections import Candidate
 from controlplane.domain.reported import DEAD, FAILED, RUNNING, STARTING
-from controlplane.domain.topology import Candidate
 from controlplane.planner.decisions import CallRoll, ElectPrimary, LookAgain
 from controlplane.planner.primaries import absent, call_roll, elect_primaries, hand_back, lost_primary, may_start_empty, ranked
 from controlplane.planner.situation import Policy, Situation

@@ -11,8 +11,9 @@ from factories import NOW
 from situations import agreeing, decided, desiring, seeing, sharded_at_work
 
 from controlplane.domain.reported import DEAD
+from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.slots import parsed_slots
-from controlplane.domain.topology import NodeGroup, Resharding, SlotMove
+from controlplane.domain.topology import NodeGroup
 from controlplane.planner.decisions import CloseModification, DismissGroup, LandSlots, LookAgain, RemoveNode
 from controlplane.planner.endpoints import publish_configuration
 from controlplane.planner.lifecycle import close_modification
