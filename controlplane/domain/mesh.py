@@ -109,13 +109,14 @@ def shard_id(topology: Topology, group: str) -> str:
 
 
 def _move(topology: Topology, move: SlotMove) -> MeshMove:
+    may_move = topology.resharding is not None and topology.resharding.fits
     ends = [group for group in topology.node_groups if group.id in (move.source, move.target)]
     return MeshMove(
         source=shard_id(topology, move.source),
         target=shard_id(topology, move.target),
         slots=shown_slots(move.slots),
         landed=shown_slots(move.landed),
-        open=all(node.joined_at is not None for group in ends for node in group.staying),
+        open=may_move and all(node.joined_at is not None for group in ends for node in group.staying),
         atomic=all(_is_atomic(group.primary_node) for group in ends),
     )
 

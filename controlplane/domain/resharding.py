@@ -27,10 +27,14 @@ class SlotMove:
 
 @dataclass(frozen=True, slots=True)
 class Resharding:
-    """A group in cluster mode shares its slots out anew: what is still to be done of that, and how many slots it was about at first."""
+    """A group in cluster mode shares its slots out anew: what is still to be done of that, and how many slots it was about at first.
+
+    Nothing moves before it ``fits``: what those that stay will hold is less than they can.
+    """
 
     moves: tuple[SlotMove, ...]
     slots: int
+    fits: bool = True
 
     @property
     def progress(self) -> float:

@@ -171,9 +171,9 @@ def _with_fewer(ctx: Context, topology: Topology, asked: ModifyReplicationGroupS
             f"and {asked.node_group_count} to retain, but {len(set(named))} are named."
         )
     groups = tuple(
-        replace(group, leaving=True, emptied_at=None if group.slots else ctx.now) if group.id in going else group
+        replace(group, roll=group.roll + 1, roll_for=None, leaving=group.id in going, emptied_at=None if group.slots else ctx.now)
         for group in topology.node_groups
-    )
+    )  # the roll is called so that all tell anew what they hold
     return replace(topology, node_groups=groups)
 
 
@@ -184,4 +184,5 @@ def _resharded(topology: Topology) -> Topology:
     if not moves:
         return topology
     under_way = tuple(SlotMove(move.source, move.target, move.slots) for move in moves)
-    return replace(topology, resharding=Resharding(under_way, sum(number_of_slots(move.slots) for move in moves)))
+    fits = not any(group.leaving for group in topology.node_groups)  # else that is seen first
+    return replace(topology, resharding=Resharding(under_way, sum(number_of_slots(move.slots) for move in moves), fits))

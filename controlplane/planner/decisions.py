@@ -294,6 +294,20 @@ class LandSlots:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginResharding:
+    """Have slots move: what the node groups that stay will hold fits into them."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropResharding:
+    """Leave all slots where they are: those that stay could not hold what they would get."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class DismissGroup:
     """A node group that was to leave owns nothing any more: its nodes go."""
 
@@ -342,6 +356,8 @@ Decision = (
     | RemoveNode
     | Bury
     | Release
+    | BeginResharding
+    | DropResharding
     | LandSlots
     | DismissGroup
     | LookAgain

@@ -108,6 +108,12 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return None
         case d.Release():
             return _released(topology, decision.node)
+        case d.BeginResharding():
+            resharding = topology.resharding
+            return replace(topology, resharding=replace(resharding, fits=True) if resharding else None)
+        case d.DropResharding():
+            groups = tuple(replace(group, leaving=False, emptied_at=None) for group in topology.node_groups)
+            return replace(topology, node_groups=groups, resharding=None)
         case d.LandSlots():
             return topology.with_landed(decision.source, decision.target, decision.slots, now)
         case d.DismissGroup():

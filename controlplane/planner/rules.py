@@ -13,7 +13,7 @@ from controlplane.planner.nodes import close_restarts, note_out_of_memory, retir
 from controlplane.planner.placement import drain_hosts, place_missing_nodes, replace_lost_nodes
 from controlplane.planner.primaries import call_roll, elect_primaries, hand_back, hand_over, rebuild_formers
 from controlplane.planner.renewal import boot_unled_nodes, renew_nodes
-from controlplane.planner.sharding import dismiss_empty_groups, land_slots
+from controlplane.planner.sharding import begin_resharding, dismiss_empty_groups, land_slots
 from controlplane.planner.situation import Situation
 
 Rule = Callable[[Situation], Iterator[Decision]]
@@ -25,6 +25,7 @@ RULES: tuple[Rule, ...] = (
     drain_hosts,            # nodes leave a host that is being emptied
     give_endpoints,         # every topology has its stable addresses
     give_back_addresses,    # and none of an endpoint that it shall have no more
+    begin_resharding,       # slots move where what they hold has room
     land_slots,             # slots that have moved belong to the shard they went to
     call_roll,              # whoever may replace a lost primary has told how far it came
     elect_primaries,        # every node group has a living primary

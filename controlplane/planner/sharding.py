@@ -6,11 +6,36 @@ from collections.abc import Iterator
 
 from controlplane.domain.reported import is_up, sees_the_mesh
 from controlplane.domain.resharding import SlotMove
+from controlplane.domain.resources import resources_of
 from controlplane.domain.slots import Slots, among, merged, number_of_slots, parsed_slots
 from controlplane.domain.topology import NodeGroup
-from controlplane.planner.decisions import Decision, DismissGroup, LandSlots, LookAgain
+from controlplane.planner.decisions import BeginResharding, Decision, DismissGroup, DropResharding, LandSlots, LookAgain
 from controlplane.planner.primaries import leads
 from controlplane.planner.situation import Situation
+
+
+def begin_resharding(now: Situation) -> Iterator[Decision]:
+    """Slots move once all primaries have told anew what they hold, and that would fit into those node groups that stay.
+
+    Only where some are to go: otherwise nobody gets more than there is. What a slot holds is taken to be its share of what its owner does.
+    """
+    topology, resharding = now.topology, now.topology.resharding
+    if resharding is None or resharding.fits or topology.deleting:
+        return
+    held: dict[str, int] = {}
+    for group in topology.node_groups:
+        seen = now.reported.nodes.get(group.primary or "")
+        if seen is None or not leads(now, group) or seen.roll < group.roll:
+            return  # it will tell
+        held[group.id] = seen.used_memory
+    expected = dict(held)
+    owned = {group.id: number_of_slots(group.slots) for group in topology.node_groups}
+    for move in resharding.moves:
+        expected[move.target] += held[move.source] * number_of_slots(move.slots) // max(1, owned[move.source])
+    most = resources_of(topology).memory
+    fullest = max((group.id for group in topology.node_groups if not group.leaving), key=lambda group: expected[group])
+    told = f"node group {fullest} would hold some {expected[fullest]} bytes, and a node of type {topology.node_type} can hold {most}"
+    yield DropResharding(because=told) if expected[fullest] > most else BeginResharding(because=told)
 
 
 def land_slots(now: Situation) -> Iterator[Decision]:

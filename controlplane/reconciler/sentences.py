@@ -61,6 +61,8 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
             yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
         case d.DropHandover(group=group_id, because=because):
             yield Kind.REPLICATION_GROUP.value, topology.name, f"The primary of node group {group_id} stays: {because}"
+        case d.DropResharding(because=because):
+            yield topology.kind.value, topology.name, f"Resharding was given up and all slots stay where they are: {because}"
         case d.NoteOutOfMemory(node=node):
             yield _of_node(topology, node, _out_of_memory(topology, node))
         case d.CloseRestart(node=node):

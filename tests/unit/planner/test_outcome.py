@@ -80,6 +80,7 @@ FITS = replace(ANEW, renewal=Renewal(Remake(BEFORE.make), fits=True))
 WITH_SPARE = FITS.with_group(
     replace(FITS.node_groups[0], nodes=(*FITS.nodes, Node(f"{FIRST}--spare", "us-east-1a", temporary=True)))
 )
+UNSEEN = replace(RESHARDING, resharding=replace(RESHARDING.resharding, fits=False))
 NEW_PLACE = Placement("agent-c", "127.102.0.77", VALKEY)
 
 OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
@@ -182,6 +183,8 @@ OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
     (d.RemoveNode(SECOND, "gone"), BEFORE, grouped(nodes=(GROUP.nodes[0], GROUP.nodes[2]))),
     (d.LandSlots("0001", "0002", GIVEN, "gone"), RESHARDING, replace(RESHARDING, resharding=None, node_groups=(
         replace(TWO.node_groups[0], slots=(), emptied_at=THEN), replace(TWO.node_groups[1], slots=parsed_slots("0-16383"))))),
+    (d.BeginResharding("fits"), UNSEEN, RESHARDING),
+    (d.DropResharding("too much"), UNSEEN.with_group(replace(UNSEEN.node_groups[0], leaving=True)), TWO),
     (d.DismissGroup("0001", "empty"), TWO, TWO.with_departure_of(["orders-0001-001", "orders-0001-002"])),
     (d.Bury("nothing left"), BEFORE, None),
     (d.LookAgain(THEN, "later"), BEFORE, BEFORE),

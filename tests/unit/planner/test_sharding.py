@@ -8,17 +8,27 @@ from typing import Any
 
 import pytest
 from factories import NOW
-from situations import agreeing, decided, desiring, seeing, sharded_at_work
+from situations import agreeing, decided, desiring, grouped, reason, seeing, sharded_at_work
 
+from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import DEAD
 from controlplane.domain.resharding import Resharding, SlotMove
+from controlplane.domain.resources import resources_of
 from controlplane.domain.slots import parsed_slots
 from controlplane.domain.topology import NodeGroup
-from controlplane.planner.decisions import CloseModification, DismissGroup, LandSlots, LookAgain, RemoveNode
+from controlplane.planner.decisions import (
+    BeginResharding,
+    CloseModification,
+    DismissGroup,
+    DropResharding,
+    LandSlots,
+    LookAgain,
+    RemoveNode,
+)
 from controlplane.planner.endpoints import publish_configuration
 from controlplane.planner.lifecycle import close_modification
 from controlplane.planner.outcome import Addresses, after
-from controlplane.planner.sharding import dismiss_empty_groups, land_slots
+from controlplane.planner.sharding import begin_resharding, dismiss_empty_groups, land_slots
 from controlplane.planner.situation import Situation
 
 SOURCE, TARGET = "orders-0001-001", "orders-0002-001"
@@ -67,6 +77,39 @@ def test_slots_that_are_not_under_way_do_not_land() -> None:
 def test_a_change_is_not_over_while_slots_move() -> None:
     assert decided(close_modification, moving()) == []
     assert decided(close_modification, agreeing(desiring(moving(), resharding=None))) == [CloseModification("")]
+
+
+# ---- whether it fits
+
+MOST = resources_of(sharded_at_work().topology).memory
+
+
+def to_leave(first: int, second: int, **changes: Any) -> Situation:
+    """The first of two groups is to give everything away; the primaries hold so much."""
+    now = sharded_at_work()
+    everything = SlotMove("0001", "0002", now.topology.node_groups[0].slots)
+    now = grouped(desiring(now, resharding=Resharding((everything,), 8192, fits=False)), leaving=True, **changes)
+    return seeing(seeing(agreeing(now), SOURCE, used_memory=first), TARGET, used_memory=second)
+
+
+def test_slots_move_when_what_they_hold_has_room() -> None:
+    assert decided(begin_resharding, to_leave(MOST // 2, MOST // 2)) == [BeginResharding("")]
+
+
+def test_they_stay_when_it_has_not() -> None:
+    now = to_leave(MOST // 2, MOST // 2 + 2)
+    assert decided(begin_resharding, now) == [DropResharding("")]
+    assert f"node group 0002 would hold some {MOST + 2} bytes" in reason(begin_resharding, now)
+
+
+def test_nothing_is_said_before_all_have_told_anew() -> None:
+    assert decided(begin_resharding, to_leave(1, 1, roll=1)) == []
+    assert decided(begin_resharding, seeing(to_leave(1, 1), TARGET, phase=DEAD)) == []
+
+
+def test_until_then_no_move_is_open() -> None:
+    meshes = [mesh_of(now.topology) for now in (to_leave(1, 1), moving())]
+    assert [[move.open for move in mesh.moves] for mesh in meshes if mesh] == [[False], [True]]
 
 
 # ---- a node group that leaves

@@ -219,7 +219,10 @@ def _with_even_parts(topology: Topology) -> Topology:
         SlotMove(move.source, move.target, parsed_slots(shown_parts(all_of(move.slots))))
         for move in even_transfers(owned, [group.id for group in topology.node_groups if not group.leaving])
     )
-    return replace(topology, resharding=Resharding(moves, sum(number_of_slots(move.slots) for move in moves)) if moves else None)
+    called = tuple(replace(group, roll=group.roll + 1, roll_for=None) for group in topology.node_groups)
+    fits = not any(group.leaving for group in called)
+    slots = sum(number_of_slots(move.slots) for move in moves)
+    return replace(topology, node_groups=called, resharding=Resharding(moves, slots, fits) if moves else None)
 
 
 def _new_shard(fleet: Fleet, topology: Topology, number: int) -> NodeGroup:
