@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", help="only this kind of trouble; may be repeated")
     parser.add_argument("--runtime", choices=("process", "docker"), default="process", help="where engines live; docker takes root")
     parser.add_argument("--hosts", action="store_true", help="over five hosts and three control planes, in network namespaces of their own")
+    parser.add_argument("--sharded-version", default="8.1", help="the Valkey of the group in cluster mode: 8.1 (usual) or 9.1")
     asked = parser.parse_args()
     world = SEVERAL_HOSTS if asked.hosts else ONE_HOST
     if unknown := set(asked.only or ()) - set(world.kinds):
@@ -45,7 +46,7 @@ def blow(asked: argparse.Namespace, world: World) -> int:
     seed = random.randrange(1_000_000) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="cachewright-chaos-"))
-    told = storm(folder, seed, asked.rounds, lambda line: print(line, flush=True), asked.only, world)
+    told = storm(folder, seed, asked.rounds, lambda line: print(line, flush=True), asked.only, world, asked.sharded_version)
     print(f"\n{report(told, seed)}")
     if any(each.wrong for each in told):
         print(f"\nWhat the programs said: {folder}/*.log")

@@ -123,7 +123,7 @@ class Writer:
                         sent_at = time.monotonic()
                         client.set(self.lane.key(self._number), self._number)
                         self.ledger.append(Written(self._number, sent_at, time.monotonic()))
-            except (redis.RedisError, RedisClusterException, OSError) as failed:
+            except (redis.RedisError, RedisClusterException, OSError, AttributeError) as failed:  # the last: redis-py on ASK to a node it never met
                 self.failures.append((time.monotonic(), f"{type(failed).__name__}: {failed}"))
                 self._closing.wait(BEAT)
 

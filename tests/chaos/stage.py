@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -23,6 +24,9 @@ class Stage:
     """What a storm asks of where it takes place, and whether all is well there."""
 
     lanes: list[Lane]
+    roaming: Lane
+    """A slot that goes to each shard that is added, and comes back when that goes."""
+    sharded_version = "8.1"
     probes_are_inside = False
     """Whether each probe is where its node is, as a client there would be."""
 
@@ -61,8 +65,10 @@ class Stage:
         common = {"ReplicationGroupDescription": "for a storm", "AutomaticFailoverEnabled": True, "MultiAZEnabled": True, **more}
         self.elasticache.create_replication_group(ReplicationGroupId=PLAIN, NumCacheClusters=3, Engine="valkey", **common)
         self.elasticache.create_replication_group(ReplicationGroupId=SHARDED, NumNodeGroups=SHARDS, ReplicasPerNodeGroup=2, Engine="valkey",
-                                                  EngineVersion="8.1", **common)  # fmt: skip
+                                                  EngineVersion=self.sharded_version, **common)  # fmt: skip
         self.lanes = [*self._lanes(self.available(PLAIN)), *self._lanes(self.available(SHARDED))]
+        last = self.lanes[-1]
+        self.roaming = replace(last, shard="any", tag=_tag_of(16383, 16383))
         self.is_whole_soon()
 
     # ---- what is there
@@ -130,9 +136,14 @@ class Stage:
         for part in group["NodeGroups"]:
             place = group["ConfigurationEndpoint"] if sharded else part["PrimaryEndpoint"]
             first, _, last = (part.get("Slots") or "0-16383").partition("-")
-            tag = next(str(n) for n in range(100_000) if int(first) <= key_slot(str(n).encode()) <= int(last))
+            tag = _tag_of(int(first), int(last))
             lanes.append(Lane(group["ReplicationGroupId"], part["NodeGroupId"], (place["Address"], place["Port"]), tag, sharded, self.address_of))
         return lanes
+
+
+def _tag_of(first: int, last: int) -> str:
+    """A hash tag of one of these slots, the lowest that is found."""
+    return next(str(n) for n in range(1_000_000) if first <= key_slot(str(n).encode()) <= last)
 
 
 def _must_have_its_role(node: dict[str, Any], primary: dict[str, Any]) -> None:

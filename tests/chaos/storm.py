@@ -19,7 +19,7 @@ from agents.faulting.packet_filter import find_filter
 from chaos.clients import Ballast, Lane, Writer, each
 from chaos.one_host import ONE_HOST
 from chaos.stage import Stage
-from chaos.troubles import ALONE_THEY_TEACH_NOTHING, BY_FILTER, HOLDS, Maker, Trouble, drawn, ended
+from chaos.troubles import ALONE_THEY_TEACH_NOTHING, BY_FILTER, HOLDS, SCALING, Maker, Trouble, drawn, ended
 from chaos.world import World
 
 LOST_BEFORE = 1.0
@@ -74,10 +74,11 @@ class Storm:
         self._may_combine = len(able) > 1
         self._ballast = {lane: Ballast(lane) for lane in stage.lanes}
         self._writers = {lane: Writer(lane) for lane in stage.lanes}
+        self._roamer = Writer(stage.roaming)
         self._number = 0
 
     def close(self) -> None:
-        for writer in self._writers.values():
+        for writer in (*self._writers.values(), self._roamer):
             writer.close()
 
     def round(self, *, combined: bool) -> Round:
@@ -116,6 +117,7 @@ class Storm:
                 told.wrong += [f"{lane}: {reign.node} took writes from {reign.since - began_at:.2f} to {reign.until - began_at:.2f} s"
                                for reign in probes[lane].reigns()]
                 told.wrong += [f"{lane}: {at - began_at:.2f} s: {why}" for at, why in _first_of_each(writer.failures)]
+        told.wrong += wrong_with_the_roamer(told, self._roamer, [p for lane, p in primaries.items() if lane.sharded], began_at)
         if told.wrong:
             told.wrong.append(f"the troubles began at {date:%H:%M:%S.%f} and were over {over_at - began_at:.1f} s later")
         self._tidy(told)
@@ -136,8 +138,22 @@ class Storm:
         for trouble in told.troubles:
             trouble.clear(self._stage)
         self._stage.is_whole_soon()
-        for writer in self._writers.values():
+        for writer in (*self._writers.values(), self._roamer):
             writer.forget()
+
+
+def wrong_with_the_roamer(told: Round, roamer: Writer, primaries: list[dict[str, Any]], began_at: float) -> list[str]:
+    """What is wrong about the slot that goes from shard to shard: what it was written may be lost only if one of their primaries was struck.
+
+    A primary that was added in the round may be struck as well, where a zone is.
+    """
+    lost = roamer.lost()
+    might = [trouble for trouble in told.troubles if trouble.loses and (trouble.struck or any(map(trouble.strikes, primaries)))]
+    found = [f"{len(lost)} acknowledged writes to a slot that moves are lost although nothing befell its primary"] if lost and not might else []
+    failed = [why for at, why in roamer.failures if at > began_at and not why.startswith("AttributeError")]
+    if failed and all(trouble.name in SCALING for trouble in told.troubles):
+        found.append(f"{len(failed)} writes to a slot that moves failed although nothing else happened: {failed[0]}")
+    return found
 
 
 @dataclass
@@ -195,9 +211,13 @@ def _endless(draw: random.Random, kinds: list[str]) -> Iterator[str]:
 
 
 def storm(folder: Path, seed: int, rounds: int, say: Callable[[str], object] = print, kinds: Iterable[str] | None = None,
-          world: World = ONE_HOST) -> list[Round]:  # fmt: skip
-    """The whole of it: every other round combines two troubles. Ends at the first round that was wrong."""
+          world: World = ONE_HOST, sharded_version: str = "8.1") -> list[Round]:  # fmt: skip
+    """The whole of it: every other round combines two troubles. Ends at the first round that was wrong.
+
+    ``sharded_version`` is the Valkey of the group in cluster mode, whose slots go in another way from version 9.0 on.
+    """
     stage, told = world.stage(folder), []
+    stage.sharded_version = sharded_version
     try:
         stage.start()
         weather = Storm(stage, seed, world.kinds, kinds)

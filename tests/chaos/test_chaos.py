@@ -29,6 +29,13 @@ def test_a_short_storm_ends_well(tmp_path: Path, seed: int) -> None:
     assert any(lane.struck and lane.elections for each in rounds for lane in each.lanes)
 
 
+def test_a_short_storm_over_what_is_being_scaled_ends_well(tmp_path: Path) -> None:
+    kinds = ["more shards", "other nodes", "crashed primary", "killed control plane"]
+    rounds = storm(tmp_path, 5, ROUNDS, kinds=kinds, sharded_version="9.1")
+    print(report(rounds, 5))
+    assert [each.wrong for each in rounds] == [[]] * ROUNDS
+
+
 # ---- what the judge notices
 
 
@@ -113,4 +120,4 @@ def test_the_report_tells_each_kind_and_all() -> None:
 
 
 def test_every_kind_of_trouble_has_a_name() -> None:
-    assert len(KINDS) == 14
+    assert len(KINDS) == 16

@@ -198,6 +198,11 @@ class HandOver(Trouble):
     lane: Lane | None = None
     node: str = ""
 
+    @property
+    def group(self) -> str:
+        """The group that is asked for something."""
+        return self.lane.group if self.lane else ""
+
     def strikes(self, primary: dict[str, Any]) -> bool:
         return bool(primary["node"] == self.node)
 
@@ -211,6 +216,7 @@ class AddReplica(Trouble):
     """A fourth node joins the group outside cluster mode while other things happen, and one leaves it when all is well."""
 
     name: ClassVar[str] = "added replica"
+    group: ClassVar[str] = PLAIN
     node: str = "plain-added"
 
     def begin(self, stage: Any) -> None:
@@ -232,6 +238,8 @@ class MoreReplicas(Trouble):
     """Every shard of the group in cluster mode gets a third replica while other things happen, and loses one when all is well."""
 
     name: ClassVar[str] = "more replicas"
+    group: ClassVar[str] = SHARDED
+    order: ClassVar[int] = -1
 
     def begin(self, stage: Any) -> None:
         stage.elasticache.increase_replica_count(ReplicationGroupId=SHARDED, NewReplicaCount=3, ApplyImmediately=True)
@@ -240,6 +248,44 @@ class MoreReplicas(Trouble):
         stage.available(SHARDED)
         stage.elasticache.decrease_replica_count(ReplicationGroupId=SHARDED, NewReplicaCount=2, ApplyImmediately=True)
         stage.available(SHARDED)
+
+
+@dataclass
+class MoreShards(Trouble):
+    """The group in cluster mode gets a third shard, to which a third of all slots goes while other things happen; it leaves when all is well."""
+
+    name: ClassVar[str] = "more shards"
+    group: ClassVar[str] = SHARDED
+    order: ClassVar[int] = -1
+
+    def begin(self, stage: Any) -> None:
+        stage.elasticache.modify_replication_group_shard_configuration(ReplicationGroupId=SHARDED, NodeGroupCount=3, ApplyImmediately=True)
+
+    def clear(self, stage: Any) -> None:
+        stage.available(SHARDED)
+        stage.elasticache.modify_replication_group_shard_configuration(
+            ReplicationGroupId=SHARDED, NodeGroupCount=2, NodeGroupsToRemove=["0003"], ApplyImmediately=True
+        )
+        stage.available(SHARDED)
+
+
+@dataclass
+class OtherNodes(Trouble):
+    """Every node of the group outside cluster mode is made anew on a larger node type, or on the smaller one again."""
+
+    name: ClassVar[str] = "other nodes"
+    group: ClassVar[str] = PLAIN
+    order: ClassVar[int] = -1
+    unseats: ClassVar[bool] = True
+    certain: ClassVar[bool] = False  # one that crashes meanwhile is made anew at once
+
+    def strikes(self, primary: dict[str, Any]) -> bool:
+        return bool(primary["replication_group_id"] == PLAIN)
+
+    def begin(self, stage: Any) -> None:
+        present = stage.available(PLAIN)["CacheNodeType"]
+        wanted = next(each for each in ("cache.t4g.small", "cache.t4g.medium") if each != present)
+        stage.elasticache.modify_replication_group(ReplicationGroupId=PLAIN, CacheNodeType=wanted, ApplyImmediately=True)
 
 
 Maker = Callable[[random.Random, Any], Iterator[Trouble]]
@@ -317,8 +363,11 @@ KINDS: dict[str, Maker] = {
     "killed control plane": _only(PlaneKilled),
     "added replica": _only(AddReplica),
     "more replicas": _only(MoreReplicas),
+    "more shards": _only(MoreShards),
+    "other nodes": _only(OtherNodes),
 }
 BY_FILTER = {"isolation", "cut link"}
+SCALING = frozenset({"added replica", "more replicas", "more shards", "other nodes"})
 ALONE_THEY_TEACH_NOTHING = {"added replica", "more replicas"}
 
 
@@ -333,11 +382,12 @@ def drawn(draw: random.Random, stage: Any, makers: list[Maker]) -> list[Trouble]
     return sorted(found, key=lambda trouble: trouble.order)
 
 
-_APART = ("node", "zone", "plane")
+_APART = ("node", "zone", "plane", "group")
 
 
 def _clash(one: Trouble, others: list[Trouble]) -> bool:
-    """Whether they cannot be had together: the same node, zone or control plane twice, or a shard that is to hand over and to lose its primary."""
+    """Whether they cannot be had together: the same node, zone or control plane twice, a shard that is to hand over and to lose its primary,
+    or two things that are asked of one group, which would refuse the second."""
     mine = {getattr(one, name, None) for name in _APART} - {None, ""}
     return any(mine & {getattr(other, name, None) for name in _APART} for other in others)
 
