@@ -108,22 +108,17 @@ def test_a_group_is_updated_in_place(long_lived: tuple[ReplicationGroup, dict[st
         assert resource.state[name] == before[name]
 
 
-@pytest.mark.parametrize(
-    ("changed", "operation"),
-    [
-        ({"num_node_groups": 3}, "ModifyReplicationGroupShardConfiguration"),
-        ({"num_node_groups": 1}, "ModifyReplicationGroupShardConfiguration"),
-    ],
-)
-def test_scaling_is_refused_by_name_and_changes_nothing(
-    elasticache: Any, long_lived: tuple[ReplicationGroup, dict[str, Any]], changed: dict[str, Any], operation: str
-) -> None:
-    resource, config = long_lived
-    resource.apply(config)
-    before = describe_group(elasticache, resource.id)
-    refused(lambda: resource.apply({**config, **changed}), "UnsupportedOperation", operation)
-    assert describe_group(elasticache, resource.id) == before
-    assert resource.plan(config) == {}
+def test_shards_come_and_go_in_place(elasticache: Any) -> None:
+    engine = {"engine": "valkey", "engine_version": "9.1", "parameter_group_name": "default.valkey9.cluster.on"}  # moves slots quickest
+    config = {**QUICK, **ON, **engine, "replication_group_id": new_name("g"), "num_node_groups": 2, "replicas_per_node_group": 0}
+    resource = ReplicationGroup.applied(elasticache, config)
+    for shards in (3, 1):
+        wanted = {**config, "num_node_groups": shards}
+        assert set(resource.apply(wanted)) == {"num_node_groups"}
+        assert resource.plan(wanted) == {}
+        groups = describe_group(elasticache, resource.id)["NodeGroups"]
+        assert [group["NodeGroupId"] for group in groups] == [f"{number:04d}" for number in range(1, shards + 1)]
+    resource.destroy()
 
 
 def test_replicas_of_every_shard_come_and_go_in_place(elasticache: Any) -> None:

@@ -174,14 +174,14 @@ def test_the_last_replica_of_a_group_that_fails_over_stays(elasticache: Any) -> 
     resource.destroy()
 
 
-def test_more_shards_are_refused_by_name_and_change_nothing(
+def test_more_shards_are_refused_outside_cluster_mode_and_change_nothing(
     elasticache: Any, long_lived: tuple[ReplicationGroup, dict[str, Any]]
 ) -> None:
     resource, config = long_lived
     resource.apply(config)
     before = describe_group(elasticache, resource.id)
     wanted = {name: value for name, value in config.items() if name != "num_cache_clusters"} | {"num_node_groups": 2}
-    refused(lambda: resource.apply(wanted), "UnsupportedOperation", "ModifyReplicationGroupShardConfiguration")
+    refused(lambda: resource.apply(wanted), "InvalidParameterCombination", "cluster mode is disabled")
     assert describe_group(elasticache, resource.id) == before
     assert resource.plan(config) == {}
 
