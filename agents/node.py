@@ -19,10 +19,13 @@ from agents.launch import Launch
 from agents.led_clients import LedClients
 from agents.pace import Pace
 from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, Runtime, StartRefusedError
-from agents.slot_mover import SlotMover
-from api_schemas.agent.node import Mesh, NodeReport, NodeSpec, Phase, Role
+from agents.slot_mover import SlotMover, is_moving
+from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
 
 log = logging.getLogger("cachewright.agent")
+
+_EVERYBODY = (1000, 1)
+"""A demand of acknowledgements that nobody can meet."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class LocalNode:
         self._in_touch_for = in_touch_for
         self._demanded: tuple[int, int] | None = None  # None: nobody knows, so it is to be said
         self._fenced = False
+        self._deposed_since: float | None = None
         self._yielding_since: float | None = None
         self._writers_wait = False
         self._yielded_to: str | None = None
@@ -247,6 +251,7 @@ class LocalNode:
             seen = session.observe()
             settled = self._assume(session, spec, seen)
         self._seen = seen
+        self._refuse_while_deposed(session, spec, seen, settled)
         self._clients.look(session, spec, seen, gives_up=refuses_all, settled=settled)
         if settled:
             self._epoch = max(self._epoch, spec.epoch)
@@ -268,6 +273,17 @@ class LocalNode:
         in_touch_for = self._in_touch_for()
         is_sure = in_touch_for is not None and in_touch_for >= self._pace.lift_after
         return (is_sure or not session.is_deposed(spec, seen)) and session.assume(spec, seen)
+
+    def _refuse_while_deposed(self, session: Session, spec: NodeSpec, seen: Observation, settled: bool) -> None:
+        """A primary that shall follow another and cannot yet, for it does not hear that one, takes no write that would be lost."""
+        if settled or spec.role is not Role.REPLICA or seen.role is not Role.PRIMARY:
+            self._deposed_since = None
+            return
+        self._deposed_since = self._deposed_since or time.monotonic()
+        if time.monotonic() - self._deposed_since > self._pace.deposed_after and self._demanded != _EVERYBODY:
+            session.demand(*_EVERYBODY)
+            log.info("node takes no writes, for another leads  node=%s", spec.key)
+            self._demanded = _EVERYBODY
 
     def _configure(self, session: Session, spec: NodeSpec) -> None:
         """Have the engine take what of its configuration differs from the spec, and remember what it then runs with."""
@@ -404,18 +420,13 @@ class LocalNode:
     def _is_content(self, spec: NodeSpec, seen: Observation) -> bool:
         if spec.yields_to is not None and self._yielded_to is None:
             return False
-        if spec.mesh is not None and (self._agrees is None or self._is_resharding(spec.mesh)):
+        if spec.mesh is not None and (self._agrees is None or is_moving(spec.mesh)):
             return False
         if spec.role is Role.PRIMARY:
             return {peer.key for peer in spec.replicas} == set(self._proven)
         if spec.role is Role.NONE:
             return not spec.front or self._front(spec.key).listening
         return seen.link_up
-
-    def _is_resharding(self, mesh: Mesh) -> bool:
-        """Whether slots are on their way from or to this primary."""
-        me = next((member for member in mesh.members if member.id == mesh.me and member.follows is None), None)
-        return me is not None and any(move.open and me.shard in (move.source, move.target) for move in mesh.moves)
 
     def _dead(self, spec: NodeSpec) -> NodeReport:
         self._close_session()

@@ -18,7 +18,8 @@ class Pace:
     answer for ``hung_after`` is killed, for it still holds its addresses, and so is a primary that does not answer and gets nowhere
     for ``pulse_within``; a primary whose agent is out of touch takes no write when nobody outside its zone has acknowledged one for
     ``fence_lag`` seconds, is looked at every ``fenced`` seconds meanwhile, and is fenced no more when it has been answered for
-    ``lift_after`` seconds; ``yield_within`` how long a primary takes no writes for the
+    ``lift_after`` seconds; one that shall follow another and cannot for
+    ``deposed_after`` seconds takes no writes; ``yield_within`` how long a primary takes no writes for the
     sake of an heir; ``grace`` is how long a stop may take. A node whose front could not listen for ``shut_out_after`` needs another
     address. One whose program is still being fetched is looked at every ``fetching`` seconds. What is ours but known to nobody is looked
     for every ``sweep`` seconds, and ended when it was found twice, ``stray_for`` seconds apart. A node that nobody asks about is measured
@@ -38,6 +39,7 @@ class Pace:
     fence_lag: int = 1
     fenced: float = 0.25
     lift_after: float = 1.0
+    deposed_after: float = 0.25
     replaced_within: float = 1.0
     shut_out_after: float = 1.5
     fetching: float = 0.25

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from agents.engines.engine import EngineUnreachableError
 from agents.engines.slot_transfer import SlotOrder, SlotTransfer
 from agents.engines.talk import CommandRefusedError
-from api_schemas.agent.node import NodeSpec, Role
+from api_schemas.agent.node import Mesh, NodeSpec, Role
 
 log = logging.getLogger("cachewright.agent")
 
@@ -90,6 +90,12 @@ class SlotMover:
         if why != self._complaint and self._spec is not None:
             self._complaint = why
             log.warning("slots were not moved, trying again  node=%s because=%s", self._spec.key, why)
+
+
+def is_moving(mesh: Mesh) -> bool:
+    """Whether slots are on their way from or to the primary that this is the mesh of."""
+    me = next((member for member in mesh.members if member.id == mesh.me and member.follows is None), None)
+    return me is not None and any(move.open and me.shard in (move.source, move.target) for move in mesh.moves)
 
 
 def orders_in(spec: NodeSpec) -> list[SlotOrder]:

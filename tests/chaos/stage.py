@@ -136,7 +136,7 @@ class Stage:
         for part in group["NodeGroups"]:
             place = group["ConfigurationEndpoint"] if sharded else part["PrimaryEndpoint"]
             first, _, last = (part.get("Slots") or "0-16383").partition("-")
-            tag = _tag_of(int(first), int(last))
+            tag = _tag_of(int(first), (int(first) + int(last)) // 2)  # the highest slots go to shards that are added
             lanes.append(Lane(group["ReplicationGroupId"], part["NodeGroupId"], (place["Address"], place["Port"]), tag, sharded, self.address_of))
         return lanes
 

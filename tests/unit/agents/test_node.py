@@ -1042,6 +1042,18 @@ def test_a_replica_demands_what_it_shall_once_it_follows_for_it_starts_without_t
     assert fences(host) == ["demand 0 within 10"]
 
 
+def test_a_primary_that_cannot_follow_its_heir_yet_takes_no_writes(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.visit()
+    monkeypatch.setattr(Toy, "assume", lambda toy, spec, seen: seen.role is spec.role)  # it does not hear its heir
+    host.order(role=Role.REPLICA, follows=PEER, epoch=2)
+    host.visit()
+    assert fences(host) == [], "writers are kept waiting for longer than a handover takes"
+    wait_until(lambda: host.visit() is not None and fences(host) == ["demand 1000 within 1"])
+    monkeypatch.undo()
+    host.visit()
+    assert fences(host) == ["demand 1000 within 1", "demand 0 within 10"]
+
+
 def test_while_fenced_replicas_are_asked_and_it_is_looked_at_often(host: Host) -> None:
     host.toy.acknowledge = frozenset({FAR.key})
     host.toy.seen = replace(host.toy.seen, online=frozenset({PLACE_OF_PEER}))
