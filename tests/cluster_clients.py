@@ -137,6 +137,10 @@ class Strict:
             talk.close()
 
     def _told(self, slot: int, commands: list[Words]) -> list[Any]:
+        if slot not in self._places:
+            self._look()
+        if slot not in self._places:
+            raise EngineUnreachableError(f"nobody is known to own slot {slot}")
         place, is_asked = self._places[slot], False
         for redirections in range(_MOST_REDIRECTIONS):
             if redirections > _AT_ONCE:
