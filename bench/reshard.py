@@ -245,7 +245,7 @@ class Product:
     def __init__(self, url: str, engine: str, version: str, shards: int, replicas: int, name: str) -> None:
         self._http, self.name = m.Http(url), name
         wanted = {"replication_group_id": name, "replication_group_description": "bench", "engine": engine, "engine_version": version,
-                  "num_node_groups": shards, "replicas_per_node_group": replicas}  # fmt: skip
+                  "num_node_groups": shards, "replicas_per_node_group": replicas, "cluster_mode": "enabled"}  # fmt: skip
         self._http.ask(self._http.request("POST", "/v1/replication-groups", json.dumps(wanted).encode(), Content_Type="application/json",
                                           Prefer="wait=20"))  # fmt: skip
         self._nodes_of = self._http.request("GET", f"/v1/nodes?replication_group_id={name}")

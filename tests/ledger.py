@@ -77,7 +77,7 @@ class Book:
     def __init__(self) -> None:
         self.entries = Entries()
         self.wrong: list[str] = []
-        """What was seen to be wrong while it was written."""
+        """What was seen to be wrong while it was written, each with its key in front."""
 
     def write(self, client: Client, number: int) -> None:
         """Make the next entry."""
@@ -388,7 +388,7 @@ class Load:
 
     def judge(self, forgiven: Collection[int] = ()) -> list[str]:
         """Everything that is wrong, once the load has been left. ``forgiven`` are slots whose data may be lost."""
-        found = [f"{type(book).__name__}, while it was written: {each}" for book in self.books for each in book.wrong]
+        found = [f"{type(book).__name__}, while it was written: {each}" for book in self.books for each in book.wrong if _slot(each) not in forgiven]
         with contextlib.closing(Strict(self._seed)) as client:
             for book in self.books:
                 found += [f"{type(book).__name__}: {each}" for each in book.judge(client, forgiven)]
@@ -415,6 +415,11 @@ class Load:
 
 def _size(book: Book) -> int:
     return len(book._set) if isinstance(book, Expiring) else sum(map(len, book.entries.acknowledged.values()))
+
+
+def _slot(wrong: str) -> int:
+    """The slot of the key that a finding begins with."""
+    return key_slot(wrong.partition(": ")[0].encode())
 
 
 def _number(found: Any) -> int | None:
