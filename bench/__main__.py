@@ -8,7 +8,7 @@ from importlib import import_module
 
 from bench import measure as m
 
-NAMES = ("start", "describe", "create", "shards", "failover", "vertical", "datapath", "memcached", "memcached_keys")
+NAMES = ("start", "describe", "create", "shards", "reshard", "failover", "vertical", "datapath", "memcached", "memcached_keys")
 
 
 def _run(name: str) -> bool:
@@ -26,7 +26,7 @@ def _run(name: str) -> bool:
 
 
 def _all() -> None:
-    wanted = sys.argv[1:] or list(NAMES)
+    wanted = [word for word in sys.argv[1:] if not word.startswith("--")] or list(NAMES)
     if unknown := set(wanted) - set(NAMES):
         raise SystemExit(f"there is no bench {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     done = [_run(name) for name in wanted]

@@ -118,6 +118,12 @@ def arrived(mesh: Mesh, me: MeshMember, owners: Mapping[int, str]) -> dict[Route
     return found
 
 
+def expected(mesh: Mesh) -> set[int]:
+    """The slots under way from or to the shard of the node that this mesh is for."""
+    shard = next((member.shard for member in mesh.members if member.id == mesh.me), None)
+    return set().union(*(under_way(move) for move in mesh.moves if shard in (move.source, move.target)))
+
+
 def unowned(mesh: Mesh, owners: Mapping[int, str]) -> dict[str, set[int]]:
     """By the bus id of a move's target, the slots of it that are seen with neither end: clients would find them served by nobody."""
     found: dict[str, set[int]] = {}

@@ -23,7 +23,7 @@ from agents.engines.cluster_bus import (
     strangers,
     view_of,
 )
-from agents.engines.cluster_moves import Route, around_a_takeover, ends_to_ask, said_in, settled_slots
+from agents.engines.cluster_moves import Route, around_a_takeover, ends_to_ask, expected, said_in, settled_slots
 from agents.engines.engine import Observation
 from agents.engines.ping import answers_ping, bus_seen_at
 from agents.engines.slot_ranges import Ranges, bounds, ranges_of, shown_ranges
@@ -39,6 +39,7 @@ for its heir (6 s): else the loss of one of two shards takes the other along.
 _NODES, _INFO = ("CLUSTER", "NODES"), ("CLUSTER", "INFO")
 _SLOTS = 16384
 _ASK_AGAIN = 0.1  # seconds; the engine connects to whom it was introduced ten times a second
+_TELL_AGAIN = 0.25  # seconds between two words of slots that have arrived; each has every node told, and looked at
 _SETTLED = 0.25
 """Seconds after an introduction in which the one that was asked may break its link to the asker and connect anew, each on a 10 Hz cron."""
 
@@ -53,6 +54,8 @@ class ClusterSession(ValkeySession):
         self._asked_at = -math.inf
         self._seen_online: tuple[str | None, ...] = ()
         self._arrived: dict[Route, set[int]] = {}
+        self._told_arrived = ""
+        self._told_at = -math.inf
 
     def observe(self) -> Observation:
         """As outside cluster mode, and the bus as this engine sees it. A node that came back within one summary is looked for as well."""
@@ -89,12 +92,19 @@ class ClusterSession(ValkeySession):
         return has_role
 
     def arrived(self, spec: NodeSpec, seen: Observation) -> str:
-        """As the bus shows it. What was with its target once stays there, even if it is seen with nobody while that one fails over."""
+        """As the bus shows it. What was with its target once stays there, even if it is seen with nobody while that one fails over.
+
+        While slots go one by one there are new ones at every look, and telling leads to the next look: so not at each, but the last at once.
+        """
         if spec.mesh is None or seen.bus is None:
             return ""
         now = arrived_slots(spec.mesh, seen.bus)
+        is_new = now.keys() != self._arrived.keys()
         self._arrived = {route: slots | self._arrived.get(route, set()) for route, slots in now.items()}
-        return shown_ranges(ranges_of(set().union(*self._arrived.values())))
+        there = set().union(*self._arrived.values())
+        if is_new or there >= expected(spec.mesh) or time.monotonic() - self._told_at > _TELL_AGAIN:
+            self._told_arrived, self._told_at = shown_ranges(ranges_of(there)), time.monotonic()
+        return self._told_arrived
 
     def disagreement(self, spec: NodeSpec, seen: Observation) -> str | None:
         """In what this engine's view of the bus differs from the mesh: also which replica it does not show to its clients yet.

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from agents.engines.cluster_bus import view_of
 from agents.engines.cluster_moves import said_in
+from agents.engines.engine import EngineUnreachableError
 from agents.engines.key_moves import OpenSlotsTransfer, WholeSlotsTransfer
 from agents.engines.slot_jobs import JobTransfer
 from agents.engines.slot_ranges import parsed_ranges, set_of
-from agents.engines.talk import Talk
+from agents.engines.talk import CommandRefusedError, Talk
 from agents.engines.valkey_config import version_of
 from api_schemas.agent.node import NodeSpec
 
@@ -49,16 +51,24 @@ class SlotTransfer:
         self._source = Talk(spec.address, spec.port)
         self._other = Talk(order.address, order.port)
         self._way = self._best_way(spec, goes_on)
-        self._has_functions = False
+        self._is_prepared = False
 
     def step(self) -> bool:
         """Move some slots; answers whether any were left to be moved. Raises EngineUnreachableError and CommandRefusedError."""
         said = said_in(self._source.say("CLUSTER", "NODES").decode())
         left = sorted(set_of(parsed_ranges(self._order.slots)) & set_of(said.owned))
-        if left:
-            self._copy_functions()
+        if not left:
+            return False
+        try:
+            if not self._is_prepared:
+                self._name_the_owner(left)
+                self._copy_functions()
+                self._is_prepared = True
             self._way.move(left)
-        return bool(left)
+        except (EngineUnreachableError, CommandRefusedError):
+            self._is_prepared = False  # the target may be another process by now, and know less
+            raise
+        return True
 
     def close(self) -> None:
         """Close the connections; what is open at the engines stays so."""
@@ -74,11 +84,21 @@ class SlotTransfer:
             return OpenSlotsTransfer(spec, order.source, order.target, order.address, order.port, goes_on)
         return WholeSlotsTransfer(self._source, self._other, order.source, order.target, order.address, order.port, goes_on)
 
+    def _name_the_owner(self, left: list[int]) -> None:
+        """Tell the target whose the slots are that it was importing when their owner crashed.
+
+        Redis ignores what it hears on the bus of slots that it imports. So it never learns of the new owner, calls these slots
+        served by nobody, and refuses their keys.
+        """
+        order = self._order
+        nodes = self._other.say("CLUSTER", "NODES").decode()
+        imported, owners = said_of_itself(nodes).imports, view_of(nodes, {}).owners
+        stale = [slot for slot in left if slot in imported and owners.get(slot) not in (order.source, order.target)]
+        if stale:
+            self._other.obey([("CLUSTER", "SETSLOT", str(slot), "NODE", order.source) for slot in stale])
+
     def _copy_functions(self) -> None:
         """A new shard has no functions; clients call them wherever their keys are."""
-        if self._has_functions:
-            return
         listed, there = self._source.each([("FUNCTION", "LIST")])[0], self._other.each([("FUNCTION", "LIST")])[0]
         if isinstance(listed, list) and listed and there == []:
             self._other.say("FUNCTION", "RESTORE", self._source.say("FUNCTION", "DUMP"), "REPLACE")
-        self._has_functions = True
