@@ -14,7 +14,7 @@ from deployment import lives
 from redis.crc import key_slot
 from waiting import wait_until
 
-from agents.engines.cluster_moves import said_of_itself
+from agents.engines.cluster_moves import said_in
 from agents.engines.talk import Talk
 
 SLOTS = 16384
@@ -92,7 +92,7 @@ class Group:
         assert max(sizes) - min(sizes) <= 1, sizes
         wait_until(self._agrees, within=20, every=0.1)
         for node in self.nodes():
-            said = said_of_itself(_nodes_of(node))
+            said = said_in(_nodes_of(node))
             assert not said.exports and not said.imports, f"{node['node']} has open slots: {said}"
 
     def remove(self) -> None:
@@ -152,7 +152,7 @@ def _slot(number: int) -> int:
 
 
 def _owns_slots(node: dict[str, Any]) -> bool:
-    return bool(said_of_itself(_nodes_of(node)).owned)
+    return bool(said_in(_nodes_of(node)).owned)
 
 
 def _nodes_of(node: dict[str, Any]) -> str:

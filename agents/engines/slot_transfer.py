@@ -92,7 +92,7 @@ class SlotTransfer:
         """
         order = self._order
         nodes = self._other.say("CLUSTER", "NODES").decode()
-        imported, owners = said_of_itself(nodes).imports, view_of(nodes, {}).owners
+        imported, owners = said_in(nodes).imports, view_of(nodes, {}).owners
         stale = [slot for slot in left if slot in imported and owners.get(slot) not in (order.source, order.target)]
         if stale:
             self._other.obey([("CLUSTER", "SETSLOT", str(slot), "NODE", order.source) for slot in stale])
