@@ -61,6 +61,10 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
             yield _of_node(topology, node, f"Recovering cache nodes {cache_node_id(topology, node)}")
         case d.DropHandover(group=group_id, because=because):
             yield Kind.REPLICATION_GROUP.value, topology.name, f"The primary of node group {group_id} stays: {because}"
+        case d.LandSlots(source=source, target=target, slots=slots):
+            before = topology.resharding
+            if before is not None and topology.with_landed(source, target, slots, topology.requested_at).resharding is None:
+                yield topology.kind.value, topology.name, f"Resharding finished: {before.slots} slots have moved"
         case d.DropResharding(because=because):
             yield topology.kind.value, topology.name, f"Resharding was given up and all slots stay where they are: {because}"
         case d.NoteOutOfMemory(node=node):

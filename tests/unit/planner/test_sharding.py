@@ -30,6 +30,7 @@ from controlplane.planner.lifecycle import close_modification
 from controlplane.planner.outcome import Addresses, after
 from controlplane.planner.sharding import begin_resharding, dismiss_empty_groups, land_slots
 from controlplane.planner.situation import Situation
+from controlplane.reconciler.sentences import sentences
 
 SOURCE, TARGET = "orders-0001-001", "orders-0002-001"
 MOVE = SlotMove("0001", "0002", parsed_slots("8000-8191"))
@@ -63,6 +64,13 @@ def test_both_together_tell_of_everything() -> None:
 )
 def test_who_does_not_lead_is_not_believed(changed: dict[str, Any]) -> None:
     assert decided(land_slots, seeing(moving(), SOURCE, arrived="8000-8050", **changed)) == []
+
+
+def test_the_end_of_it_is_said_and_nothing_before() -> None:
+    topology = moving().topology
+    assert list(sentences(topology, LANDED)) == []
+    everything = LandSlots("0001", "0002", MOVE.slots, "")
+    assert list(sentences(topology, everything)) == [("replication-group", "orders", "Resharding finished: 192 slots have moved")]
 
 
 def test_what_has_landed_lands_once() -> None:
