@@ -309,7 +309,7 @@ def _modify_the_make(fleet: Fleet) -> None:
         remake = _into_cluster_mode(topology, back=fleet.random.random() < 0.3)
     if remake.make == topology.make and remake.cluster_mode is None:
         return
-    fleet.cannot_be_had = remake.make if fleet.random.random() < 0.15 else None
+    fleet.cannot_be_had = remake.make if fleet.random.random() < 0.15 and remake.make != topology.make else None
     fleet.used_memory = fleet.random.choice([0, 0, 0, 2**50])
     changed = replace(topology, remake=remake) if fleet.random.random() < 0.3 else remade(topology, remake)
     fleet.topology = replace(changed, version=topology.version + 1)
