@@ -86,8 +86,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.StopNode():
             return topology.with_node(replace(_node(topology, decision.node), stopping=True))
         case d.ApplyPending():
-            changed = topology.resized(topology.pending) if topology.pending else topology
-            return remade(changed, changed.remake) if changed.remake else changed
+            changed = remade(topology, topology.remake) if topology.remake else topology
+            return changed.resized(changed.pending) if changed.pending else changed  # who is added need not be made anew
         case d.WelcomeNode():
             return topology.with_node(replace(_node(topology, decision.node), joined_at=now))
         case d.CloseRestart():

@@ -225,8 +225,10 @@ def _is_stranded(now: Situation, group: NodeGroup, node: Node) -> bool:
     as what was wanted first is not waited for.
     """
     topology, primary = now.topology, group.primary_node
-    if primary is None or node.id == primary.id or topology.is_old(primary) or node.make is None:
+    if node.make is None or not topology.is_old(node) or node.id == group.primary:
         return False
     if topology.renewal is not None and topology.renewal.given_up:
-        return topology.is_old(node)
-    return topology.is_old(node) and replace(node.make, node_type=topology.node_type, parameters=None) != topology.make
+        return primary is None or not topology.is_old(primary)
+    if primary is None or topology.is_old(primary):
+        return False
+    return replace(node.make, node_type=topology.node_type, parameters=None) != topology.make
