@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import redis
+from redis.exceptions import RedisClusterException
 from waiting import wait_until
 
 ONE_AFTER_ANOTHER = 0.001  # seconds between two writes
@@ -54,7 +55,7 @@ class Writer:
         numbers = itertools.count(1)
         last = time.monotonic()
         while not self._done.is_set():
-            with contextlib.suppress(redis.RedisError, OSError), contextlib.closing(self._connect()) as client:
+            with contextlib.suppress(redis.RedisError, RedisClusterException, OSError), contextlib.closing(self._connect()) as client:
                 while not self._done.wait(ONE_AFTER_ANOTHER):
                     number = next(numbers)
                     is_everywhere = self._set(client, number)
