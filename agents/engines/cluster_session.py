@@ -94,7 +94,7 @@ class ClusterSession(ValkeySession):
     def arrived(self, spec: NodeSpec, seen: Observation) -> str:
         """As the bus shows it. What was with its target once stays there, even if it is seen with nobody while that one fails over.
 
-        While slots go one by one there are new ones at every look, and telling leads to the next look: so not at each, but the last at once.
+        While slots go one by one there are new ones at every look, and telling leads to the next look: so not at each; the last at once.
         """
         if spec.mesh is None or seen.bus is None:
             return ""
