@@ -137,11 +137,7 @@ class Strict:
             talk.close()
 
     def _told(self, slot: int, commands: list[Words]) -> list[Any]:
-        if slot not in self._places:
-            self._look()
-        if slot not in self._places:
-            raise EngineUnreachableError(f"nobody is known to own slot {slot}")
-        place, is_asked = self._places[slot], False
+        place, is_asked = self._place_of(slot), False
         for redirections in range(_MOST_REDIRECTIONS):
             if redirections > _AT_ONCE:
                 let_pass(0.001)
@@ -171,6 +167,13 @@ class Strict:
                     self._look()
                     raise other
         raise AssertionError(f"slot {slot} was sent to and fro {_MOST_REDIRECTIONS} times")
+
+    def _place_of(self, slot: int) -> Place:
+        if slot not in self._places:
+            self._look()
+        if slot not in self._places:
+            raise EngineUnreachableError(f"nobody is known to own slot {slot}")
+        return self._places[slot]
 
     def _look_anew(self) -> None:
         """Who is sent on has learned that something moves, and asks where everything is by now: not at every slot of hundreds."""

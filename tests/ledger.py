@@ -388,7 +388,8 @@ class Load:
 
     def judge(self, forgiven: Collection[int] = ()) -> list[str]:
         """Everything that is wrong, once the load has been left. ``forgiven`` are slots whose data may be lost."""
-        found = [f"{type(book).__name__}, while it was written: {each}" for book in self.books for each in book.wrong if _slot(each) not in forgiven]
+        seen = [(type(book).__name__, each) for book in self.books for each in book.wrong if _slot(each) not in forgiven]
+        found = [f"{name}, while it was written: {each}" for name, each in seen]
         with contextlib.closing(Strict(self._seed)) as client:
             for book in self.books:
                 found += [f"{type(book).__name__}: {each}" for each in book.judge(client, forgiven)]

@@ -20,6 +20,13 @@ _PATIENCE = 60_000  # milliseconds for one MIGRATE
 _CONNECTIONS = 8  # for commands that wait for replicas
 
 
+_EMPTYING = """
+local keys = redis.call('CLUSTER', 'GETKEYSINSLOT', ARGV[1], 512)
+if #keys > 0 then redis.call('MIGRATE', ARGV[2], ARGV[3], '', '0', ARGV[4], 'REPLACE', 'KEYS', unpack(keys)) end
+"""
+"""Moves the keys of a small slot without their names coming to us, of which there may be millions: that took longer than to move them."""
+
+
 class _KeyMover:
     """MIGRATE commands, with as many keys each as take some milliseconds."""
 
@@ -29,7 +36,7 @@ class _KeyMover:
 
     def __init__(self, source: Talk, address: str, port: int, goes_on: Callable[[], bool]) -> None:
         self._source = source
-        self._to = (address, str(port))
+        self.to = (address, str(port))
         self._goes_on = goes_on
         self._keys = 64
 
@@ -39,7 +46,7 @@ class _KeyMover:
 
     def command(self, keys: list[bytes]) -> Command:
         """Move these keys of one slot, in place of copies that an attempt which ended in the middle may have left."""
-        return ("MIGRATE", *self._to, "", "0", str(_PATIENCE), "REPLACE", "KEYS", *keys)
+        return ("MIGRATE", *self.to, "", "0", str(_PATIENCE), "REPLACE", "KEYS", *keys)
 
     def move(self, lots: list[list[bytes]]) -> None:
         """Move the keys of several open slots."""
@@ -79,7 +86,7 @@ class WholeSlotsTransfer:
 
     _SMALL = 256  # keys that go in one transaction
     _LONG = 0.004  # seconds that clients may be sent to and fro: some give up after 16 times
-    _MOST_SLOTS = 16
+    _FEWEST_SLOTS, _MOST_SLOTS = 4, 16  # on a busy machine a round trip takes its milliseconds however few go with it
     _BATCH = 64
 
     def __init__(self, source: Talk, other: Talk, me: str, target: str, address: str, port: int, goes_on: Callable[[], bool]) -> None:
@@ -87,45 +94,45 @@ class WholeSlotsTransfer:
         self._me, self._target = me, target
         self._goes_on = goes_on
         self._mover = _KeyMover(source, address, port, goes_on)
-        self._slots = 1
+        self._slots = self._FEWEST_SLOTS
 
     def move(self, left: list[int]) -> None:
         """Prepare a batch of slots and move it, a few slots at a time, more of them the quicker that is. Raises CommandRefusedError."""
         batch = left[: self._BATCH]
         self._other.obey([("CLUSTER", "SETSLOT", str(slot), "IMPORTING", self._me) for slot in batch])
-        found = dict(zip(batch, self._mover.keys_in(batch), strict=True))
-        for slot, keys in found.items():
-            if len(keys) > self._SMALL:
+        sizes = self._source.obey([("CLUSTER", "COUNTKEYSINSLOT", str(slot)) for slot in batch])
+        for slot, size in zip(batch, sizes, strict=True):
+            if size > self._SMALL:
                 self._source.obey([("CLUSTER", "SETSLOT", str(slot), "MIGRATING", self._target)])
                 self._mover.drain([slot])
-                keys.clear()
         gone = 0
-        while found and self._goes_on():
-            few = {slot: found.pop(slot) for slot in list(found)[: self._slots]}
+        while batch and self._goes_on():
+            few, batch = batch[: self._slots], batch[self._slots :]
             gone += self._give_up(few)
-        if not gone and self._goes_on():  # a slot in which a key came up meanwhile stays, open now, and goes the next time
-            raise CommandRefusedError(f"slots {batch[0]} to {batch[-1]} were not given up by the source")
+        if not gone and self._goes_on():  # a slot of which keys are left stays, open now, and goes the next time
+            raise CommandRefusedError(f"slots {left[0]} and following were not given up by the source")
 
-    def _give_up(self, few: dict[int, list[bytes]]) -> int:
-        """Move a few slots with these keys; answers how many went."""
+    def _give_up(self, few: list[int]) -> int:
+        """Move a few slots; answers how many went."""
         began = time.monotonic()
-        transactions = [self._transaction(slot, keys) for slot, keys in few.items()]
+        transactions = [self._transaction(slot) for slot in few]
         answers = iter(self._source.each([command for transaction in transactions for command in transaction]))
         outcomes = [[next(answers) for _ in transaction][-1] for transaction in transactions]
         gone = [slot for slot, outcome in zip(few, outcomes, strict=True) if isinstance(outcome, list) and outcome[-1] == b"OK"]
         self._other.obey([("CLUSTER", "SETSLOT", str(slot), "NODE", self._target) for slot in gone])
         took = time.monotonic() - began
-        self._slots = max(1, self._slots // 2) if took > self._LONG else min(self._MOST_SLOTS, self._slots + 1)
+        self._slots = max(self._FEWEST_SLOTS, self._slots // 2) if took > self._LONG else min(self._MOST_SLOTS, self._slots + 1)
         return len(gone)
 
     def close(self) -> None:
         """It has no connection of its own."""
 
-    def _transaction(self, slot: int, keys: list[bytes]) -> list[Command]:
+    def _transaction(self, slot: int) -> list[Command]:
         """Refused by the engine as far as keys are left in the slot."""
         opened = ("CLUSTER", "SETSLOT", str(slot), "MIGRATING", self._target)
+        emptied = ("EVAL", _EMPTYING, "0", str(slot), *self._mover.to, str(_PATIENCE))
         closed = ("CLUSTER", "SETSLOT", str(slot), "NODE", self._target)
-        return [("MULTI",), opened, *([self._mover.command(keys)] if keys else []), closed, ("EXEC",)]
+        return [("MULTI",), opened, emptied, closed, ("EXEC",)]
 
 
 class OpenSlotsTransfer:
