@@ -31,6 +31,7 @@ class Engine:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # else who waits for the next caller still takes that one
         self._listener.close()
 
     def _serve(self) -> None:
