@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from agents.engines.engine import EngineUnreachableError
 from agents.engines.talk import CommandRefusedError, Talk, Talks
 from api_schemas.agent.node import NodeSpec
 
@@ -116,13 +117,21 @@ class WholeSlotsTransfer:
         """Move a few slots; answers how many went."""
         began = time.monotonic()
         transactions = [self._transaction(slot) for slot in few]
-        answers = iter(self._source.each([command for transaction in transactions for command in transaction]))
-        outcomes = [[next(answers) for _ in transaction][-1] for transaction in transactions]
-        gone = [slot for slot, outcome in zip(few, outcomes, strict=True) if isinstance(outcome, list) and outcome[-1] == b"OK"]
-        self._other.obey([("CLUSTER", "SETSLOT", str(slot), "NODE", self._target) for slot in gone])
+        self._source.send([command for transaction in transactions for command in transaction])
+        owned: list[Command] = []
+        try:
+            for slot, transaction in zip(few, transactions, strict=True):
+                outcome = self._source.answers(len(transaction))[-1]
+                if isinstance(outcome, list) and outcome[-1] == b"OK":
+                    owned.append(("CLUSTER", "SETSLOT", str(slot), "NODE", self._target))
+                    self._other.send(owned[-1:])  # at once, for until then clients are sent to and fro
+        except EngineUnreachableError:
+            self._other.close()  # with answers that nobody has read
+            raise
+        self._other.obeyed(owned)
         took = time.monotonic() - began
         self._slots = max(self._FEWEST_SLOTS, self._slots // 2) if took > self._LONG else min(self._MOST_SLOTS, self._slots + 1)
-        return len(gone)
+        return len(owned)
 
     def close(self) -> None:
         """It has no connection of its own."""

@@ -34,6 +34,10 @@ class Talk:
         """As ``each``. Raises CommandRefusedError for the first refusal."""
         return _obeyed(commands, self.each(commands))
 
+    def obeyed(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The answers to commands that were sent. Raises CommandRefusedError for the first refusal."""
+        return _obeyed(commands, self.answers(len(commands)))
+
     def send(self, commands: Sequence[tuple[Any, ...]]) -> None:
         """Send the commands at once, without waiting for the answers. Raises EngineUnreachableError."""
         try:

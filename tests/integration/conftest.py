@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,18 @@ from typing import Any
 import pytest
 
 from cachewright import LocalServer, local_server
+
+WHOLE = "CACHEWRIGHT_TEST_WHOLE"
+"""Set to 1, it has every combination tested of those tests that usually make do with some."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test that is marked with the combinations that are usually tested, leave out the others."""
+    for item in items:
+        usually = item.get_closest_marker("usually")
+        combination = getattr(item, "callspec", None)
+        if usually is not None and combination is not None and combination.id not in usually.args and os.environ.get(WHOLE) != "1":
+            item.add_marker(pytest.mark.skip(reason=f"takes long; {WHOLE}=1 runs it"))
 
 
 @pytest.fixture(scope="session")

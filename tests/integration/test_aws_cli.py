@@ -67,8 +67,11 @@ def test_a_replication_group(aws: AwsCli) -> None:
     aws("wait", "replication-group-available", *one)
     query = "ReplicationGroups[?MultiAZ=='disabled'].Description"
     assert aws.text("describe-replication-groups", "--query", query) == "of another"
-    refusal = aws.refused("increase-replica-count", *one, "--new-replica-count", "2", "--apply-immediately")
-    assert "(UnsupportedOperation)" in refusal
+    aws("increase-replica-count", *one, "--new-replica-count", "2", "--apply-immediately")
+    aws("wait", "replication-group-available", *one)
+    query = "ReplicationGroups[0].MemberClusters"
+    assert aws("describe-replication-groups", *one, "--query", query) == ["orders-001", "orders-002", "orders-003"]
+    assert "(UnsupportedOperation)" in aws.refused("create-user-group", "--user-group-id", "g", "--engine", "valkey")
     assert aws.text("delete-replication-group", *one, "--query", "ReplicationGroup.Status") == "deleting"
     assert aws("wait", "replication-group-deleted", *one) is None
     assert "(ReplicationGroupNotFoundFault)" in aws.refused("describe-replication-groups", *one)

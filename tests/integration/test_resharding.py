@@ -75,6 +75,7 @@ def reshard(group: Group, connect: Connect, *steps: tuple[list[str], dict[str, A
     assert load.judge() == []
 
 
+@pytest.mark.usually("RedisPy-1")
 @pytest.mark.parametrize("replicas", [0, 1])
 @pytest.mark.parametrize("connect", [RedisPy, Strict])
 def test_out_twice_and_in_again_where_engines_move_slots_themselves(create: Create, connect: Connect, replicas: int) -> None:
@@ -83,12 +84,14 @@ def test_out_twice_and_in_again_where_engines_move_slots_themselves(create: Crea
     reshard(group, connect, (three, {}), (four, {}), (["0002", "0004"], {"NodeGroupsToRemove": ["0001", "0003"]}))
 
 
+@pytest.mark.usually("valkey-8.1-strict", "redis-7.0-redis-py")
 @CLIENTS
 def test_a_node_group_more(create: Create, engine: dict[str, str], connect: Connect) -> None:
     group = create(**engine, NumNodeGroups=6)
     reshard(group, connect, (["0001", "0002", "0003", "0004", "0005", "0006", "0007"], {}))
 
 
+@pytest.mark.usually("0-valkey-9.1-redis-py", "1-redis-7.0-redis-py")
 @CLIENTS
 @pytest.mark.parametrize("replicas", [0, 1])
 def test_fewer_node_groups(create: Create, engine: dict[str, str], connect: Connect, replicas: int) -> None:
@@ -98,6 +101,7 @@ def test_fewer_node_groups(create: Create, engine: dict[str, str], connect: Conn
     assert len(group.nodes()) == 2 * (1 + replicas)
 
 
+@pytest.mark.usually("1-valkey-8.1-glide", "0-redis-7.0-redis-py")
 @CLIENTS
 @pytest.mark.parametrize("replicas", [0, 1])
 def test_slots_are_shared_out_evenly(create: Create, engine: dict[str, str], connect: Connect, replicas: int) -> None:
@@ -155,6 +159,7 @@ console.log(JSON.stringify(told));
 """
 
 
+@pytest.mark.usually("valkey-9.1")
 @pytest.mark.parametrize("engine", [VALKEY_9, VALKEY_8, REDIS_7], ids=["valkey-9.1", "valkey-8.1", "redis-7.0"])
 def test_ioredis_notices_nothing(create: Create, engine: dict[str, str]) -> None:
     group = create(**engine, NumNodeGroups=6)
@@ -174,6 +179,7 @@ def test_ioredis_notices_nothing(create: Create, engine: dict[str, str]) -> None
     assert result["written"] > 500
 
 
+@pytest.mark.usually("redis-7.0")
 @pytest.mark.parametrize("engine", [VALKEY_9, REDIS_7], ids=["valkey-9.1", "redis-7.0"])
 def test_progress_is_shown_and_every_key_goes_along(create: Create, engine: dict[str, str]) -> None:
     group = create(**engine, **layout("0-8491,16000-16383", "8492-15999", replicas=0) if engine is REDIS_7 else {"NumNodeGroups": 2})

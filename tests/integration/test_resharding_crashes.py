@@ -89,6 +89,7 @@ def kill(node: dict[str, Any]) -> None:
     os.kill(node["process_id"], signal.SIGKILL)
 
 
+@pytest.mark.usually("source-primary-valkey-9.1", "source-primary-redis-7.0", "target-primary-valkey-8.1", "target-primary-valkey-9.1")
 @ENGINES
 @pytest.mark.parametrize("role", ["primary", "replica"])
 @pytest.mark.parametrize("end", ["source", "target"])
@@ -97,6 +98,7 @@ def test_a_node_at_either_end_dies(make: Make, engine: dict[str, str], end: str,
     moving.must_survive(lambda: kill(moving.group.node(getattr(moving, end), role)))
 
 
+@pytest.mark.usually("valkey-9.1")
 @ENGINES
 def test_both_primaries_die(make: Make, engine: dict[str, str]) -> None:
     moving = make(engine)
@@ -109,6 +111,7 @@ def test_both_primaries_die(make: Make, engine: dict[str, str]) -> None:
     moving.must_survive(trouble)
 
 
+@pytest.mark.usually("valkey-9.1")
 @ENGINES
 def test_a_target_without_a_replica_comes_back_empty_and_takes_the_rest(make: Make, engine: dict[str, str]) -> None:
     """What was in its slots by then is lost, as with every primary that has no replica. What had not come that far is not."""
@@ -128,6 +131,7 @@ def test_a_target_without_a_replica_comes_back_empty_and_takes_the_rest(make: Ma
         client.close()
 
 
+@pytest.mark.usually("source-redis-7.0")
 @ENGINES
 @pytest.mark.parametrize("end", ["source", "target"])
 def test_the_agent_of_either_end_is_silent_for_a_while(server: LocalServer, make: Make, engine: dict[str, str], end: str) -> None:
@@ -141,6 +145,7 @@ def test_the_agent_of_either_end_is_silent_for_a_while(server: LocalServer, make
     moving.must_survive(trouble)
 
 
+@pytest.mark.usually("valkey-9.1")
 @ENGINES
 def test_the_server_is_killed_and_started_again(tmp_path: Path, engine: dict[str, str]) -> None:
     server = Server(tmp_path / "data")
@@ -159,6 +164,7 @@ def test_the_server_is_killed_and_started_again(tmp_path: Path, engine: dict[str
         server.clear()
 
 
+@pytest.mark.usually("agent of the source-valkey-9.1", "control plane-valkey-8.1")
 @ENGINES
 @pytest.mark.parametrize("who", ["control plane", "agent of the source", "agent of the target"])
 def test_a_program_of_its_own_is_killed_and_started_again(tmp_path: Path, engine: dict[str, str], who: str) -> None:
