@@ -97,7 +97,7 @@ class WholeSlotsTransfer:
         self._mover = _KeyMover(source, address, port, goes_on)
         self._slots = self._FEWEST_SLOTS
 
-    def move(self, left: list[int]) -> None:
+    def move(self, left: list[int], owned: int) -> None:
         """Prepare a batch of slots and move it, a few slots at a time, more of them the quicker that is. Raises CommandRefusedError."""
         batch = left[: self._BATCH]
         self._other.obey([("CLUSTER", "SETSLOT", str(slot), "IMPORTING", self._me) for slot in batch])
@@ -164,7 +164,7 @@ class OpenSlotsTransfer:
         self._mover = _KeyMover(self._keys, address, port, goes_on)
         self._steps = 0
 
-    def move(self, left: list[int]) -> None:
+    def move(self, left: list[int], owned: int) -> None:
         """Move a batch of slots. Raises CommandRefusedError."""
         self._steps += 1
         slots = left[: 1 if self._steps <= self._FIRST_ALONE else min(self._MOST_SLOTS, self._steps - self._FIRST_ALONE)]

@@ -36,8 +36,8 @@ class SlotOrder:
 class Way(Protocol):
     """How slots go."""
 
-    def move(self, left: list[int]) -> None:
-        """Move the first of these slots, as many as are good to move at once."""
+    def move(self, left: list[int], owned: int) -> None:
+        """Move the first of these slots, as many as are good to move at once. ``owned`` is how many the source owns in all."""
 
     def close(self) -> None:
         """Close what connections it has of its own."""
@@ -64,7 +64,7 @@ class SlotTransfer:
                 self._name_the_owner(left)
                 self._copy_functions()
                 self._is_prepared = True
-            self._way.move(left)
+            self._way.move(left, len(set_of(said.owned)))
         except (EngineUnreachableError, CommandRefusedError):
             self._is_prepared = False  # the target may be another process by now, and know less
             raise
