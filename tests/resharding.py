@@ -92,6 +92,8 @@ class Group:
         assert max(sizes) - min(sizes) <= 1, sizes
         wait_until(self._agrees, within=20, every=0.1)
         for node in self.nodes():
+            if node["role"] != "primary":
+                continue  # a replica of Valkey 8 that was copying when a slot was closed goes on calling it open, to no effect
             said = said_in(_nodes_of(node))
             assert not said.exports and not said.imports, f"{node['node']} has open slots: {said}"
 

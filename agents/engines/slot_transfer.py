@@ -59,14 +59,14 @@ class SlotTransfer:
         left = sorted(set_of(parsed_ranges(self._order.slots)) & set_of(said.owned))
         if not left:
             return False
+        self._copy_functions()
         try:
             if not self._is_prepared:
                 self._name_the_owner(left)
-                self._copy_functions()
                 self._is_prepared = True
             self._way.move(left, len(set_of(said.owned)))
         except (EngineUnreachableError, CommandRefusedError):
-            self._is_prepared = False  # the target may be another process by now, and know less
+            self._is_prepared = False  # another may lead there by now, and know less
             raise
         return True
 
@@ -98,7 +98,7 @@ class SlotTransfer:
             self._other.obey([("CLUSTER", "SETSLOT", str(slot), "NODE", order.source) for slot in stale])
 
     def _copy_functions(self) -> None:
-        """A new shard has no functions; clients call them wherever their keys are."""
+        """A new shard has no functions, nor has one that came back empty; clients call them wherever their keys are."""
         listed, there = self._source.each([("FUNCTION", "LIST")])[0], self._other.each([("FUNCTION", "LIST")])[0]
         if isinstance(listed, list) and listed and there == []:
             self._other.say("FUNCTION", "RESTORE", self._source.say("FUNCTION", "DUMP"), "REPLACE")

@@ -281,7 +281,7 @@ class Fleet:
 
     def _cannot_be_had(self, engine: Engine) -> bool:
         """Whether the engine is started as what does not come up."""
-        node = self.topology.node(engine.spec.key.partition(".")[2]) if self.topology else None
+        node = self._desired(engine)
         return node is not None and self.topology is not None and self.topology.make_of(node) == self.cannot_be_had
 
     def _assume(self, engine: Engine) -> None:

@@ -376,7 +376,9 @@ def _must_be_safe(fleet: Fleet) -> None:
     for group in fleet.topology.node_groups:
         assert len(fleet.serving(group)) <= 1, "two primaries serve"
     read_from = fleet.route_served.backends if fleet.route_served and not fleet.topology.is_memcached else []
-    new = [e for e in fleet.engines.values() if e.place in read_from and e.boot == e.spec.boot == 1 and e.spec.role is Role.REPLICA]
+    have_led = {node for nodes in fleet.led.values() for node in nodes}
+    replicas = [e for e in fleet.engines.values() if e.place in read_from and e.spec.role is Role.REPLICA and e.spec.key not in have_led]
+    new = [engine for engine in replicas if engine.boot == engine.spec.boot == 1]
     assert all(engine.has_synced for engine in new if engine.phase == RUNNING), "readers meet a new replica that is empty"
     if fleet.topology.has_endpoints and not fleet.topology.settings.automatic_failover:
         served = {group.holder for group in fleet.topology.node_groups}
