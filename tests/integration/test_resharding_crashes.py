@@ -66,7 +66,7 @@ def shape(engine: dict[str, str], replicas: int) -> dict[str, Any]:
     """What to create for it."""
     if engine is VALKEY_9:
         return {**engine, "NumNodeGroups": 2, "ReplicasPerNodeGroup": replicas}
-    slots = ("0-8791", "8792-16383")
+    slots = ("0-9391", "9392-16383")
     return {**engine, "NodeGroupConfiguration": [{"Slots": each, "ReplicaCount": replicas} for each in slots]}
 
 
