@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from agents.engines.cluster_moves import leader_of, mine
 from agents.engines.engine import EngineUnreachableError
 from agents.engines.slot_transfer import SlotOrder, SlotTransfer
 from agents.engines.talk import CommandRefusedError
@@ -94,8 +95,8 @@ class SlotMover:
 
 def is_moving(mesh: Mesh) -> bool:
     """Whether slots are on their way from or to the primary that this is the mesh of."""
-    me = next((member for member in mesh.members if member.id == mesh.me and member.follows is None), None)
-    return me is not None and any(move.open and me.shard in (move.source, move.target) for move in mesh.moves)
+    me = mine(mesh)
+    return me is not None and me.follows is None and any(move.open and me.shard in (move.source, move.target) for move in mesh.moves)
 
 
 def orders_in(spec: NodeSpec) -> list[SlotOrder]:
@@ -103,10 +104,9 @@ def orders_in(spec: NodeSpec) -> list[SlotOrder]:
     mesh = spec.mesh
     if mesh is None or spec.role is not Role.PRIMARY:
         return []
-    shard = next((member.shard for member in mesh.members if member.id == mesh.me), None)
-    leaders = {member.shard: member for member in mesh.members if member.follows is None}
+    me = mine(mesh)
     return [
         SlotOrder(move.slots, move.atomic, mesh.me, leader.id, leader.address, leader.port)
         for move in mesh.moves
-        if move.open and move.source == shard and (leader := leaders.get(move.target)) is not None
+        if move.open and me is not None and move.source == me.shard and (leader := leader_of(mesh, move.target)) is not None
     ]

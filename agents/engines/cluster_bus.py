@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from agents.engines.cluster_moves import Route, arrived, known_slots, loose_slots, settled_slots, unowned, unsure_slots
+from agents.engines.cluster_moves import Route, arrived, known_slots, loose_slots, mine, settled_slots, unowned, unsure_slots
 from agents.engines.slot_ranges import Ranges, parsed_ranges, ranges_of, set_of
 from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, NodeSpec
 
@@ -155,11 +155,6 @@ def strangers(mesh: Mesh, view: BusView) -> list[BusNode]:
     wanted = {member.id for member in mesh.members}
     expected = {place_of(member) for member in mesh.members}
     return [node for node in view.nodes.values() if node.id not in wanted and not ("handshake" in node.flags and node.place in expected)]
-
-
-def mine(mesh: Mesh) -> MeshMember | None:
-    """The member that the spec is for."""
-    return next((member for member in mesh.members if member.id == mesh.me), None)
 
 
 def lacking(mesh: Mesh, view: BusView, gone: Collection[int] = ()) -> tuple[Ranges, Ranges]:

@@ -54,6 +54,11 @@ def under_way(move: MeshMove) -> frozenset[int]:
     return set_of(parsed_ranges(move.slots)) - set_of(parsed_ranges(move.landed))
 
 
+def mine(mesh: Mesh) -> MeshMember | None:
+    """The member that the spec is for."""
+    return next((member for member in mesh.members if member.id == mesh.me), None)
+
+
 def members_of(mesh: Mesh, shard: str) -> set[str]:
     """The bus ids of a shard's nodes."""
     return {member.id for member in mesh.members if member.shard == shard}
@@ -153,7 +158,7 @@ def known_slots(mesh: Mesh, member: MeshMember) -> str:
 
 def ends_to_ask(mesh: Mesh) -> list[MeshMember]:
     """The primaries of the other shards that slots are under way from or to."""
-    me = next((member for member in mesh.members if member.id == mesh.me), None)
+    me = mine(mesh)
     if me is None:
         return []
     shards = [move.target if move.source == me.shard else move.source for move in mesh.moves if me.shard in (move.source, move.target)]

@@ -17,13 +17,12 @@ from agents.engines.cluster_bus import (
     differences,
     lacking,
     mark_of,
-    mine,
     not_online,
     stand_in_of,
     strangers,
     view_of,
 )
-from agents.engines.cluster_moves import Route, around_a_takeover, ends_to_ask, expected, said_in, settled_slots
+from agents.engines.cluster_moves import Route, around_a_takeover, ends_to_ask, expected, mine, said_in, settled_slots
 from agents.engines.engine import Observation
 from agents.engines.ping import answers_ping, bus_seen_at
 from agents.engines.slot_ranges import Ranges, bounds, ranges_of, shown_ranges
