@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = ("api_schemas", "controlplane", "agents", "cachewright")
+PROGRAMS = ("api_schemas", "archives", "controlplane", "agents", "cachewright")
 LONGEST = 550
 
 Finding = tuple[int, str]
