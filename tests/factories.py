@@ -13,8 +13,9 @@ from api_schemas.agent.agent import AgentHello
 from controlplane.domain.engine_versions import default_version
 from controlplane.domain.naming import member_id, shard_member_id
 from controlplane.domain.parameters import default_group_for
+from controlplane.domain.settings import Settings
 from controlplane.domain.slots import Slots, even_slots
-from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Settings, Topology, World
+from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Topology, World
 from controlplane.operations.context import Context
 from controlplane.planner.situation import Policy
 from controlplane.store.store import Store

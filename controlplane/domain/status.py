@@ -9,27 +9,30 @@ from controlplane.domain.topology import Node, Restart, Topology
 
 AVAILABLE, CREATING, MODIFYING, DELETING = "available", "creating", "modifying", "deleting"
 CREATE_FAILED = "create-failed"
+SNAPSHOTTING, RESTORE_FAILED = "snapshotting", "restore-failed"
 REBOOTING = "rebooting cache cluster nodes"  # the text that clients of the real service match
 IN_SYNC, APPLYING, PENDING_REBOOT = "in-sync", "applying", "pending-reboot"  # how far a node is with its parameter group
-SETTLED = frozenset({AVAILABLE, CREATE_FAILED, "incompatible-network", "restore-failed"})
+SETTLED = frozenset({AVAILABLE, CREATE_FAILED, "incompatible-network", RESTORE_FAILED})
 
 
 def topology_status(topology: Topology, reported: Reported, most_boots: int) -> str:
     """The status of a replication group, or of a stand-alone cache cluster. ``most_boots`` failed starts mean ``create-failed``."""
-    if topology.deleting:
+    if topology.is_going:
         return DELETING
+    if topology.seed is not None and topology.seed.refusal is not None:
+        return RESTORE_FAILED if topology.kind == "cache-cluster" else CREATE_FAILED
     if topology.announced_at is None:
         return CREATE_FAILED if _has_given_up(topology, reported, most_boots) else CREATING
     if topology.kind == "cache-cluster" and any(node.restart is Restart.ASKED for node in topology.nodes):
         return REBOOTING
     changing = topology.modifying or any(node.leaving or node.joined_at is None for node in topology.nodes)
     changing = changing or topology.resharding is not None or any(group.leaving for group in topology.node_groups)
-    return MODIFYING if changing else AVAILABLE
+    return MODIFYING if changing else SNAPSHOTTING if topology.backup else AVAILABLE
 
 
 def member_status(topology: Topology, node: Node, reported: Reported, most_boots: int) -> str:
     """The status of the cache cluster that one node of a replication group is."""
-    if topology.deleting and node.id != topology.retained:
+    if topology.is_going and node.id != topology.retained:
         return DELETING
     if node.leaving:
         return DELETING
@@ -37,12 +40,19 @@ def member_status(topology: Topology, node: Node, reported: Reported, most_boots
         return topology_status(topology, reported, most_boots) if topology.announced_at is None else CREATING
     if node.restart is Restart.ASKED:
         return REBOOTING
-    return MODIFYING if topology.modifying else AVAILABLE
+    return MODIFYING if topology.modifying else SNAPSHOTTING if _is_being_saved(topology, node) else AVAILABLE
+
+
+def _is_being_saved(topology: Topology, node: Node) -> bool:
+    """Whether a snapshot is taken of the cache cluster that the node is: of the one that is saved, or will be."""
+    if topology.backup is None:
+        return False
+    return any(node.id in (part.node, None if part.node else topology.backup.member) for part in topology.backup.open_parts)
 
 
 def node_status(topology: Topology, node: Node, reported: Reported) -> str:
     """The status of one cache node inside its cache cluster."""
-    if node.leaving or topology.deleting:
+    if node.leaving or topology.is_going:
         return DELETING
     if node.joined_at is None:
         return CREATING

@@ -8,9 +8,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from controlplane.domain.backup import Backup, Cause, Seed
 from controlplane.domain.elections import Election
 from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.resizing import Discovery, Resizing
+from controlplane.domain.settings import Settings
 from controlplane.domain.slots import Slots, among, merged, without
 
 
@@ -258,27 +260,6 @@ class Renewal:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What callers set that no engine needs to hear of. Windows are lower case and UTC, as the service stores them.
-
-    ``fronted``: every node of this Memcached cluster answers ``config get cluster``, for which a front stands before its engine.
-    """
-
-    description: str = ""
-    maintenance_window: str = "sun:05:00-sun:06:00"
-    snapshot_window: str = "03:00-04:00"
-    snapshot_retention_limit: int = 0
-    auto_minor_version_upgrade: bool = True
-    automatic_failover: bool = False
-    multi_az: bool = False
-    cross_az: bool = False
-    fronted: bool = False
-    security_group_ids: tuple[str, ...] = ()
-    notification_topic: str | None = None
-    notification_active: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Topology:
     """The aggregate that operations change and the planner works on; stored and versioned as a whole.
 
@@ -292,6 +273,8 @@ class Topology:
     ``leftovers`` are what nodes that moved may have left with agents that were not heard of since.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
     had before those that are being added. ``replicas_from`` is the number of replicas that a group had before it is being changed.
+    ``backup`` is the snapshot that is being taken of it, ``automated_at`` when the last automatic one began, and ``seed`` what its nodes
+    shall begin with until it is announced.
     ``remake`` waits for the window as well; ``renewal`` goes on. ``reader_agent`` is the agent whose relay serves the reader endpoint, or
     the configuration endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
     """
@@ -331,6 +314,9 @@ class Topology:
     parameters: tuple[tuple[str, str], ...] = ()
     leftovers: tuple[Leftover, ...] = ()
     resharding: Resharding | None = None
+    backup: Backup | None = None
+    automated_at: datetime | None = None
+    seed: Seed | None = None
     version: int = 0
 
     @property
@@ -375,6 +361,11 @@ class Topology:
     def is_old(self, node: Node) -> bool:
         """Whether a node is still to be made anew."""
         return node.make is not None and node.make != self.make
+
+    @property
+    def is_going(self) -> bool:
+        """Whether it is deleted, or will be as soon as its final snapshot is taken."""
+        return self.deleting or (self.backup is not None and self.backup.cause is Cause.FINAL)
 
     @property
     def is_memcached(self) -> bool:
@@ -536,4 +527,4 @@ class Topology:
         """All nodes are on their way out, but the one that is retained."""
         leaving = [node.id for node in self.nodes if node.id != retained]
         groups = tuple(replace(group, home=None, handover=None, rebuild=None) for group in self.with_departure_of(leaving).node_groups)
-        return replace(self, node_groups=groups, deleting=True, retained=retained, resharding=None)
+        return replace(self, node_groups=groups, deleting=True, retained=retained, resharding=None, backup=None)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from api_schemas.faults import CacheClusterNotFound, ReplicationGroupNotFound
 from controlplane.clock import Clock
+from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.endpoint_names import EndpointStyle
 from controlplane.domain.events import Event
 from controlplane.domain.reported import Reported
@@ -18,7 +19,10 @@ from controlplane.store.store import Unit
 
 @dataclass(frozen=True)
 class Context:
-    """One call of one operation. ``memcached_discovery`` is for clusters that it creates, ``style`` says how endpoints are shown."""
+    """One call of one operation.
+
+    ``memcached_discovery`` is for clusters that it creates, ``style`` says how endpoints are shown, ``archive`` is where new snapshots go.
+    """
 
     world: World
     unit: Unit
@@ -26,6 +30,7 @@ class Context:
     policy: Policy
     memcached_discovery: MemcachedDiscovery = MemcachedDiscovery.EVERY_NODE
     style: EndpointStyle = field(default_factory=EndpointStyle)
+    archive: ArchivePlace = field(default_factory=lambda: ArchivePlace(""))
 
     @property
     def now(self) -> datetime:

@@ -20,9 +20,10 @@ from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.naming import arn
 from controlplane.domain.reported import Reported
 from controlplane.domain.resources import resources_of
+from controlplane.domain.settings import Settings
 from controlplane.domain.slots import shown_slots
 from controlplane.domain.status import member_status, node_status, topology_status
-from controlplane.domain.topology import ClusterMode, Kind, Node, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Kind, Node, Topology
 from controlplane.domain.topology import NodeGroup as DesiredGroup
 from controlplane.operations.context import Context
 

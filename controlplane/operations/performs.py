@@ -10,6 +10,7 @@ from api_schemas.faults import OperationNotBuilt, ServiceUnavailable
 from api_schemas.operation import Operation
 from api_schemas.shape import Shape
 from controlplane.clock import Clock
+from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.endpoint_names import EndpointStyle
 from controlplane.domain.topology import MemcachedDiscovery, World
 from controlplane.operations.context import Context
@@ -49,12 +50,13 @@ class Operations:
 
     def __init__(self, store: Store, clock: Clock, policy: Policy,
                  memcached_discovery: MemcachedDiscovery = MemcachedDiscovery.EVERY_NODE,
-                 style: EndpointStyle | None = None) -> None:  # fmt: skip
+                 style: EndpointStyle | None = None, archive: ArchivePlace | None = None) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
         self._policy = policy
         self._memcached_discovery = memcached_discovery
         self._style = style or EndpointStyle()
+        self._archive = archive or ArchivePlace("")
 
     def run(self, name: str, world: World, asked: Shape) -> Shape:
         """The answer of the operation of that name. Raises a Fault, in which case nothing has changed."""
@@ -70,4 +72,5 @@ class Operations:
     def _run(self, promise: Operation[Any, Any], keeper: Callable[[Context, Any], Shape], world: World, asked: Shape) -> Shape:
         unit_of_work = self._store.reading(fresh=True) if promise.reads else self._store.transaction()
         with unit_of_work as unit:
-            return keeper(Context(world, unit, self._clock, self._policy, self._memcached_discovery, self._style), asked)
+            ctx = Context(world, unit, self._clock, self._policy, self._memcached_discovery, self._style, self._archive)
+            return keeper(ctx, asked)

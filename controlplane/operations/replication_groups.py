@@ -28,7 +28,8 @@ from controlplane.domain import status as s
 from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
 from controlplane.domain.naming import arn, member_id, replication_group_id, shard_member_id
 from controlplane.domain.node_types import must_support, node_type
-from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Settings, Topology
+from controlplane.domain.settings import Settings
+from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Topology
 from controlplane.operations import describe, layout
 from controlplane.operations.cluster_mode import mode_asked, with_cluster_mode
 from controlplane.operations.context import Context

@@ -10,7 +10,8 @@ from api_schemas.faults import CacheSubnetGroupNotFound, InvalidParameterCombina
 from controlplane.domain.engine_versions import EngineVersion, engine_version
 from controlplane.domain.parameter_group import ParameterGroup, conditionals
 from controlplane.domain.parameters import DefaultGroup, default_group_for
-from controlplane.domain.topology import Kind, Settings, Topology
+from controlplane.domain.settings import Settings
+from controlplane.domain.topology import Kind, Topology
 from controlplane.domain.windows import chosen_windows, maintenance_window, must_not_overlap, snapshot_window
 from controlplane.operations.context import Context
 from controlplane.operations.parameter_groups import parameter_group

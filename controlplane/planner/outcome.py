@@ -9,7 +9,8 @@ from typing import assert_never
 from controlplane.domain.elections import Election
 from controlplane.domain.renewal import gone_back, on_trial, remade, renewed, with_spare
 from controlplane.domain.resizing import Discovery
-from controlplane.domain.topology import Handover, Kind, Leftover, Node, NodeGroup, Placement, Restart, Settings, Topology
+from controlplane.domain.settings import Settings
+from controlplane.domain.topology import Handover, Kind, Leftover, Node, NodeGroup, Placement, Restart, Topology
 from controlplane.planner import decisions as d
 
 MOST_ELECTIONS = 50

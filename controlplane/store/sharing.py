@@ -40,6 +40,7 @@ class Touch(StrEnum):
     AGENT = "agent"
     ADDRESS = "address"
     EVENT = "event"
+    SNAPSHOT = "snapshot"
     FAULT = "fault"
     SILENCE = "silence"
 

@@ -27,6 +27,7 @@ from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGro
 from controlplane.store.reports import ReportMemory, Reports
 from controlplane.store.session import open_database
 from controlplane.store.sharing import Alone, Change, News, Shared, Sharing, Touch, lock
+from controlplane.store.snapshots import Snapshots
 from controlplane.store.topologies import Topologies, TopologyMemory
 
 _SILENT = "silent-agents"
@@ -46,11 +47,12 @@ def _telling_who_is_away() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Committed:
-    """What a commit touched: topologies by uid, the events it said, and whether any injected fault changed."""
+    """What a commit touched: topologies and snapshots by uid, the events it said, and whether any injected fault changed."""
 
     topologies: frozenset[str] = field(default_factory=frozenset)
     events: tuple[Event, ...] = ()
     faults: bool = False
+    snapshots: frozenset[str] = field(default_factory=frozenset)
 
 
 class Unit:
@@ -65,6 +67,7 @@ class Unit:
         self.tags = Tags(connect)
         self.subnet_groups = SubnetGroups(connect)
         self.parameter_groups = ParameterGroups(connect)
+        self.snapshots = Snapshots(connect)
         self.faults = InjectedFaults(connect)
         self.facts = Facts(connect)
         self.authorities = Authorities(connect)
@@ -76,7 +79,8 @@ class Unit:
         """Make what was written visible to everybody; answers what was touched."""
         for repository in (self.topologies, self.reports, self.agents, self.addresses):
             repository.settle()
-        return Committed(self.topologies.touched | self.woken, tuple(self.events.said), self.faults.touched)
+        touched = self.topologies.touched | self.woken
+        return Committed(touched, tuple(self.events.said), self.faults.touched, frozenset(self.snapshots.touched))
 
     def changes(self) -> list[Change]:
         """What other control planes must hear of: all that they hold in memory or wait for."""
@@ -86,6 +90,7 @@ class Unit:
             (Touch.AGENT, self.agents.touched),
             (Touch.ADDRESS, self.addresses.touched),
             (Touch.EVENT, {str(number) for number in self.events.numbers}),
+            (Touch.SNAPSHOT, self.snapshots.touched),
             (Touch.FAULT, {"any"} if self.faults.touched else set()),
             (Touch.SILENCE, {"any"} if _SILENT in self.facts.touched else set()),
         )
@@ -242,7 +247,7 @@ class Store:
         events = Events(lambda: connection).numbered(numbers) if numbers else []
         self._sharing.taken(news)
         touched = frozenset(self.topologies.by_uid) if news.gap else news.keys(Touch.TOPOLOGY)
-        return Committed(touched, tuple(events), bool(news.keys(Touch.FAULT)) or news.gap)
+        return Committed(touched, tuple(events), bool(news.keys(Touch.FAULT)) or news.gap, news.keys(Touch.SNAPSHOT))
 
     def _hear_of_silence(self, connection: Connection) -> None:
         self.heartbeats.follow(frozenset(json.loads(Facts(lambda: connection).get(_SILENT) or "[]")))

@@ -112,6 +112,20 @@ class ParameterGroupRow(SQLModel, table=True):
     document: str = Field(sa_column=Column(Text, nullable=False))
 
 
+class SnapshotRow(SQLModel, table=True):
+    """A snapshot; ``source`` is the uid of the topology that it was taken of."""
+
+    __tablename__ = "snapshots"
+    __table_args__ = (UniqueConstraint("account", "region", "name"),)
+
+    uid: str = Field(primary_key=True)
+    account: str
+    region: str
+    name: str
+    source: str = Field(index=True)
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
 class InjectedFaultRow(SQLModel, table=True):
     """A fault that a caller has asked for, from its beginning until some time after its end."""
 

@@ -19,7 +19,8 @@ from api_schemas.faults import (
 )
 from api_schemas.replication_group import DescribeHistory, FailoverTest, ModifyReplicationGroup
 from controlplane.domain.elections import Candidate, Election
-from controlplane.domain.topology import ClusterMode, Handover, NodeGroup, Restart, Settings, Topology
+from controlplane.domain.settings import Settings
+from controlplane.domain.topology import ClusterMode, Handover, NodeGroup, Restart, Topology
 from controlplane.operations.context import Context
 from controlplane.operations.failover import describe_history, request_failover
 from controlplane.operations.replication_groups import modify_replication_group

@@ -19,7 +19,8 @@ from api_schemas.faults import (
     SnapshotFeatureNotSupported,
 )
 from controlplane.domain.resizing import Discovery, Resizing
-from controlplane.domain.topology import MemcachedDiscovery, Settings, Topology
+from controlplane.domain.settings import Settings
+from controlplane.domain.topology import MemcachedDiscovery, Topology
 from controlplane.operations.cache_clusters import create_cache_cluster, delete_cache_cluster, modify_cache_cluster
 from controlplane.operations.context import Context
 

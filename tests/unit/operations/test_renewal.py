@@ -13,7 +13,8 @@ from api_schemas.cache_cluster import DescribeCacheClusters, ModifyCacheCluster
 from api_schemas.faults import InsufficientCacheClusterCapacity, InvalidParameterCombination, InvalidParameterValue
 from api_schemas.replication_group import ModifyReplicationGroup
 from controlplane.domain.reported import SeenNode
-from controlplane.domain.topology import Binary, ClusterMode, Make, Placement, Settings, Topology
+from controlplane.domain.settings import Settings
+from controlplane.domain.topology import Binary, ClusterMode, Make, Placement, Topology
 from controlplane.operations.cache_clusters import describe_cache_clusters, modify_cache_cluster
 from controlplane.operations.context import Context
 from controlplane.operations.replication_groups import modify_replication_group

@@ -12,7 +12,8 @@ from factories import NOW, a_cache_cluster, a_group, a_sharded_group
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.reported import RUNNING, Reported, SeenAgent, SeenNode, SeenRoute
 from controlplane.domain.resizing import Discovery
-from controlplane.domain.topology import Binary, Endpoints, Placement, Settings, Topology
+from controlplane.domain.settings import Settings
+from controlplane.domain.topology import Binary, Endpoints, Placement, Topology
 from controlplane.planner.decisions import Decision
 from controlplane.planner.rules import Rule
 from controlplane.planner.situation import Situation

@@ -19,9 +19,10 @@ from controlplane.domain.reported import RUNNING, does_duty, holds_configuration
 from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.resizing import Resizing
 from controlplane.domain.resources import resources_of
+from controlplane.domain.settings import Settings
 from controlplane.domain.slots import all_of, even_transfers, number_of_slots, parsed_slots, slots_of
 from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
-from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, NodeGroup, Remake, Settings, Topology
+from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, NodeGroup, Remake, Topology
 from controlplane.domain.windows import next_opening
 
 STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES, STORMS_OVER_COUNTS = 1000, 300, 600, 600

@@ -1,0 +1,26 @@
+"""What callers set of a cache that no engine needs to hear of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What callers set that no engine needs to hear of. Windows are lower case and UTC, as the service stores them.
+
+    ``fronted``: every node of this Memcached cluster answers ``config get cluster``, for which a front stands before its engine.
+    """
+
+    description: str = ""
+    maintenance_window: str = "sun:05:00-sun:06:00"
+    snapshot_window: str = "03:00-04:00"
+    snapshot_retention_limit: int = 0
+    auto_minor_version_upgrade: bool = True
+    automatic_failover: bool = False
+    multi_az: bool = False
+    cross_az: bool = False
+    fronted: bool = False
+    security_group_ids: tuple[str, ...] = ()
+    notification_topic: str | None = None
+    notification_active: bool = True
