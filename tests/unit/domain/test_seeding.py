@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -90,7 +91,7 @@ def whole_maps(draw: st.DrawFn) -> list[Slots]:
     """All slots, dealt out in pieces to some node groups, each of which has some."""
     groups = draw(st.integers(1, 6))
     bounds = sorted({0, SLOTS, *draw(st.sets(st.integers(1, SLOTS - 1), min_size=groups, max_size=24))})
-    pieces = [SlotRange(first, following - 1) for first, following in zip(bounds, bounds[1:], strict=False)]
+    pieces = [SlotRange(first, following - 1) for first, following in pairwise(bounds)]
     owners = draw(st.permutations([*range(groups), *(draw(st.integers(0, groups - 1)) for _ in range(len(pieces) - groups))]))
     return [slots_of(slot for piece, owner in zip(pieces, owners, strict=True) if owner == group for slot in all_of((piece,)))
             for group in range(groups)]  # fmt: skip
