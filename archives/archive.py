@@ -35,18 +35,25 @@ class Archive(Protocol):
     """A place for files. Every call raises ArchiveError, or the more precise ones above.
 
     A key has one or more parts of letters, digits, ``.``, ``_`` and ``-`` between slashes; no part is ``.`` or ``..``: any other key is
-    refused with ArchiveError. Writing under a key that exists replaces its file whole. For two threads at once.
+    refused with ArchiveError. No key is the folder of another one (``a`` of ``a/b``): a folder on disk refuses that. Writing under a key
+    that exists replaces its file whole. For two threads at once.
     """
 
     @property
     def url(self) -> str:
         """What ``open_archive`` opens it again with, in any process that may."""
 
+    def found(self) -> None:
+        """Make the place, if it is a folder that is not there yet. A bucket must exist. Whoever only uses an archive does not call this."""
+
     def put(self, key: str, source: Path, *, may_link: bool = False, told: Told | None = None) -> None:
         """Keep a copy of a file, durably. With ``may_link``, the caller promises never to write into that very file again."""
 
     def put_bytes(self, key: str, content: bytes) -> None:
         """Keep these bytes, durably."""
+
+    def put_new(self, key: str, content: bytes) -> bool:
+        """Keep these bytes, durably, unless there is something under that key: then nothing happens, and the answer is False."""
 
     def fetch(self, key: str, target: Path, *, told: Told | None = None) -> None:
         """Copy a file out. ``target`` is there whole or not at all; its folder must exist."""
@@ -55,7 +62,7 @@ class Archive(Protocol):
         """What a small file holds. Raises ArchiveError for one of more than ``at_most`` bytes."""
 
     def open(self, key: str) -> BinaryIO:
-        """A file, to be read from beginning to end; the caller closes it."""
+        """A file, to be read from beginning to end; the caller closes it. What is read stays whole if the file is replaced meanwhile."""
 
     def size(self, key: str) -> int | None:
         """The size of a file in bytes, None where there is none."""
@@ -70,4 +77,7 @@ class Archive(Protocol):
         """Keep a file no longer. Nothing happens where there is none."""
 
     def delete_all(self, folder: str) -> None:
-        """Keep nothing of what is below that folder (a key without its last part), not even what was being written there."""
+        """Keep nothing of what is below that folder (a key without its last part), not even what was being written there.
+
+        Writers that were at it raise ArchiveError.
+        """

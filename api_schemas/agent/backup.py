@@ -35,12 +35,14 @@ class SavePhase(StrEnum):
 class SaveState(Shape):
     """How far a node is with a save. ``done`` of ``total`` are keys while it is saving, bytes while it is storing.
 
-    The rest is told when it is done: the file's ``size`` in bytes and SHA-256, the ``version`` in its header, and what the engine's own
-    check counted, None where that was not to be had. ``used_memory`` is in bytes, as the engine counted it when it began.
+    ``key`` is where the file is, or will be, in the archive. The rest is told when it is done: the file's ``size`` in bytes and SHA-256,
+    the ``version`` in its header, and what the engine's own check counted, None where that was not to be had. ``used_memory`` is in bytes,
+    as the engine counted it when it began.
     """
 
     snapshot: str
     attempt: int
+    key: str
     phase: SavePhase
     done: int = 0
     total: int = 0

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from api_schemas.agent.backup import SaveOrder, SaveState, SeedOrder
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.shape import Shape
@@ -115,6 +116,7 @@ class NodeSpec(Shape):
     the primary to its own address instead: when it is none any more they are closed, so that they ask for the name anew.
     ``memory`` is the engine's limit in bytes; ``parameters`` are the parameter group's values under the service's names.
     ``mesh`` is set in cluster mode.
+    ``saves`` is what a node shall write to an archive, ``seed`` what a primary begins with at each boot while that is said.
     ``discovery`` is what clients of a Memcached cluster are told of its nodes; with ``front``, the agent's relay listens at the node's
     address in the engine's stead, answers ``config get cluster`` with it and passes everything else on.
     """
@@ -143,6 +145,8 @@ class NodeSpec(Shape):
     mesh: Mesh | None = None
     front: bool = False
     discovery: DiscoveryList | None = None
+    saves: SaveOrder | None = None
+    seed: SeedOrder | None = None
 
     @property
     def configuration(self) -> Configuration:
@@ -153,16 +157,16 @@ class NodeSpec(Shape):
 class NodeReport(Shape):
     """What one node is, as its agent saw it. ``generation`` is that of the newest spec the agent has accepted.
 
-    ``offset`` is the replication offset in bytes when it was last read; ``proven`` holds the keys of the replicas which
-    have acknowledged a write of ours to this primary at this epoch; ``follows`` is the ``address:port`` a replica replicates from.
-    ``address_taken`` says that a foreign process listens where the engine should: it needs another address. ``agrees`` is the digest
-    of the mesh that this node, in cluster mode, sees on the bus just as it shall be, with its state ok; None while it sees another.
-    ``arrived`` are slots under way, from or to this primary, that it has seen with their target.
-    ``yielded_to`` is the key of the replica that has every write of this primary, which takes no more for now.
-    ``parameters`` is the digest of the configuration that the engine runs with; of what it refused, ``problem`` speaks.
-    ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients are told, 0
-    for none. ``out_of_memory`` is the last boot that was seen to end for want of memory, 0 if none was. ``used_memory`` are the bytes that
-    the engine counts against its limit, ``databases`` is how many databases there are up to the last that has keys.
+    ``offset`` is the replication offset in bytes when it was last read; ``proven`` holds the keys of the replicas which have acknowledged a
+    write of ours to this primary at this epoch; ``follows`` is the ``address:port`` a replica replicates from. ``address_taken`` says that
+    a foreign process listens where the engine should: it needs another address. ``agrees`` is the digest of the mesh that this node, in
+    cluster mode, sees on the bus just as it shall be, with its state ok; None while it sees another. ``arrived`` are slots under way, from
+    or to this primary, that it has seen with their target. ``yielded_to`` is the key of the replica that has every write of this primary,
+    which takes no more for now. ``parameters`` is the digest of the configuration that the engine runs with; of what it refused,
+    ``problem`` speaks. ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients
+    are told, 0 for none. ``out_of_memory`` is the last boot that was seen to end for want of memory, 0 if none was. ``used_memory`` are the
+    bytes that the engine counts against its limit, ``databases`` is how many databases there are up to the last that has keys. ``saved`` is
+    how far it is with what it saves, ``seeded`` the SHA-256 of the file that this boot began with.
     """
 
     key: str
@@ -190,3 +194,5 @@ class NodeReport(Shape):
     out_of_memory: int = 0
     used_memory: int = 0
     databases: int = 0
+    saved: SaveState | None = None
+    seeded: str = ""

@@ -98,18 +98,19 @@ def key_of(snapshot: str, part: BackupPart) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SeedFile:
-    """What the primary of one node group begins with. Without keys there is no file: it begins empty."""
+    """What the primary of one node group begins with, and in which archive that is."""
 
     group: str
     file: SavedFile
+    archive: ArchivePlace
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
     """What a new topology begins with: a snapshot by its uid, or files in callers' buckets by their ARNs.
 
-    ``name`` is what callers call it. ``files`` are there once everything was checked and, where the slots differ, cut to the new node
-    groups. With a ``refusal`` the topology cannot be created.
+    ``name`` is what callers call it. ``archive`` is where files go that have to be cut, or fetched. ``files`` are there once everything was
+    checked and, where the slots differ, cut to the new node groups. With a ``refusal`` the topology cannot be created.
     """
 
     name: str
@@ -119,6 +120,11 @@ class Seed:
     files: tuple[SeedFile, ...] | None = None
     refusal: str | None = None
 
-    def file_of(self, group: str) -> SavedFile | None:
+    @property
+    def is_ready(self) -> bool:
+        """Whether nodes may begin."""
+        return self.files is not None and self.refusal is None
+
+    def file_of(self, group: str) -> SeedFile | None:
         """What the primary of that node group begins with, None for nothing."""
-        return next((each.file for each in self.files or () if each.group == group), None)
+        return next((each for each in self.files or () if each.group == group), None)

@@ -5,10 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from controlplane.domain.backup import SavedFile
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.topology import Binary, Node, NodeGroup, Topology
 
 STARTING, RUNNING, DEAD, FAILED, GONE = "starting", "running", "dead", "failed", "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """How far a node is with what it saves for a snapshot: ``phase`` in the words of ``api_schemas.agent.backup``.
+
+    ``done`` of ``total`` are keys, or bytes once it stores. ``file`` is there once it is done.
+    """
+
+    snapshot: str
+    attempt: int
+    phase: str
+    done: int = 0
+    total: int = 0
+    problem: str | None = None
+    file: SavedFile | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it could not be done."""
+        return self.phase == "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +60,8 @@ class SeenNode:
     out_of_memory: int = 0
     used_memory: int = 0
     databases: int = 0
+    saved: Saved | None = None
+    seeded: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 class Settings:
     """What callers set that no engine needs to hear of. Windows are lower case and UTC, as the service stores them.
 
-    ``fronted``: every node of this Memcached cluster answers ``config get cluster``, for which a front stands before its engine.
+    ``snapshot_retention_limit`` is in days; ``snapshotting_cluster`` is the member that automatic snapshots are taken from, None for the
+    last. ``fronted``: every node of this Memcached cluster answers ``config get cluster``, for which a front stands before its engine.
     """
 
     description: str = ""
     maintenance_window: str = "sun:05:00-sun:06:00"
     snapshot_window: str = "03:00-04:00"
     snapshot_retention_limit: int = 0
+    snapshotting_cluster: str | None = None
     auto_minor_version_upgrade: bool = True
     automatic_failover: bool = False
     multi_az: bool = False

@@ -75,6 +75,18 @@ def next_opening(maintenance: str, now: datetime) -> datetime:
     return now if is_open else opened + timedelta(minutes=_WEEK)
 
 
+def snapshot_opening(snapshot: str, now: datetime) -> tuple[datetime, datetime]:
+    """When the snapshot window opens and closes: the one that is open, else the next."""
+    start, end = _snapshot_minutes(snapshot)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    length = timedelta(minutes=(end - start) % _DAY)
+    for day in (-1, 0, 1):
+        opened = today + timedelta(days=day, minutes=start)
+        if now < opened + length:
+            return opened, opened + length
+    raise AssertionError("a daily window opens within a day")
+
+
 def _maintenance_minutes(text: str, asked: str) -> tuple[int, int]:
     found = _MAINTENANCE.fullmatch(text)
     if found is None or found[1] not in _DAYS or found[4] not in _DAYS:

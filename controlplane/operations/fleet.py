@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from api_schemas.agent.agent import AgentHello, AgentReport, Welcome
+from api_schemas.agent.backup import SavePhase, SaveState
 from api_schemas.agent.fault import FaultReport
 from api_schemas.agent.node import NodeReport, Phase
 from api_schemas.agent.route import RouteReport
 from api_schemas.faults import InvalidParameterValue
 from controlplane.clock import Clock
-from controlplane.domain.reported import SeenNode, SeenRoute
+from controlplane.domain.backup import SavedFile
+from controlplane.domain.reported import Saved, SeenNode, SeenRoute
 from controlplane.domain.topology import Topology
 from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Store, Unit
@@ -174,7 +176,19 @@ def _seen_node(report: NodeReport) -> SeenNode:
         out_of_memory=report.out_of_memory,
         used_memory=report.used_memory,
         databases=report.databases,
+        saved=_saved(report.saved) if report.saved else None,
+        seeded=report.seeded,
     )
+
+
+def _saved(state: SaveState) -> Saved:
+    file = None
+    if state.phase is SavePhase.DONE and state.taken_at is not None:
+        file = SavedFile(
+            state.key, state.size, state.sha256, state.version, state.taken_at, state.keys, state.expires, state.functions,
+            state.databases, state.used_memory,
+        )  # fmt: skip
+    return Saved(state.snapshot, state.attempt, state.phase.value, state.done, state.total, state.problem, file)
 
 
 def _seen_route(report: RouteReport) -> SeenRoute:

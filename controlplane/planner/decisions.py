@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from controlplane.domain.backup import SavedFile
 from controlplane.domain.elections import Candidate
 from controlplane.domain.slots import Slots
 from controlplane.domain.topology import Binary
@@ -316,6 +317,50 @@ class DismissGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginBackup:
+    """Take an automatic snapshot of that name, from this member where one cache cluster of several is saved."""
+
+    name: str
+    member: str | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFrom:
+    """Have this node write its node group's data to the archive; ``failed`` are those that tried in vain."""
+
+    group: str
+    node: str
+    attempt: int
+    failed: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepFile:
+    """The data of a node group is in the archive, as that file."""
+
+    group: str
+    file: SavedFile
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseBackup:
+    """Every node group's data is in the archive. What was to be deleted then goes now."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpBackup:
+    """Take no snapshot any more, and delete nothing that was to be deleted after it; ``problem`` says why."""
+
+    problem: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class LookAgain:
     """Nothing can be decided before that time; plan again then."""
 
@@ -360,5 +405,10 @@ Decision = (
     | DropResharding
     | LandSlots
     | DismissGroup
+    | BeginBackup
+    | SaveFrom
+    | KeepFile
+    | CloseBackup
+    | GiveUpBackup
     | LookAgain
 )

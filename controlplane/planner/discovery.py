@@ -29,8 +29,8 @@ def publish_discovery(now: Situation) -> Iterator[Decision]:
 def apply_pending(now: Situation) -> Iterator[Decision]:
     """What waits for the maintenance window is done when it opens."""
     topology = now.topology
-    if (topology.pending is None and topology.remake is None) or topology.deleting:
-        return
+    if (topology.pending is None and topology.remake is None) or topology.is_going or topology.backup is not None:
+        return  # what is being saved is left alone meanwhile
     opens = next_opening(topology.settings.maintenance_window, now.now)
     if opens > now.now:
         yield LookAgain(opens, because="the maintenance window opens then")

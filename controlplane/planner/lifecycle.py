@@ -17,8 +17,20 @@ def announce(now: Situation) -> Iterator[Decision]:
     topology = now.topology
     if topology.announced_at is not None or topology.deleting:
         return
-    if all(node.joined_at for node in topology.nodes) and all_up(now) and endpoints_lead(now):
+    if all(node.joined_at for node in topology.nodes) and all_up(now) and endpoints_lead(now) and _all_seeded(now):
         yield Announce(because="every node does its duty and every endpoint leads to its node")
+
+
+def _all_seeded(now: Situation) -> bool:
+    """Whether every primary that was to begin with data has loaded that very file."""
+    seed = now.topology.seed
+    if seed is None:
+        return True
+    files = {each.group: each.file.sha256 for each in seed.files or ()}
+    return all(
+        group.id not in files or ((seen := now.reported.nodes.get(group.primary or "")) is not None and seen.seeded == files[group.id])
+        for group in now.topology.node_groups
+    )
 
 
 def close_modification(now: Situation) -> Iterator[Decision]:

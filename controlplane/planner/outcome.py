@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
+from controlplane.domain.backup import ArchivePlace, Cause
 from controlplane.domain.elections import Election
 from controlplane.domain.renewal import gone_back, on_trial, remade, renewed, with_spare
 from controlplane.domain.resizing import Discovery
 from controlplane.domain.settings import Settings
+from controlplane.domain.snapshot import begun
 from controlplane.domain.topology import Handover, Kind, Leftover, Node, NodeGroup, Placement, Restart, Topology
 from controlplane.planner import decisions as d
 
@@ -19,12 +21,14 @@ MOST_ELECTIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Addresses that were drawn for a decision that needs them: a node's own, or the endpoints of a topology."""
+    """What was drawn for a decision that needs it: a node's own address, those of endpoints, or a snapshot's uid and archive."""
 
     node: str = ""
     primary: str = ""
     reader: str = ""
     configuration: str = ""
+    snapshot: str = ""
+    archive: ArchivePlace = field(default_factory=lambda: ArchivePlace(""))
 
 
 def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addresses) -> Topology | None:
@@ -96,7 +100,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.NoteOutOfMemory():
             return topology.with_node(replace(_node(topology, decision.node), told_out_of_memory=decision.boot))
         case d.Announce():
-            return replace(topology, announced_at=now, modifying=False)
+            return replace(topology, announced_at=now, modifying=False, seed=None)
         case d.CloseModification():
             return replace(renewed(topology), modifying=False, grown_from=None, replicas_from=None)
         case d.RemoveNode():
@@ -120,10 +124,31 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.DismissGroup():
             group = next(group for group in topology.node_groups if group.id == decision.group)
             return topology.with_departure_of([node.id for node in group.nodes])
+        case d.BeginBackup():
+            place, uid = drawn.archive, drawn.snapshot
+            return begun(topology, decision.name, Cause.AUTOMATED, place, now, uid, decision.member, decision.member is None)[0]
+        case d.SaveFrom() | d.KeepFile() | d.CloseBackup() | d.GiveUpBackup():
+            return _backed_up(topology, decision, now)
         case d.LookAgain():
             return topology
         case _:
             assert_never(decision)
+
+
+def _backed_up(topology: Topology, decision: d.SaveFrom | d.KeepFile | d.CloseBackup | d.GiveUpBackup, now: datetime) -> Topology:
+    backup = topology.backup
+    if backup is None:
+        return topology
+    match decision:
+        case d.SaveFrom(group=group, node=node, attempt=attempt, failed=failed):
+            part = replace(backup.part(group), node=node, attempt=attempt, failed=failed, since=now)
+            return replace(topology, backup=backup.with_part(part))
+        case d.KeepFile(group=group, file=file):
+            return replace(topology, backup=backup.with_part(replace(backup.part(group), file=file)))
+        case d.CloseBackup():
+            return topology.with_deletion() if backup.cause is Cause.FINAL else replace(topology, backup=None)
+        case d.GiveUpBackup():
+            return replace(topology, backup=None)
 
 
 def _listing(former: Discovery | None, nodes: tuple[str, ...]) -> Discovery:

@@ -18,7 +18,12 @@ _ASK_AGAIN = timedelta(seconds=5)
 
 
 def place_missing_nodes(now: Situation) -> Iterator[Decision]:
-    """Every desired node has an agent in its zone, with room, and a program that fits; one whose address turned out taken gets another."""
+    """Every desired node has an agent in its zone, with room, and a program that fits; one whose address turned out taken gets another.
+
+    Of a topology that is to begin with data none is placed before that was checked.
+    """
+    if now.topology.seed is not None and not now.topology.seed.is_ready:
+        return
     room = Room(now.agents)
     given: dict[str, str] = {}
     for group in now.topology.node_groups:
@@ -61,6 +66,8 @@ def _is_needed_there(now: Situation, group: NodeGroup, node: Node, agent: SeenAg
     """Whether it may hold what nobody else has, or its group cannot take it back just now."""
     if now.topology.is_memcached:
         return False
+    if node.id == group.primary and now.topology.seed is not None:
+        return False  # what it has is what it began with
     if node.id == group.primary:
         return not agent.removed or bool(ranked(now, group)) or _awaited(now, group)
     return not serves(now, group)

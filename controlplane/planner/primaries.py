@@ -16,18 +16,19 @@ def call_roll(now: Situation) -> Iterator[Decision]:
     """Every node of a group that lost its primary is asked anew how far it came: what was known before the loss is stale."""
     for group in now.topology.node_groups:
         lost = lost_primary(now, group)
-        if lost is not None and group.replicas and group.roll_for != _loss(now, lost):
+        if lost is not None and now.topology.seed is None and group.replicas and group.roll_for != _loss(now, lost):
             yield CallRoll(group.id, _loss(now, lost), because=f"{lost.id} is lost")
 
 
 def elect_primaries(now: Situation) -> Iterator[Decision]:
     """Give every node group that lost its primary the best of its replicas, once all that live have answered the roll.
 
-    With automatic failover off the replica only stands in, unpublished, until the lost node is rebuilt in its place.
+    With automatic failover off the replica only stands in, unpublished, until the lost node is rebuilt in its place. Before a topology that
+    begins with data is announced nobody takes over: its primary begins with all of that again.
     """
     for group in now.topology.node_groups:
         lost = lost_primary(now, group)
-        if lost is None or group.roll_for != _loss(now, lost):
+        if lost is None or now.topology.seed is not None or group.roll_for != _loss(now, lost):
             continue
         if witness := _witness(now, group, lost):
             yield LookAgain(now.now + now.policy.settle, because=f"{witness.id} still hears {lost.id}, whose agent is silent")
@@ -150,9 +151,10 @@ def serves(now: Situation, group: NodeGroup) -> bool:
 def may_start_empty(now: Situation, group: NodeGroup, lost: Node) -> bool:
     """Whether no replica can have the data of a lost primary: each is dead, or has answered the roll and has none.
 
-    One that does not answer is waited for a long time: starting the primary empty would wipe it.
+    One that does not answer is waited for a long time: starting the primary empty would wipe it. One that begins with data does not start
+    empty.
     """
-    if not group.replicas:
+    if not group.replicas or now.topology.seed is not None:
         return True
     if group.roll_for != _loss(now, lost) or ranked(now, group):
         return False

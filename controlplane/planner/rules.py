@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from controlplane.planner.backups import begin_automatic_backups, close_backups, take_backups
 from controlplane.planner.decisions import Decision
 from controlplane.planner.departures import stop_leaving_nodes
 from controlplane.planner.discovery import apply_pending, publish_discovery
@@ -44,6 +45,9 @@ RULES: tuple[Rule, ...] = (
     publish_discovery,      # clients are told of every node that has joined and stays
     stop_leaving_nodes,     # a node that clients are no longer told of ends
     dismiss_empty_groups,   # a shard that was to leave goes once it owns nothing
+    begin_automatic_backups,  # a snapshot is taken when its window opens
+    take_backups,           # every node group of which a snapshot is taken has a node that saves
+    close_backups,          # a snapshot of which every file is kept is taken
     announce,               # a topology that works is available
     close_modification,     # a change that was seen in the engines is over
     retire_leaving_nodes,   # a leaving node that left nothing behind is forgotten

@@ -21,7 +21,9 @@ class Policy:
     that do; ``led_away_within`` how long a replica that leaves runs on at most until readers are led away from it; ``lost_after`` how
     long a host may be silent until its nodes move to another host of their zone; ``most_boots`` how many
     starts of a node that has never joined may fail before its creation counts as failed; ``retry`` the pause before a
-    node which could not be started is tried again, doubled with each try up to ``longest_retry``.
+    node which could not be started is tried again, doubled with each try up to ``longest_retry``; ``most_saves`` how many nodes may fail to
+    save what a node group holds for a snapshot, ``replica_awaited`` how long a replica in sync is waited for before the primary saves, and
+    ``saved_within`` how long anybody is.
     """
 
     settle: timedelta = timedelta(seconds=1)
@@ -33,6 +35,9 @@ class Policy:
     led_away_within: timedelta = timedelta(seconds=10)
     lost_after: timedelta = timedelta(seconds=60)
     most_boots: int = 4
+    most_saves: int = 4
+    replica_awaited: timedelta = timedelta(seconds=5)
+    saved_within: timedelta = timedelta(minutes=5)
     retry: timedelta = timedelta(seconds=0.5)
     longest_retry: timedelta = timedelta(seconds=30)
 

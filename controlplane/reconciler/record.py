@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.events import Event
 from controlplane.domain.naming import arn
 from controlplane.domain.topology import Kind, Topology
 from controlplane.planner import decisions as d
 from controlplane.planner.outcome import Addresses, after
+from controlplane.reconciler.backups import note_snapshots
 from controlplane.reconciler.sentences import sentences
 from controlplane.store.store import Unit
 
@@ -19,10 +21,11 @@ log = logging.getLogger("cachewright.reconciler")
 
 
 class Recorder:
-    """Writes decisions down. ``endpoints`` is the network (CIDR) that endpoint addresses are drawn from."""
+    """Writes decisions down. ``endpoints`` is the network (CIDR) that endpoint addresses are drawn from, ``archive`` where snapshots go."""
 
-    def __init__(self, endpoints: str) -> None:
+    def __init__(self, endpoints: str, archive: ArchivePlace | None = None) -> None:
         self._endpoints = endpoints
+        self._archive = archive or ArchivePlace("")
 
     def record(self, unit: Unit, topology: Topology, decisions: list[d.Decision], now: datetime) -> None:
         """Apply every decision in order, say its events, and save or forget the topology."""
@@ -31,10 +34,12 @@ class Recorder:
             if changed is None:
                 return
             before = changed
-            changed = after(before, decision, now, self._draw(unit, before, decision))
+            drawn = self._draw(unit, before, decision)
+            changed = after(before, decision, now, drawn)
             for source_type, source, message in sentences(before, decision):
                 unit.events.say(Event(topology.world, source_type, source, message, now, decision.because))
             self._clean_up(unit, before, decision)
+            note_snapshots(unit, before, decision, now, drawn)
             if not isinstance(decision, d.LookAgain):
                 _log(before, decision)
         if changed is None:
@@ -51,6 +56,8 @@ class Recorder:
             return self._draw_node(unit, decision.agent, key)
         if isinstance(decision, d.MoveNode) or (isinstance(decision, d.RenewNode) and not _stays(topology, decision)):
             return self._draw_node(unit, decision.agent, topology.key(decision.node))
+        if isinstance(decision, d.BeginBackup):
+            return Addresses(snapshot=f"{topology.uid}-{topology.version}", archive=self._archive)
         if isinstance(decision, d.GiveEndpoints):
             return self._draw_endpoints(unit, topology)
         return Addresses()
@@ -65,7 +72,8 @@ class Recorder:
         names = ["primary", "reader"] if topology.has_endpoints and topology.primary_address is None else []
         if topology.has_configuration_endpoint and topology.configuration_address is None:
             names.append("configuration")
-        return Addresses(**{name: unit.addresses.draw(self._endpoints, topology.route_key) for name in names})
+        drawn = {name: unit.addresses.draw(self._endpoints, topology.route_key) for name in names}
+        return Addresses(primary=drawn.get("primary", ""), reader=drawn.get("reader", ""), configuration=drawn.get("configuration", ""))
 
     def _clean_up(self, unit: Unit, topology: Topology, decision: d.Decision) -> None:
         """What is no longer anybody's is free again: addresses, reports, tags."""

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import lru_cache
 
+from api_schemas.agent.backup import SaveOrder, SeedOrder
 from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, MeshMove, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
 from controlplane.domain import mesh as bus
+from controlplane.domain.backup import key_of
 from controlplane.domain.resources import Resources, resources_of
 from controlplane.domain.topology import Node, NodeGroup, Topology
 
@@ -91,7 +93,28 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         mesh=_mesh(topology, node),
         front=topology.settings.fronted and topology.is_memcached,
         discovery=discovery_list(topology),
+        saves=_saves(topology, group, node),
+        seed=_seed(topology, group, node),
     )
+
+
+def _saves(topology: Topology, group: NodeGroup, node: Node) -> SaveOrder | None:
+    """What the node writes to the archive, until that is kept."""
+    backup = topology.backup
+    part = next((part for part in backup.open_parts if part.group == group.id and part.node == node.id), None) if backup else None
+    if backup is None or part is None or topology.deleting:
+        return None
+    place, key = backup.archive, key_of(backup.snapshot, part)
+    return SaveOrder(snapshot=backup.snapshot, attempt=part.attempt, archive=place.url, archive_id=place.id, key=key)
+
+
+def _seed(topology: Topology, group: NodeGroup, node: Node) -> SeedOrder | None:
+    """What the primary begins with until the topology is announced."""
+    begins = topology.seed.file_of(group.id) if topology.seed is not None and node.id == group.primary else None
+    if begins is None:
+        return None
+    place, file = begins.archive, begins.file
+    return SeedOrder(archive=place.url, archive_id=place.id, key=file.key, size=file.size, sha256=file.sha256, keys=file.keys)
 
 
 def _yields_to(topology: Topology, group: NodeGroup, node: Node) -> Peer | None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from controlplane.domain.reported import Reported, SeenNode, SeenRoute
+from controlplane.domain.reported import Reported, Saved, SeenNode, SeenRoute
 from controlplane.domain.topology import Topology
 from controlplane.store.tables import ReportRow
 
@@ -64,6 +64,13 @@ def _written(kind: str, document: str) -> SeenNode | SeenRoute:
     return _ROUTE.validate_json(document)
 
 
+def _progressed(former: Saved | None, newest: Saved | None) -> Saved | None:
+    """The former word on a save, with how far the newest says that it is."""
+    if former is None or newest is None:
+        return former
+    return replace(former, done=newest.done, total=newest.total)
+
+
 class Reports:
     """Reports as one unit of work sees them. ``written`` are the keys of those that it has written down or forgotten."""
 
@@ -91,7 +98,8 @@ class Reports:
         """
         former = self._newest(key)
         if isinstance(former, SeenNode) and (former.offset > 0) == (seen.offset > 0):
-            passing = replace(former, offset=seen.offset, yielded_to=seen.yielded_to, used_memory=seen.used_memory)
+            saved = _progressed(former.saved, seen.saved)
+            passing = replace(former, offset=seen.offset, yielded_to=seen.yielded_to, used_memory=seen.used_memory, saved=saved)
             if passing == seen:
                 is_news = former.yielded_to != seen.yielded_to
                 _, since = self._changed.get(key, (None, None))

@@ -191,6 +191,7 @@ EVERYWHERE: dict[Rule, dict[str, str]] = {
         "controlplane/api/rest.py": "request ids",
         "controlplane/api/agent_requests.py": "request ids",
         "controlplane/pki/secret.py": "makes up the secrets of join tokens",
+        "archives/unique.py": "makes up names of files that are being written, and identities of archives",
         "agents/clock.py": "the one file of an agent that asks what time it is",
         "agents/relay_front.py": "asks an engine for a key that nobody can have",
         "agents/folder.py": "makes up the name of an agent at its first start",
