@@ -32,6 +32,11 @@ class Settings(BaseSettings):
         description="Database, such as `postgresql://user:password@host/name`, which several control planes may share; by default SQLite "
         "in the data folder.",
     )
+    snapshot_archive: str = Field(
+        "",
+        description="Where snapshots are kept: a folder, which agents of other hosts must see as well, or a bucket as in "
+        "`s3://bucket/prefix?endpoint=http%3A%2F%2Fhost%3A9000&region=us-east-1`; by default the folder `snapshots` of the data folder.",
+    )
     region: str = Field("us-east-1", description="Region of requests that name none.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account of requests whose access key is no account id.")
     endpoint_network: str = Field("127.100.0.0/24", description="Addresses that primary and reader endpoints are drawn from (CIDR).")
@@ -101,6 +106,13 @@ class Settings(BaseSettings):
             lost_after=timedelta(seconds=self.lost_host_after),
             most_failover_tests=self.most_failover_tests,
         )
+
+    def archive_url(self) -> str:
+        """The URL of the archive of snapshots."""
+        asked = self.snapshot_archive
+        if "://" in asked:
+            return asked
+        return (Path(asked).expanduser() if asked else self.data_dir / "snapshots").resolve().as_uri()
 
     def url(self) -> str:
         """The database's URL."""
