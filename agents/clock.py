@@ -1,4 +1,4 @@
-"""What time it is: the one file of an agent that asks the outside for it. Certificates are the only thing that depends on it."""
+"""What time it is: the one file of an agent that asks the outside for it. Certificates depend on it, and when a snapshot was taken."""
 
 from __future__ import annotations
 

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from agents.address_block import is_taken
+from agents.archiver import Archiver
 from agents.engines.engine import AddressHeldError, Engine, EngineUnreachableError, Observation, Session
 from agents.journal import Entry, Journal
 from agents.launch import Launch
 from agents.led_clients import LedClients
 from agents.pace import Pace
+from agents.proofs import Proofs
 from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, Runtime, StartRefusedError
+from agents.seeder import Seeder
 from agents.slot_mover import SlotMover, is_moving
 from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
 
@@ -73,11 +76,10 @@ class LocalNode:
         self._yielding_since: float | None = None
         self._writers_wait = False
         self._yielded_to: str | None = None
-        self._proven: frozenset[str] = frozenset()
-        self._proven_boots: dict[str, int] = {}
-        self._peer_boots: dict[str, int] = {}
-        self._being_replaced: dict[str, float] = {}
-        self._nudged: set[tuple[str, int]] = set()
+        self._proofs = Proofs(pace.patience, pace.replaced_within)
+        self._archiver = Archiver(folder, lambda: ended(self.spec.key))
+        self._seeder = Seeder(folder, lambda: ended(self.spec.key))
+        self._seeder.adopt(entry)
         self._watched: Handle | None = None
         self._over: set[Handle] = set()
         self._glances = 0
@@ -136,6 +138,9 @@ class LocalNode:
         self._watch(self._entry.handle)
         if self._ready_by is not None and not self._came_up(spec):
             return self._report(spec, Phase.STARTING), self._pace.eager / 3
+        if (wrong := self._seeder.complaint(spec)) is not None:
+            self._runtime.kill(self._entry.handle)
+            return self._report(spec, Phase.FAILED, problem=wrong), self._pace.steady
         if self._is_shut_out(spec):
             return self._expelled(spec), self._pace.steady
         try:
@@ -185,12 +190,22 @@ class LocalNode:
             self._learn_why_it_ended(self._entry.handle)
             self._runtime.kill(self._entry.handle)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not self._entry.suspended:
+        if not self._entry.suspended or spec.seed is not None:  # what begins with data has nothing else to keep yet
+            try:
+                self._seeder.fetch(spec)
+            except NotYetError as not_yet:
+                self._write(handle=None)
+                return self._report(spec, Phase.STARTING, problem=str(not_yet))
+            except StartRefusedError as refused:
+                self._write(handle=None, boot_done=spec.boot)
+                return self._report(spec, Phase.FAILED, problem=str(refused))
             self._engine.wipe(self._folder)
+            self._seeder.place(spec)
         if not spec.front and is_taken(spec.address, spec.port):  # a front of ours may listen there: it tells whether it cannot
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             return self._expelled(spec)
-        self._epoch, self._proven, self._silent_since, self._agrees = 0, frozenset(), None, None
+        self._epoch, self._silent_since, self._agrees = 0, None, None
+        self._proofs.forget()
         self._clients = LedClients(are_here=False)
         self._seen, self._glances = None, 0  # the next look is a whole one: what was seen of the former process holds no more
         self._yielding_since, self._yielded_to, self._writers_wait, self._fenced = None, None, False, False
@@ -229,6 +244,9 @@ class LocalNode:
             self._ready_by = None
             return True
         if self._ready_by is not None and time.monotonic() > self._ready_by and self._entry.handle is not None:
+            if self._engine.is_loading(spec):
+                self._ready_by = time.monotonic() + self._pace.start_within  # it has much to load
+                return False
             log.warning("node does not answer and is stopped  node=%s after=%.0fs", spec.key, self._pace.start_within)
             self._runtime.kill(self._entry.handle)
         return False
@@ -260,10 +278,11 @@ class LocalNode:
             if frozenset(spec.holds) != seen.holds:
                 session.hold(spec, seen)
                 seen = self._seen = session.observe()
-            self._prove(session, spec, seen)
+            self._proofs.keep(session, spec, seen, ask=not self._writers_wait)
             self._relink(session, spec, seen)
         self._agrees = self._digest_agreed_with(session, spec, seen)
         self._mover.want(spec if settled and not self._fenced and self._in_touch_for() is not None else None)
+        self._archiver.want(spec)
         done = settled and self._is_content(spec, seen)
         self._glances = self._glances + 1 if done else 0
         return self._report(spec, Phase.RUNNING, seen, problem=self._refused), self._again(spec, done)
@@ -329,39 +348,6 @@ class LocalNode:
             self._relink_at = None
             session.relink(spec)
 
-    def _prove(self, session: Session, spec: NodeSpec, seen: Observation) -> None:
-        """Keep the proofs of the replicas that still stream in the same boot, and ask the others for one."""
-        peers = {peer.key: peer for peer in spec.replicas}
-        online = self._in_this_boot({key for key, peer in peers.items() if f"{peer.address}:{peer.port}" in seen.online}, spec)
-        same_boot = {key for key in self._proven if key in peers and self._proven_boots.get(key) == peers[key].boot}
-        self._proven = frozenset(same_boot & online)
-        if spec.role is Role.PRIMARY and online - self._proven and not self._writers_wait:
-            self._proven |= session.prove(spec, len(online), self._pace.patience) - self._being_replaced.keys()
-            self._proven_boots = {key: peers[key].boot for key in self._proven}
-            self._nudge(session, spec, {(key, peers[key].boot) for key in online - self._proven})
-
-    def _in_this_boot(self, online: set[str], spec: NodeSpec) -> set[str]:
-        """Without those whose boot was raised and whose former process may still be the one that streams.
-
-        The former one is killed at once; it counts as gone when it was seen to be away, or after ``replaced_within``.
-        """
-        now = time.monotonic()
-        for peer in spec.replicas:
-            if self._peer_boots.setdefault(peer.key, peer.boot) != peer.boot:
-                self._peer_boots[peer.key] = peer.boot
-                self._being_replaced[peer.key] = now
-        self._being_replaced = {
-            key: since for key, since in self._being_replaced.items() if key in online and now - since < self._pace.replaced_within
-        }
-        return online - self._being_replaced.keys()
-
-    def _nudge(self, session: Session, spec: NodeSpec, silent: set[tuple[str, int]]) -> None:
-        """Once for each boot of a replica that streams but acknowledges nothing."""
-        fresh = silent - self._nudged
-        if fresh:
-            self._nudged |= fresh
-            session.nudge(spec, frozenset(key for key, _ in fresh))
-
     def _fence(self, session: Session, spec: NodeSpec) -> None:
         """While we are out of touch, have a primary demand acknowledgements from outside its zone, where somebody may take over from it.
 
@@ -394,7 +380,7 @@ class LocalNode:
         The heir must be proven first: while writers wait, an engine asks its replicas for nothing, and whoever asks it to waits with them.
         """
         now = time.monotonic()
-        heir = spec.yields_to if spec.yields_to is not None and spec.yields_to.key in self._proven else None
+        heir = spec.yields_to if spec.yields_to is not None and spec.yields_to.key in self._proofs.keys else None
         if heir is None:
             self._yielding_since, given_up = None, self._yielding_since is not None
         else:
@@ -423,7 +409,7 @@ class LocalNode:
         if spec.mesh is not None and (self._agrees is None or is_moving(spec.mesh)):
             return False
         if spec.role is Role.PRIMARY:
-            return {peer.key for peer in spec.replicas} == set(self._proven)
+            return {peer.key for peer in spec.replicas} == self._proofs.keys
         if spec.role is Role.NONE:
             return not spec.front or self._front(spec.key).listening
         return seen.link_up
@@ -491,7 +477,7 @@ class LocalNode:
             follows=seen.follows if seen else None,
             link_up=seen.link_up if seen else False,
             offset=seen.offset if seen else 0,
-            proven=sorted(self._proven),
+            proven=sorted(self._proofs.keys),
             holds=sorted(seen.holds) if seen else [],
             agrees=self._agrees if phase is Phase.RUNNING else None,
             arrived=self._arrived if phase is Phase.RUNNING else "",
@@ -502,6 +488,8 @@ class LocalNode:
             out_of_memory=self._out_of_memory,
             used_memory=seen.used_memory if seen else 0,
             databases=seen.databases if seen else 0,
+            saved=self._archiver.state,
+            seeded=self._seeder.seeded,
         )
         return self._last
 
@@ -527,6 +515,7 @@ class LocalNode:
 
     def _close_session(self) -> None:
         self._mover.want(None)
+        self._archiver.want(None)
         if self._session is not None:
             self._session.close()
             self._session, self._demanded = None, None

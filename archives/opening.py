@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from archives.archive import Archive, ArchiveError
+from archives.bucket_names import why_no_bucket_name
 from archives.directory import DirectoryArchive
+from archives.keys import parts_of
+from archives.s3 import S3Archive
 
 FORMS = "file:///a/folder, or s3://bucket/prefix?endpoint=http%3A%2F%2Fhost%3A9000&region=us-east-1 (prefix, endpoint and region as needed)"
 
@@ -19,6 +22,8 @@ def open_archive(url: str) -> Archive:
         raise ArchiveError(f"{url!r} is no URL of an archive: {why}. Write {FORMS}") from why
     if scheme == "file":
         return DirectoryArchive(_folder_of(url))
+    if scheme == "s3":
+        return _bucket_of(url)
     raise ArchiveError(f"{url!r} is no URL of an archive. Write {FORMS}")
 
 
@@ -35,3 +40,43 @@ def _folder_of(url: str) -> Path:
     if because:
         raise ArchiveError(f"{url!r} is no URL of an archive: {because}. Write {FORMS}")
     return Path(path)
+
+
+def _bucket_of(url: str) -> S3Archive:
+    parts = urlsplit(url)
+    prefix = unquote(parts.path).strip("/")
+    asked = parse_qsl(parts.query, keep_blank_values=True)
+    options = dict(asked)
+    endpoint = options.get("endpoint")
+    unknown = [name for name in options if name not in ("endpoint", "region")]
+    because = ""
+    if "@" in parts.netloc:
+        because = "credentials never stand in it: they come from where boto3 looks for them, such as AWS_ACCESS_KEY_ID"
+    elif wrong := why_no_bucket_name(parts.netloc):
+        because = wrong
+    elif parts.fragment or unknown or len(options) != len(asked):
+        because = "it takes endpoint and region, each once, and nothing else"
+    elif endpoint is not None and not _is_endpoint(endpoint):
+        because = f"its endpoint {endpoint!r} is not http(s)://host:port"
+    elif options.get("region") == "":
+        because = "its region is empty"
+    if because:
+        raise ArchiveError(f"{_without_credentials(url)!r} is no URL of an archive: {because}. Write {FORMS}")
+    if prefix:
+        parts_of(prefix)
+    return S3Archive(parts.netloc, prefix, endpoint, options.get("region"))
+
+
+def _is_endpoint(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    plain = not (parts.query or parts.fragment or parts.username or parts.path.strip("/"))
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_fine and plain
+
+
+def _without_credentials(url: str) -> str:
+    before, at, after = url.rpartition("@")
+    return f"{before.partition('://')[0]}://...@{after}" if at else url

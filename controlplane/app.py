@@ -21,6 +21,8 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from api_schemas.agent.agent import AgentHello, Welcome
+from archives.identity import identity
+from archives.opening import open_archive
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.late import Late
@@ -29,10 +31,12 @@ from controlplane.api.query import QueryDoor
 from controlplane.api.strangers import NoStrangers
 from controlplane.clock import Clock, SystemClock
 from controlplane.dns.listening import Listeners, listen_for_queries
+from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.topology import World
 from controlplane.operations import keepers
 from controlplane.operations.fleet import Registry
 from controlplane.operations.performs import Operations
+from controlplane.reconciler.archivist import Archivist
 from controlplane.reconciler.faults import FaultPusher
 from controlplane.reconciler.fleet import Fleet
 from controlplane.reconciler.gathering import Gatherer
@@ -63,6 +67,7 @@ class ControlPlane:
     faults: FaultPusher
     clock: Clock
     gatherer: Gatherer
+    archivist: Archivist
     names: NameServer | None = None
 
     def start(self) -> None:
@@ -70,6 +75,7 @@ class ControlPlane:
         self.faults.start()
         self.reconciler.start()
         self.watchdog.start()
+        self.archivist.start()
         self.store.leadership.start(self._lead, self.store.follow)
         if self.names is not None:
             self.names.start()
@@ -86,6 +92,7 @@ class ControlPlane:
     def _decide(self) -> None:
         self.faults.lead()
         self.reconciler.lead()
+        self.archivist.lead()
 
     def welcome(self, hello: AgentHello) -> Welcome:
         """An agent has introduced itself: it may have forgotten what it was told. Raises InvalidParameterValue, NotLeadingError."""
@@ -106,6 +113,7 @@ class ControlPlane:
             self.names.close()
         self.gatherer.close()
         self.watchdog.close()
+        self.archivist.close()
         self.faults.close()
         self.reconciler.close()
         self.store.close()
@@ -176,10 +184,11 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     store = Store(settings.url(), clock.uid(), agents_url)
     registry = Registry(store, clock)
     pusher = Pusher(fleet)
+    archive = archive_place(settings)
     faults = FaultPusher(store, fleet, clock)
-    reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network), clock, policy)
+    reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network, archive), clock, policy)
     watchdog = Watchdog(store, reconciler)
-    operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style())
+    operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive)
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
     gatherer = Gatherer(store, fleet)
@@ -215,7 +224,14 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
     names = _name_server(queries, store, settings)
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, names)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, Archivist(store, clock), names)
+
+
+def archive_place(settings: Settings) -> ArchivePlace:
+    """Where new snapshots go. A folder gets an identity, by which agents know that they see the very same one. Raises ArchiveError."""
+    archive = open_archive(settings.archive_url())
+    is_folder = archive.url.startswith("file:")
+    return ArchivePlace(archive.url, identity(archive) if is_folder else "")
 
 
 async def _health(_: Request) -> Response:

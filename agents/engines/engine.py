@@ -141,6 +141,9 @@ class Engine(Protocol):
     def is_ready(self, spec: NodeSpec) -> bool:
         """Whether the engine answers at its own address; False while it loads."""
 
+    def is_loading(self, spec: NodeSpec) -> bool:
+        """Whether the engine answers that it still loads its data."""
+
     def open(self, spec: NodeSpec) -> Session:
         """A session with the running engine."""
 

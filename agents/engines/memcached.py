@@ -48,6 +48,10 @@ class MemcachedEngine:
             return False
         return True
 
+    def is_loading(self, spec: NodeSpec) -> bool:
+        """It has nothing to load."""
+        return False
+
     def open(self, spec: NodeSpec) -> Session:
         """A session; each question opens a connection of its own, for they are rare."""
         return MemcachedSession(spec, self._nodes / spec.key)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 
 
-def answers_ping(address: str, port: int, within: float = 0.5) -> bool:
-    """Whether something at that address speaks the protocol and is ready for commands."""
+def answers_ping(address: str, port: int, within: float = 0.5, expecting: bytes = b"+PONG") -> bool:
+    """Whether something at that address speaks the protocol and is ready for commands, or answers as expected otherwise."""
     try:
         with socket.create_connection((address, port), timeout=within) as connection:
             connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            return connection.recv(16).startswith(expecting)
     except OSError:
         return False
 

@@ -30,6 +30,10 @@ class ValkeyEngine:
         """Whether it answers PING with PONG; one that loads its data answers otherwise."""
         return answers_ping(spec.address, spec.port)
 
+    def is_loading(self, spec: NodeSpec) -> bool:
+        """Whether it answers PING with LOADING."""
+        return answers_ping(spec.address, spec.port, expecting=b"-LOADING")
+
     def open(self, spec: NodeSpec) -> Session:
         """A session over one connection to the node's own address."""
         from agents.engines.cluster_session import ClusterSession  # brings the client library, which start-up need not wait for

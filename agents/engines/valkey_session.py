@@ -56,14 +56,14 @@ class ValkeySession:
         replication, memory, server, bind, keyspace = said
         run_id = fields_of(server).get("run_id", "")
         seen = _observation(fields_of(replication), run_id, frozenset(bind[1].split()) - {self._own})
-        return self._refusing(replace(seen, used_memory=_used(memory), databases=_databases(keyspace)), replication)
+        return self._refusing(replace(seen, used_memory=used_memory_in(memory), databases=databases_in(keyspace)), replication)
 
     def glance(self, former: Observation) -> Observation:
         """Role, link, offset and replicas; the process and its addresses do not change by themselves."""
         with self._talk():
             replication, memory, keyspace = self._all(REPLICATION, _MEMORY, _KEYSPACE)
         seen = _observation(fields_of(replication), former.run_id, former.holds)
-        return self._refusing(replace(seen, used_memory=_used(memory), databases=_databases(keyspace)), replication)
+        return self._refusing(replace(seen, used_memory=used_memory_in(memory), databases=databases_in(keyspace)), replication)
 
     def _refusing(self, seen: Observation, replication: str) -> Observation:
         good = int(fields_of(replication).get("min_slaves_good_slaves", "0"))
@@ -274,13 +274,13 @@ def _observation(replication: dict[str, str], run_id: str, holds: frozenset[str]
     )
 
 
-def _used(memory: str) -> int:
+def used_memory_in(memory: str) -> int:
     """What the engine counts against its limit: its own buffers for replicas and writes to come are left out."""
     fields = fields_of(memory)
     return max(0, int(fields.get("used_memory", "0")) - int(fields.get("mem_not_counted_for_evict", "0")))
 
 
-def _databases(keyspace: str) -> int:
+def databases_in(keyspace: str) -> int:
     """How many databases there are up to the last that has keys."""
     return max((int(name[2:]) + 1 for name in fields_of(keyspace) if name.startswith("db") and name[2:].isdigit()), default=0)
 

@@ -12,7 +12,7 @@ class SaveOrder(Shape):
     """Have this node write its data to an archive, once for each ``snapshot`` and ``attempt``.
 
     ``archive`` is the archive's URL, ``archive_id`` what tells it from another that is found there ("" where nothing else can be), ``key``
-    where the file shall be.
+    what the file's key shall begin with: it ends in something that no other file ever did.
     """
 
     snapshot: str

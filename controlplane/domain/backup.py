@@ -92,8 +92,8 @@ class Backup:
 
 
 def key_of(snapshot: str, part: BackupPart) -> str:
-    """Where a part's file is kept: each attempt has a key of its own, so that one that was given up can never replace another's file."""
-    return f"{snapshot}/{part.group}-{part.attempt}.rdb"
+    """What the key of a part's file begins with. Each attempt, and each start of it, has a key of its own: no late one replaces a file."""
+    return f"{snapshot}/{part.group}-{part.attempt}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,15 @@ from controlplane.domain.engine_versions import EngineVersion, engine_version, n
 from controlplane.domain.naming import arn, cache_cluster_id
 from controlplane.domain.node_types import must_support, node_type
 from controlplane.domain.resizing import resizing_messages
+from controlplane.domain.snapshot import Snapshot
 from controlplane.domain.topology import ClusterMode, Kind, MemcachedDiscovery, Node, NodeGroup, Topology
 from controlplane.operations import describe, layout, memcached
 from controlplane.operations.context import Context
+from controlplane.operations.inheritance import inherited_by_cluster
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
+from controlplane.operations.seeding import must_join_empty, seeded, snapshot_asked
 from controlplane.operations.settings import (
     changed_settings,
     new_settings,
@@ -61,11 +64,15 @@ def create_cache_cluster(ctx: Context, asked: CreateCacheCluster) -> CacheCluste
     refuse_what_is_not_built(asked)
     if ctx.unit.topologies.owner_of(ctx.world, name):
         raise CacheClusterAlreadyExists(name)
+    if asked.replication_group_id:
+        must_join_empty(asked)
+    snapshot = snapshot_asked(ctx, asked)
+    asked = inherited_by_cluster(ctx, asked, snapshot) if snapshot else asked
     checked_tags(asked.tags)
     if asked.replication_group_id:
         topology, member = _new_replica(ctx, name, asked)
     else:
-        topology, member = _new_cluster(ctx, name, asked), None
+        topology, member = _new_cluster(ctx, name, asked, snapshot), None
     tag_new(ctx, arn(ctx.world, "cluster", name), asked.tags)
     say_parameter_group(ctx, [name], topology.parameter_group)
     if member is not None and not asked.tags:
@@ -162,7 +169,7 @@ def reboot_cache_cluster(ctx: Context, asked: RebootCacheCluster) -> CacheCluste
     return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, rebooting, again, with_nodes=False))
 
 
-def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology:
+def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster, snapshot: Snapshot | None) -> Topology:
     version = _version(asked)
     is_memcached = version.engine == "memcached"
     number = _number_of_nodes(asked, is_memcached)
@@ -194,6 +201,7 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster) -> Topology
         endpoints=ctx.style.new,
         settings=settings,
     )
+    created = seeded(ctx, created, asked, snapshot)
     layout.must_fit(ctx, created)
     return ctx.unit.topologies.save(created)
 

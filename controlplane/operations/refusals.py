@@ -12,8 +12,6 @@ _TLS = "encryption in transit is not built yet"
 _ACCESS = "access control by users and tokens is not built yet"
 
 NOT_BUILT: Mapping[str, str] = {
-    "snapshot_arns": _SNAPSHOTS,
-    "snapshot_name": _SNAPSHOTS,
     "final_snapshot_identifier": _SNAPSHOTS,
     "snapshotting_cluster_id": _SNAPSHOTS,
     "serverless_cache_snapshot_name": "serverless caches are not built yet",

@@ -34,9 +34,11 @@ from controlplane.operations import describe, layout
 from controlplane.operations.cluster_mode import mode_asked, with_cluster_mode
 from controlplane.operations.context import Context
 from controlplane.operations.failover import with_promotion_of
+from controlplane.operations.inheritance import inherited_by_group
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
+from controlplane.operations.seeding import seeded, snapshot_asked
 from controlplane.operations.settings import (
     changed_settings,
     new_settings,
@@ -59,6 +61,8 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     if ctx.unit.topologies.named(ctx.world, Kind.REPLICATION_GROUP, name):
         raise ReplicationGroupAlreadyExists(name)
     layout.must_have_names_of_its_own(ctx, name)
+    snapshot = snapshot_asked(ctx, asked)
+    asked = inherited_by_group(ctx, asked, snapshot) if snapshot else asked
     version = _version(asked)
     mode, parameters = mode_asked(ctx, asked, version)
     shards = shards_asked(ctx, asked, mode)
@@ -86,6 +90,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
         endpoints=ctx.style.new,
         settings=settings,
     )
+    group = seeded(ctx, group, asked, snapshot)
     layout.must_fit(ctx, group)
     group = ctx.unit.topologies.save(group)
     for resource, resource_name in [("replicationgroup", name), *(("cluster", node.id) for node in group.nodes)]:

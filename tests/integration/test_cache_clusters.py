@@ -214,7 +214,7 @@ def test_settings_of_a_cluster_can_be_changed(elasticache: Any, create: Create) 
         ({"ReplicationGroupId": "none-such"}, "ReplicationGroupNotFoundFault", "none-such"),
         ({"CacheNodeType": "cache.m1.small"}, VALUE, "cache.m1.small"),
         ({"CacheParameterGroupName": "default.memcached1.6"}, COMBINATION, "redis7"),
-        ({"SnapshotName": "monday"}, VALUE, "not built"),
+        ({"SnapshotName": "monday"}, "SnapshotNotFoundFault", "Snapshot monday not found"),
         ({"OutpostMode": "single-outpost"}, VALUE, "outposts"),
         ({"Tags": [{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}]}, VALUE, "unique"),
     ],

@@ -414,7 +414,7 @@ COMBINATION, VALUE = "InvalidParameterCombination", "InvalidParameterValue"
         ({"UserGroupIds": ["admins"]}, VALUE, "UserGroupIds"),
         ({"GlobalReplicationGroupId": "ldgnf-world"}, VALUE, "GlobalReplicationGroupId"),
         ({"PrimaryClusterId": "old"}, VALUE, "PrimaryClusterId"),
-        ({"SnapshotName": "monday"}, VALUE, "SnapshotName"),
+        ({"SnapshotName": "monday"}, "SnapshotNotFoundFault", "Snapshot monday not found"),
         ({"NetworkType": "ipv6"}, VALUE, "NetworkType"),
         ({"Tags": [{"Key": "aws:mine", "Value": "x"}]}, VALUE, "reserved"),
         ({"Tags": [{"Key": f"k{n}", "Value": "x"} for n in range(51)]}, "TagQuotaPerResourceExceeded", "50"),

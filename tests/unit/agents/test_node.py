@@ -75,6 +75,9 @@ class Toy:
     def is_ready(self, spec: NodeSpec) -> bool:
         return self.ready
 
+    def is_loading(self, spec: NodeSpec) -> bool:
+        return False
+
     def open(self, spec: NodeSpec) -> Toy:
         self.opened += 1
         return self
