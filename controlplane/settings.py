@@ -39,8 +39,8 @@ class Settings(BaseSettings):
     )
     buckets: str = Field(
         "",
-        description="Where the buckets of callers are, which snapshots are exported to and files come from: a folder with a folder for each "
-        "bucket, or S3 as in `s3://?endpoint=http%3A%2F%2Fhost%3A9000&region=us-east-1`; by default the folder `buckets` of the data folder.",
+        description="Where the buckets of callers are, which snapshots are exported to and files come from: a folder with a folder for "
+        "each, or S3 as in `s3://?endpoint=http%3A%2F%2Fhost%3A9000&region=us-east-1`; by default the folder `buckets` of the data folder.",
     )
     region: str = Field("us-east-1", description="Region of requests that name none.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account of requests whose access key is no account id.")
