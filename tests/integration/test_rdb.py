@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import redis
 from bare_engines import BareEngine, Binary, binaries
 from every_kind import LIBRARY, fill
+from ports import free_port
+from waiting import wait_until
 
 from archives.rdb import aside
 from archives.rdb.checking import summarise
@@ -56,7 +59,7 @@ def start(binary: Binary, tmp_path: Path) -> Iterator[Start]:
 
 def shards(count: int) -> list[tuple[int, int]]:
     bounds = [number * 16384 // count for number in range(count + 1)]
-    return [(first, last - 1) for first, last in zip(bounds, bounds[1:], strict=False)]
+    return [(first, last - 1) for first, last in pairwise(bounds)]
 
 
 def expected(values: dict[bytes, object], slots: tuple[int, int]) -> dict[bytes, object]:
@@ -138,16 +141,23 @@ def test_what_an_engine_loads_and_saves_again_has_the_same_digest(version: str, 
     assert digest(engine.save()) != digest(again)
 
 
-def test_an_engine_under_a_cluster_with_slots_tells_of_them_in_its_file(binary: Binary, start: Start, tmp_path: Path) -> None:
-    engine = start(None, "--cluster-enabled", "yes")
+def test_shards_with_cluster_mode_on_load_what_was_cut_for_them(binary: Binary, start: Start, tmp_path: Path) -> None:
+    def with_cluster_mode(file: Path | None = None) -> BareEngine:
+        return start(file, "--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-allow-reads-when-down", "yes")
+
+    engine = with_cluster_mode()
     engine.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    wait_until(lambda: b"cluster_state:ok" in cluster_info(engine))
     fill(engine.client, keys=50)
-    file = engine.save()
-    made = cut([file], [Cut(tmp_path / f"{number}.rdb", (slots,)) for number, slots in enumerate(shards(3))])
+    file, kept = engine.save(), engine.values()
+    made = cut([file], [Cut(tmp_path / f"{number}.rdb", (slots,)) for number, slots in enumerate(shards(3))], must_place_every_key=True)
     for part, slots in zip(made, shards(3), strict=True):
         assert not binary.complaints(part.path)
-        loaded = start(part.path, "--cluster-enabled", "yes")
-        assert loaded.values() == expected(engine.values(), slots)
+        assert with_cluster_mode(part.path).values() == expected(kept, slots)
+
+
+def cluster_info(engine: BareEngine) -> bytes:
+    return bytes(engine.client.execute_command("CLUSTER", "INFO", NEVER_DECODE=True))
 
 
 def test_a_damaged_file_is_refused_as_the_engine_refuses_it(binary: Binary, start: Start, tmp_path: Path) -> None:
