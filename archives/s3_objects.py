@@ -53,7 +53,7 @@ class S3Endpoint:
         retries = {"mode": "standard", "total_max_attempts": 3}
         config = Config(connect_timeout=2, read_timeout=30, retries=retries, s3=style, max_pool_connections=16)
         # a session of its own: the one that boto3 shares is not for several threads
-        return boto3.session.Session().client("s3", endpoint_url=self.endpoint, region_name=self.region or "us-east-1", config=config)
+        return boto3.session.Session().client("s3", endpoint_url=self.endpoint, region_name=self.region, config=config)
 
     def upload(self, where: Where, source: Path, told: Told | None) -> None:
         """Publish a file; of one that fails no part is left. Raises ArchiveError."""

@@ -12,6 +12,7 @@ from time import monotonic
 from urllib.parse import quote
 
 import pytest
+from breaking_relay import breaking_relay
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from object_store import ObjectStore
@@ -227,12 +228,12 @@ parts = st.text("aB9._-", min_size=1, max_size=6).filter(is_part)
 
 @given(st.sets(st.lists(parts, min_size=1, max_size=3).map(tuple), max_size=6))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_keys_can_be_kept_and_are_listed_in_order(new: New, tried: set[tuple[str, ...]]) -> None:
-    archive = new()
+def test_any_keys_can_be_kept_and_are_listed_in_order(archive: Archive, tried: set[tuple[str, ...]]) -> None:
+    folder = f"example{next(_numbers)}/"
     kept = {key for key in tried if not any(other[: len(key)] == key for other in tried - {key})}  # no key is another's folder
     for key in kept:
-        archive.put_bytes("/".join(key), b"1")
-    assert keys_of(archive) == sorted("/".join(key) for key in kept)
+        archive.put_bytes(folder + "/".join(key), b"1")
+    assert keys_of(archive, folder) == sorted(folder + "/".join(key) for key in kept)
 
 
 @given(st.one_of(st.text(max_size=8), st.sampled_from(["a/../b", "/a", "a/", "a//b", "..", ".", "a\0", "a~1", "a" * 201, "é", "a/" * 500])))
@@ -336,6 +337,27 @@ def test_an_endpoint_that_is_dead_is_said_to_be_soon(store: ObjectStore, monkeyp
         archive.read_bytes("a/1", 1)
     assert monotonic() - began < 5
     archive.close()
+
+
+def test_a_reading_goes_on_where_its_connection_broke_off(
+    store: ObjectStore, buckets: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store.use(monkeypatch)
+    (tmp_path / "dump.rdb").write_bytes(os.urandom(10 * MEGABYTE))
+    straight = open_archive(buckets.format("broken"))
+    straight.put("a/1", tmp_path / "dump.rdb")
+    with breaking_relay(store.endpoint, 3 * MEGABYTE) as (endpoint, broken):
+        archive = open_archive(f"s3://archives/broken?endpoint={quote(endpoint, safe='')}")
+        archive.fetch("a/1", tmp_path / "target")
+        assert (tmp_path / "target").read_bytes() == (tmp_path / "dump.rdb").read_bytes()
+        assert len(broken) >= 3
+        with archive.open("a/1") as file:
+            file.read(MEGABYTE)
+            straight.put_bytes("a/1", b"another")
+            with pytest.raises(ArchiveAwayError, match="was replaced while it was read"):
+                file.read()
+        archive.close()
+    straight.close()
 
 
 def test_uploads_under_way_are_aborted_with_their_folder(store: ObjectStore, buckets: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
