@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from archives.rdb import aside
-from archives.rdb.checking import Summary
-from archives.rdb.cutting import Cut as FileCut
-from archives.rdb.header import HEADER_SIZE, RdbRefusedError, read_version, why_unreadable
-
 from archives import manifest as m
 from archives.archive import Archive, ArchiveAwayError, ArchiveError
 from archives.bucket_names import parse_object_arn
 from archives.buckets import BucketError, Buckets
+from archives.rdb import aside
+from archives.rdb.checking import Summary
+from archives.rdb.cutting import Cut as FileCut
+from archives.rdb.header import HEADER_SIZE, RdbRefusedError, read_version, why_unreadable
 from archives.unique import unique
 from controlplane.clock import Clock
 from controlplane.domain.backup import ArchivePlace, SavedFile, Seed, SeedFile
