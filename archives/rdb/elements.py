@@ -10,8 +10,9 @@ from struct import Struct
 from archives.rdb import kinds
 from archives.rdb.header import RdbRefusedError
 from archives.rdb.packed import pairs, unpack
-from archives.rdb.strings import I64, Data, read_string
-from archives.rdb.values import SKIP, read_count
+from archives.rdb.streams import check_groups, count_entries
+from archives.rdb.strings import I64, Data, read_length, read_string, skip_length
+from archives.rdb.values import NUMBERS_OF_A_STREAM, SKIP, read_count
 
 _DOUBLE = Struct("<d")
 _LENGTH = Struct("<I").pack
@@ -86,7 +87,10 @@ def _hash_2(data: Data, at: int, record: int) -> Iterable[bytes]:
     for _ in range(count):
         name, at = read_string(data, at)
         value, at = read_string(data, at)
-        fields.append((name, value, I64(data, at)[0].to_bytes(8, "little", signed=True)))
+        expiry = I64(data, at)[0]
+        if expiry < -1:
+            raise RdbRefusedError(f"In the record at offset {record} a field expires {-expiry} ms before 1970.")
+        fields.append((name, value, expiry.to_bytes(8, "little", signed=True)))
         at += 8
     _unlike((name for name, _, _ in fields), record)
     return _framed(part for field in sorted(fields) for part in field)
@@ -95,6 +99,8 @@ def _hash_2(data: Data, at: int, record: int) -> Iterable[bytes]:
 def _zset(scored: Callable[[Data, int, int], Iterable[tuple[bytes, float]]]) -> Content:
     def content(data: Data, at: int, record: int) -> Iterable[bytes]:
         members = sorted(scored(data, at, record))
+        if any(score != score for _, score in members):
+            raise RdbRefusedError(f"The value in the record at offset {record} has a score that is not a number.")
         _unlike((member for member, _ in members), record)
         return _framed(part for member, score in members for part in (member, _DOUBLE.pack(score)))
 
@@ -155,12 +161,18 @@ def _stream(data: Data, at: int, record: int, kind: int) -> Iterable[bytes]:
     """Its listpacks, then all the rest as it is: what has no order in memory is written in order."""
     end = SKIP[kind](data, at)
     count, at = read_count(data, at, 2)
+    there = 0
     for _ in range(count):
         first_id, at = read_string(data, at)
         entries, at = read_string(data, at)
-        unpack("listpack", entries, record)
+        there += count_entries(unpack("listpack", entries, record), record)
         yield from _framed((first_id, entries))
+    if (said := read_length(data, at)[0]) != there:
+        raise RdbRefusedError(f"The stream in the record at offset {record} says to have {said} entries, and has {there}.")
     yield data[at:end]
+    for _ in range(NUMBERS_OF_A_STREAM[kind]):
+        at = skip_length(data, at)
+    check_groups(data, at, kind, record)
 
 
 def _module(data: Data, at: int, record: int) -> Iterable[bytes]:
