@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from struct import Struct, error
 
@@ -154,8 +154,11 @@ def _intset(packed: bytes) -> list[bytes]:
 _UNPACK: dict[str, Unpack] = {"listpack": _listpack, "ziplist": _ziplist, "zipmap": _zipmap, "intset": _intset}
 
 
-def pairs(elements: list[bytes], at: int) -> Iterator[tuple[bytes, bytes]]:
+def pairs(elements: Iterable[bytes], at: int) -> Iterator[tuple[bytes, bytes]]:
     """Two by two. Raises RdbRefusedError for an odd number of elements."""
-    if len(elements) % 2:
-        raise RdbRefusedError(f"The value in the record at offset {at} has {len(elements)} elements, and should have pairs.")
-    return zip(elements[::2], elements[1::2], strict=True)
+    rest = iter(elements)
+    for first in rest:
+        second = next(rest, None)
+        if second is None:
+            raise RdbRefusedError(f"The value in the record at offset {at} has an odd number of elements, and should have pairs.")
+        yield first, second

@@ -25,7 +25,7 @@ from rdb_maker import (
     ziplist,
 )
 
-from archives.rdb import kinds
+from archives.rdb import elements, kinds
 from archives.rdb.checking import summarise
 from archives.rdb.digest import digest
 from archives.rdb.header import RdbRefusedError, RdbVersion, is_readable, read_version, why_unreadable
@@ -237,3 +237,13 @@ def test_a_digest_is_of_any_order_of_many_keys(tmp_path: Path) -> None:
     one = digest(file(tmp_path, rdb(*records)))
     random.Random(1).shuffle(records)
     assert digest(file(tmp_path, rdb(*records))) == one
+
+
+def test_a_digest_is_of_any_order_of_very_many_elements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elements, "_SORTED", 10)
+    members = [b"%d" % number for number in range(1000)]
+    other = random.Random(1).sample(members, len(members))
+    found = [digest(file(tmp_path, rdb(record(kinds.SET, b"k", counted(order))))) for order in (members, other, members[1:])]
+    assert found[0] == found[1] != found[2]
+    packed = rdb(record(kinds.SET_INTSET, b"k", as_string(intset(*range(1000)))))
+    assert digest(file(tmp_path, packed)) == found[0]
