@@ -56,11 +56,11 @@ def serve(
     registry: Annotated[str | None, typer.Option(help="Of containers: put before the names of images.")] = None,
     container_user: Annotated[str | None, typer.Option(help="Of containers: uid:gid that engines run as.")] = None,
     snapshot_archive: Annotated[
-        str | None, typer.Option(help="Where snapshots are kept: a folder, or s3://bucket/prefix.", show_default="snapshots in the data folder")
+        str | None, typer.Option(help="Where snapshots are kept: a folder, or s3://bucket/prefix.", show_default="in the data folder")
     ] = None,
     buckets: Annotated[
         str | None,
-        typer.Option(help="Where callers' buckets are: a folder with a folder for each, or s3://.", show_default="buckets in the data folder"),
+        typer.Option(help="Where callers' buckets are: a folder with a folder for each, or s3://.", show_default="in the data folder"),
     ] = None,
     region: Annotated[str | None, typer.Option(help="Region of requests that name none.", show_default="us-east-1")] = None,
     account_id: Annotated[

@@ -8,16 +8,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from archives import manifest as m
 from archives.archive import Archive, ArchiveAwayError, ArchiveError
 from archives.bucket_names import parse_object_arn
-from archives.buckets import Buckets, BucketError
+from archives.buckets import BucketError, Buckets
 from archives.rdb import aside
 from archives.rdb.checking import Summary
 from archives.rdb.cutting import Cut as FileCut
-from archives.rdb.header import RdbRefusedError, why_unreadable
+from archives.rdb.header import HEADER_SIZE, RdbRefusedError, read_version, why_unreadable
 from archives.unique import unique
 from controlplane.clock import Clock
 from controlplane.domain.backup import ArchivePlace, SavedFile, Seed, SeedFile
@@ -86,10 +87,7 @@ class SeedMaker:
         return {name.removeprefix(_STAGING): self._archive for name in found}
 
     def _files(self, topology: Topology, seed: Seed, folder: Path, goes_on: Callable[[], bool]) -> tuple[SeedFile, ...]:
-        if seed.snapshot is not None:
-            sources = self._of_snapshot(seed.snapshot)
-        else:
-            sources = self._of_buckets(topology, seed, folder, goes_on)
+        sources = self._of_snapshot(seed.snapshot) if seed.snapshot else self._of_buckets(topology, seed, folder, goes_on)
         try:
             plan = cuts(sources, topology.node_groups)
         except ValueError as impossible:
@@ -126,9 +124,7 @@ class SeedMaker:
                 raise SeedRefusedError(f"{arn}: {refused}") from refused
             kept = f"{_staging(topology.uid)}/asked-{number}-{unique()}.rdb"
             archive.put(kept, path, may_link=True)
-            file = SavedFile(kept, summary.size, summary.sha256, str(summary.version), self._clock.now(), summary.total_keys, summary.expires,
-                             len(summary.functions), max(summary.keys, default=-1) + 1, summary.used_memory or 0)  # fmt: skip
-            sources.append(Source(arn, (), file, seed.archive))
+            sources.append(Source(arn, (), _file(kept, summary, self._clock.now()), seed.archive))
         _must_fit(sources, topology)
         return sources
 
@@ -146,9 +142,22 @@ class SeedMaker:
         for cut, file in zip(to_cut, done, strict=True):
             key = f"{_staging(topology.uid)}/{cut.target}-{unique()}.rdb"
             archive.put(key, file.path, may_link=True)
-            saved = SavedFile(key, file.size, file.sha256, str(file.version), self._clock.now(), keys=sum(file.keys.values()))
+            saved = SavedFile(key, file.size, file.sha256, _version_of(file.path), self._clock.now(), keys=sum(file.keys.values()))
             made[cut.target] = SeedFile(cut.target, saved, seed.archive)
         return made
+
+
+def _version_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return str(read_version(file.read(HEADER_SIZE)))
+
+
+def _file(key: str, summary: Summary, at: datetime) -> SavedFile:
+    databases = max(summary.keys, default=-1) + 1
+    return SavedFile(
+        key, summary.size, summary.sha256, str(summary.version), at, summary.total_keys, summary.expires, len(summary.functions), databases,
+        summary.used_memory or 0,
+    )  # fmt: skip
 
 
 def _must_suit(summary: Summary, topology: Topology) -> None:
@@ -166,8 +175,8 @@ def _must_fit(sources: Sequence[Source], topology: Topology) -> None:
     used = sum(source.file.used_memory for source in sources)
     most = resources_of(topology).memory * len(topology.node_groups)
     if used > most:
-        raise SeedRefusedError(f"the data had {used / MIB:.0f} MiB in memory where it was written, and {len(topology.node_groups)} nodes of type "
-                               f"{topology.node_type} can hold {most / MIB:.0f} MiB; choose a larger type, or more shards")  # fmt: skip
+        room = f"{len(topology.node_groups)} nodes of type {topology.node_type} can hold {most / MIB:.0f} MiB"
+        raise SeedRefusedError(f"the data had {used / MIB:.0f} MiB in memory where it was written, and {room}: choose larger ones")
 
 
 def _databases_of(topology: Topology) -> int:
