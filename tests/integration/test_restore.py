@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 from caches import connected, describe_cache_cluster, new_account, new_name, refused, remove_everything
 from datasets import FUNCTION, contents, fill, load_functions, replicas_have_the_same
 from groups import Group
@@ -71,7 +72,8 @@ class Saved:
 
     def status_of(self, snapshot: str) -> str:
         (found,) = self._client.describe_snapshots(SnapshotName=snapshot)["Snapshots"]
-        return str(found["SnapshotStatus"])
+        status: str = found["SnapshotStatus"]
+        return status
 
 
 @pytest.fixture(scope="module")
@@ -170,16 +172,20 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(
 
 def test_keys_of_several_databases_stay_outside_cluster_mode(saved: Saved, elasticache: Any) -> None:
     source = saved.group(new_name("s"), **VALKEY_8)
-    at = source.seen()["NodeGroups"][0]["PrimaryEndpoint"]
-    with connected(at) as engine:
-        engine.set("first", "0")
-        engine.select(3)
-        engine.set("third", "3")
+    with in_database(source, 0) as first, in_database(source, 3) as fourth:
+        first.set("where", "first")
+        fourth.set("where", "fourth")
     snapshot = new_name("snap")
     elasticache.create_snapshot(ReplicationGroupId=source.name, SnapshotName=snapshot)
     wait_until(lambda: saved.status_of(snapshot) == "available", within=60)
     wanted = {"ReplicationGroupId": new_name("n"), "ReplicationGroupDescription": "d", "SnapshotName": snapshot, "NumNodeGroups": 2}
     refused(lambda: elasticache.create_replication_group(**wanted), COMBINATION, "keys in database 3")
     again = saved.group(new_name("r"), SnapshotName=snapshot)
-    with connected(again.seen()["NodeGroups"][0]["PrimaryEndpoint"]) as engine:
-        assert engine.info("keyspace") == {"db0": engine.info("keyspace")["db0"], "db3": engine.info("keyspace")["db3"]}
+    with in_database(again, 0) as first, in_database(again, 3) as fourth:
+        assert (first.get("where"), fourth.get("where"), fourth.dbsize()) == ("first", "fourth", 1)
+
+
+def in_database(group: Group, number: int) -> redis.Redis:
+    """A client of the primary endpoint that uses another database."""
+    at = group.seen()["NodeGroups"][0]["PrimaryEndpoint"]
+    return redis.Redis(host=at["Address"], port=at["Port"], db=number, decode_responses=True)
