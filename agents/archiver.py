@@ -14,7 +14,7 @@ from api_schemas.agent.backup import SaveOrder, SavePhase, SaveState
 from api_schemas.agent.node import NodeSpec
 from archives.archive import ArchiveAwayError, ArchiveError
 from archives.identity import must_be
-from archives.opening import open_archive
+from archives.opening import shared_archive
 from archives.unique import unique
 
 log = logging.getLogger("cachewright.agent")
@@ -76,7 +76,7 @@ class Archiver:
         self._tell(order, done, at_once=True)
 
     def _save(self, spec: NodeSpec, order: SaveOrder, state: SaveState, kept: Path) -> SaveState:
-        archive = open_archive(order.archive)
+        archive = shared_archive(order.archive)
         if order.archive_id:
             must_be(archive, order.archive_id)
 

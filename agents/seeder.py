@@ -18,7 +18,7 @@ from api_schemas.agent.backup import SeedOrder
 from api_schemas.agent.node import NodeSpec, Role
 from archives.archive import ArchiveAwayError, ArchiveError
 from archives.identity import must_be
-from archives.opening import open_archive
+from archives.opening import shared_archive
 
 log = logging.getLogger("cachewright.agent")
 
@@ -109,7 +109,7 @@ class Seeder:
 
     def _fetch_patiently(self, seed: SeedOrder) -> None:
         """Raises ArchiveError where the file cannot be had, or is another than it should be."""
-        archive = open_archive(seed.archive)
+        archive = shared_archive(seed.archive)
         if seed.archive_id:
             must_be(archive, seed.archive_id)
         self._forget_all_but(seed)

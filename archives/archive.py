@@ -43,6 +43,9 @@ class Archive(Protocol):
     def url(self) -> str:
         """What ``open_archive`` opens it again with, in any process that may."""
 
+    def close(self) -> None:
+        """Close what is open between calls, such as connections; the next call opens them again."""
+
     def found(self) -> None:
         """Make the place, if it is a folder that is not there yet. A bucket must exist. Whoever only uses an archive does not call this."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from archives.open_files import READ, names_in, opened
 from archives.unique import unique
 
 MARK = "~"
+
+_SPARE = re.compile(r".*~[0-9a-f]{16}", re.DOTALL)
 
 _CANNOT_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS)
 """What the system says of a file that can have no second name there: then it is copied."""
@@ -55,7 +58,7 @@ def publish_new(folder: int, spare: str, name: str) -> bool:
 def copy_into(folder: int, spare: str, source: int, told: Told | None) -> None:
     """Fill a new file with what an open one holds."""
     expected = os.fstat(source).st_size
-    with _created(folder, spare) as file:
+    with created(folder, spare) as file:
         copied = copy_bytes(source, file, told)
     if copied != expected:
         raise ArchiveError(f"a file had {expected} bytes when its copying began and {copied} when it ended: copy it once nobody writes it")
@@ -63,12 +66,12 @@ def copy_into(folder: int, spare: str, source: int, told: Told | None) -> None:
 
 def write_into(folder: int, spare: str, content: bytes) -> None:
     """Fill a new file with these bytes."""
-    with _created(folder, spare) as file:
+    with created(folder, spare) as file:
         write_all(file, content)
 
 
 @contextmanager
-def _created(folder: int, spare: str) -> Iterator[int]:
+def created(folder: int, spare: str) -> Iterator[int]:
     """A new file to be filled, for its owner alone; what it holds is on the disk afterwards."""
     file = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     try:
@@ -94,10 +97,11 @@ def linked(source: str, inside: int | None, folder: int, spare: str) -> bool:
     return True
 
 
-def clear_leftovers(folder: int, now: float, beginning: str = "") -> None:
-    """Remove what writers that are no more left in a folder, under names that begin so. ``now`` is by the clock of its file system."""
+def clear_leftovers(folder: int, spare: str, beginning: str = "") -> None:
+    """Remove what writers that are no more left in a folder, under names that begin so. ``spare`` was just written: it tells the time."""
+    now = os.stat(spare, dir_fd=folder, follow_symlinks=False).st_ctime  # by the clock of the file system, wherever that is
     for name in names_in(folder):
-        if name.startswith(beginning) and MARK in name:
+        if name.startswith(beginning) and _SPARE.fullmatch(name):
             with suppress(FileNotFoundError):  # another writer cleared it, or published it
                 seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 # not when it was modified: a linked file keeps that from before
@@ -111,7 +115,7 @@ def beside(target: Path, doing: str) -> Iterator[tuple[int, str]]:
     place = opened(str(target.parent), os.O_RDONLY | os.O_DIRECTORY, None)
     with disk_errors(doing, target.parent), place as folder, aside(folder, target.name) as spare:
         yield folder, spare
-        clear_leftovers(folder, os.stat(spare, dir_fd=folder).st_ctime, f"{target.name}{MARK}")
+        clear_leftovers(folder, spare, f"{target.name}{MARK}")
         publish(folder, spare, target.name)
 
 

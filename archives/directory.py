@@ -33,6 +33,9 @@ class DirectoryArchive:
         """Such as ``file:///var/lib/cachewright/archive``."""
         return self.folder.as_uri()
 
+    def close(self) -> None:
+        """Nothing is open between calls."""
+
     def found(self) -> None:
         """There is a folder, empty if there was none. Nothing else makes it: a share that is not mounted must not be taken for empty."""
         with disk_errors("making the folder", self.folder):
@@ -60,6 +63,15 @@ class DirectoryArchive:
         """Keep these bytes unless there is something under that key."""
         return self._write(key, lambda folder, spare: write_into(folder, spare, content), publish_new)
 
+    def put_new_file(self, key: str, source: Path, told: Told | None = None) -> bool:
+        """Keep a copy of a file unless there is something under that key: then nothing happens, and the answer is False."""
+
+        def fill(folder: int, spare: str) -> None:
+            with regular_file(source) as file:
+                copy_into(folder, spare, file, told)
+
+        return self._write(key, fill, publish_new)
+
     def copy(self, source: str, target: str) -> None:
         """Give the same file one more name: nobody ever writes into it."""
 
@@ -72,11 +84,11 @@ class DirectoryArchive:
 
     def _write(self, key: str, fill: Callable[[int, str], None], publishing: Callable[[int, str, str], bool] = publish) -> bool:
         """What publishing answers, once a file that was filled aside has its place."""
-        *folders, name = parts_of(key)
+        *folders, name = self._parts_of(key)
         with disk_errors(f"writing {key}", self.folder), self._folder(folders, make=True) as folder, aside(folder, name) as spare:
             try:
                 fill(folder, spare)
-                clear_leftovers(folder, os.stat(spare, dir_fd=folder, follow_symlinks=False).st_ctime)
+                clear_leftovers(folder, spare, self._leftovers_of(name))
                 return publishing(folder, spare, name)
             except FileNotFoundError as why:  # the source of a copy is told from that where it is opened
                 raise ArchiveError(f"{key} of {self.url} was deleted while it was written: write it again if it is wanted") from why
@@ -112,7 +124,7 @@ class DirectoryArchive:
     @contextmanager
     def _opened(self, key: str) -> Iterator[tuple[int, str, int]]:
         """The folder of a file, its name there, and the file. What the caller does with them raises what it raises."""
-        *folders, name = parts_of(key)
+        *folders, name = self._parts_of(key)
         with ExitStack() as until_the_end:
             with disk_errors(f"reading {key}", self.folder):
                 try:
@@ -140,19 +152,27 @@ class DirectoryArchive:
 
     def delete(self, key: str) -> None:
         """Keep a file no longer."""
-        *folders, name = parts_of(key)
+        *folders, name = self._parts_of(key)
         with disk_errors(f"deleting {key}", self.folder), suppress(FileNotFoundError), self._folder(folders) as folder:
             os.unlink(name, dir_fd=folder)
             os.fsync(folder)
 
     def delete_all(self, folder: str) -> None:
         """Keep nothing of what is below that folder, nor the folder itself."""
-        *folders, name = parts_of(folder)
+        *folders, name = self._parts_of(folder)
         with disk_errors(f"deleting {folder}", self.folder), suppress(FileNotFoundError), self._folder(folders) as parent:
             _remove_folder(name, parent)
             os.fsync(parent)
 
     # ---- folders
+
+    def _parts_of(self, key: str) -> Sequence[str]:
+        """Folders and a file. Raises ArchiveError for what is no key."""
+        return parts_of(key)
+
+    def _leftovers_of(self, name: str) -> str:
+        """How the names of files begin that a writer of that one looks after: here those of all, as only keys are published."""
+        return ""
 
     @contextmanager
     def _folder(self, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from api_schemas.agent.agent import AgentHello, Welcome
 from archives.identity import identity
-from archives.opening import open_archive
+from archives.opening import open_archive, open_buckets
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.late import Late
@@ -42,6 +42,7 @@ from controlplane.reconciler.fleet import Fleet
 from controlplane.reconciler.gathering import Gatherer
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
+from controlplane.reconciler.seeding import SeedMaker
 from controlplane.reconciler.watchdog import Watchdog
 from controlplane.reconciler.worker import Reconciler
 from controlplane.settings import Settings
@@ -186,6 +187,8 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     pusher = Pusher(fleet)
     archive = archive_place(settings)
     faults = FaultPusher(store, fleet, clock)
+    seeds = SeedMaker(store, clock, archive, open_buckets(settings.buckets_url()), settings.data_dir / "scratch")
+    archivist = Archivist(store, clock, seeds)
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network, archive), clock, policy)
     watchdog = Watchdog(store, reconciler)
     operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive)
@@ -224,7 +227,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
     names = _name_server(queries, store, settings)
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, Archivist(store, clock), names)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, archivist, names)
 
 
 def archive_place(settings: Settings) -> ArchivePlace:

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         description="Where snapshots are kept: a folder, which agents of other hosts must see as well, or a bucket as in "
         "`s3://bucket/prefix?endpoint=http%3A%2F%2Fhost%3A9000&region=us-east-1`; by default the folder `snapshots` of the data folder.",
     )
+    buckets: str = Field(
+        "",
+        description="Where the buckets of callers are, which snapshots are exported to and files come from: a folder with a folder for "
+        "each, or S3 as in `s3://?endpoint=http%3A%2F%2Fhost%3A9000&region=us-east-1`; by default the folder `buckets` of the data folder.",
+    )
     region: str = Field("us-east-1", description="Region of requests that name none.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account of requests whose access key is no account id.")
     endpoint_network: str = Field("127.100.0.0/24", description="Addresses that primary and reader endpoints are drawn from (CIDR).")
@@ -109,10 +114,17 @@ class Settings(BaseSettings):
 
     def archive_url(self) -> str:
         """The URL of the archive of snapshots."""
-        asked = self.snapshot_archive
+        return self._place(self.snapshot_archive, "snapshots")
+
+    def buckets_url(self) -> str:
+        """The URL of the buckets of callers."""
+        return self._place(self.buckets, "buckets")
+
+    def _place(self, asked: str, otherwise: str) -> str:
+        """A URL as it is; a folder as a URL, by default one of the data folder."""
         if "://" in asked:
             return asked
-        return (Path(asked).expanduser() if asked else self.data_dir / "snapshots").resolve().as_uri()
+        return (Path(asked).expanduser() if asked else self.data_dir / otherwise).resolve().as_uri()
 
     def url(self) -> str:
         """The database's URL."""

@@ -55,6 +55,13 @@ def serve(
     images: Annotated[str | None, typer.Option(help="Of containers: engine[:version]=image,… or local for those that are here.")] = None,
     registry: Annotated[str | None, typer.Option(help="Of containers: put before the names of images.")] = None,
     container_user: Annotated[str | None, typer.Option(help="Of containers: uid:gid that engines run as.")] = None,
+    snapshot_archive: Annotated[
+        str | None, typer.Option(help="Where snapshots are kept: a folder, or s3://bucket/prefix.", show_default="in the data folder")
+    ] = None,
+    buckets: Annotated[
+        str | None,
+        typer.Option(help="Where callers' buckets are: a folder with a folder for each, or s3://.", show_default="in the data folder"),
+    ] = None,
     region: Annotated[str | None, typer.Option(help="Region of requests that name none.", show_default="us-east-1")] = None,
     account_id: Annotated[
         str | None, typer.Option(help="Account of requests whose access key is no account id.", show_default="000000000000")
@@ -96,7 +103,7 @@ def serve(
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every request to an agent
     options = {"host": host, "port": port, "region": region, "account_id": account_id, "agents_listen": agents_listen,
                "agents_url": agents_url, "memcached_discovery": memcached_discovery, "dns_listen": dns_listen or (_DNS if dns else None),
-               "dns_suffix": dns_suffix, "dns_ttl": dns_ttl}  # fmt: skip
+               "dns_suffix": dns_suffix, "dns_ttl": dns_ttl, "snapshot_archive": snapshot_archive, "buckets": buckets}  # fmt: skip
     containers: dict[str, Any] = {"runtime": runtime, "images": images, "registry": registry, "container_user": container_user}
     folders = {"data_dir": data_dir, "join_token_file": join_token_file}
     given: dict[str, Any] = {name: value for name, value in {**options, **folders}.items() if value is not None}

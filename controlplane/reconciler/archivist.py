@@ -1,4 +1,4 @@
-"""Does with the files of snapshots what their records ask for: publishes, copies, exports, deletes; in threads of its own."""
+"""Does with files what records ask for: snapshots are published, copied, exported and deleted, and what new caches begin with is made."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 
 from archives.archive import ArchiveAwayError, ArchiveError
 from controlplane.clock import Clock
+from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.events import Event
 from controlplane.domain.naming import arn
 from controlplane.domain.snapshot import Snapshot, SnapshotState
-from controlplane.domain.topology import Kind
+from controlplane.domain.topology import Kind, Topology
 from controlplane.reconciler import filing
+from controlplane.reconciler.seeding import SeedMaker
 from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Committed, Store, Unit
 
@@ -33,9 +35,11 @@ _AT_ONCE = 4
 class Archivist:
     """A level: whatever a record says that is not so yet is done, again after a crash; doing a part of it twice changes nothing."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, seeds: SeedMaker) -> None:
         self._store = store
         self._clock = clock
+        self._seeds = seeds
+        self._made: dict[str, ArchivePlace] = {}
         self._changed = threading.Condition()
         self._due: dict[str, float] = {}
         self._busy: set[str] = set()
@@ -50,14 +54,17 @@ class Archivist:
         self._thread.start()
 
     def lead(self) -> None:
-        """Every snapshot is looked at once: what a former life, or another control plane, left unfinished goes on."""
+        """Everything is looked at once: what a former life, or another control plane, left unfinished goes on."""
         with self._store.reading() as unit:
             uids = [snapshot.uid for snapshot in unit.snapshots.all()]
-        for uid in uids:
+            seeds = {topology.uid: topology.seed for topology in unit.topologies.all() if topology.seed is not None}
+        self._made |= {uid: seed.archive for uid, seed in seeds.items()}
+        for uid in (*uids, *seeds):
             self.wake(uid)
+        self._pool.submit(self._find_leftovers)
 
     def wake(self, uid: str, delay: float = 0.0) -> None:
-        """Look at the snapshot after so many seconds, or earlier if it is due earlier."""
+        """Look at the snapshot or topology after so many seconds, or earlier if it is due earlier."""
         at = time.monotonic() + delay
         with self._changed:
             if self._due.get(uid, at + 1) > at:
@@ -74,10 +81,11 @@ class Archivist:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def look(self, uid: str) -> None:
-        """Bring the files of one snapshot to what its record says."""
+        """Bring the files of one snapshot, or those that one topology begins with, to what its record says."""
         with self._store.reading() as unit:
-            snapshot = unit.snapshots.get(uid)
+            snapshot, topology = unit.snapshots.get(uid), unit.topologies.get(uid)
         if snapshot is None:
+            self._look_at_seed(uid, topology)
             return
         match snapshot.state:
             case SnapshotState.CREATING if snapshot.gathered:
@@ -94,6 +102,47 @@ class Archivist:
                 self._keep(snapshot)
             case _:
                 pass
+
+    def _look_at_seed(self, uid: str, topology: Topology | None) -> None:
+        """What a topology begins with is made, and kept until it is announced or gone."""
+        seed = topology.seed if topology is not None and not topology.deleting else None
+        if seed is None or topology is None:
+            if uid in self._made:
+                self._seeds.forget(self._made[uid], uid)
+                del self._made[uid]
+            return
+        self._made[uid] = seed.archive
+        if seed.files is not None or seed.refusal is not None:
+            return
+        try:
+            made = self._seeds.make(topology, lambda: self._still_begins(topology))
+        except ArchiveAwayError as away:
+            if self._clock.now() - topology.requested_at < AWAY_FOR:
+                raise
+            made = replace(seed, refusal=f"the archive did not answer for too long: {away}")
+        with self._store.transaction(leading=True) as unit:
+            now = unit.topologies.get(uid)
+            if now is not None and now.seed == seed and not now.deleting:
+                unit.topologies.save(replace(now, seed=made))
+                if made.refusal is not None:
+                    message = f"{now.name} cannot begin with {seed.name}: {made.refusal}"
+                    unit.events.say(Event(now.world, now.kind.value, now.name, message, self._clock.now(), made.refusal))
+
+    def _find_leftovers(self) -> None:
+        """What a former life made for a topology that was announced, or went, just then."""
+        try:
+            left = self._seeds.leftovers()
+        except ArchiveError as failed:
+            log.warning("what caches began with cannot be looked through  because=%s", failed)
+            return
+        for uid, place in left.items():
+            self._made.setdefault(uid, place)
+            self.wake(uid)
+
+    def _still_begins(self, topology: Topology) -> bool:
+        """Whether a topology is still to begin with that."""
+        now = self._store.topologies.by_uid.get(topology.uid)
+        return not self._closing and now is not None and now.seed == topology.seed and not now.deleting
 
     def _publish(self, snapshot: Snapshot, carry_out: Callable[[Snapshot], Snapshot]) -> None:
         """The snapshot is available once its manifest is in the archive, and not before."""
@@ -169,6 +218,10 @@ class Archivist:
     def _on_commit(self, committed: Committed) -> None:
         for uid in committed.snapshots:
             self.wake(uid)
+        for uid in committed.topologies:
+            topology = self._store.topologies.by_uid.get(uid)
+            if uid in self._made or (topology is not None and topology.seed is not None):
+                self.wake(uid)
 
     def _watch(self) -> None:
         while (uid := self._next()) is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from archives import manifest as m
 from archives.archive import Archive, ArchiveError
 from archives.identity import must_be
-from archives.opening import open_archive
+from archives.opening import shared_archive
 from controlplane.domain.backup import ArchivePlace, SavedFile
 from controlplane.domain.slots import shown_slots
 from controlplane.domain.snapshot import Snapshot, SnapshotPart
@@ -15,7 +15,7 @@ from controlplane.domain.snapshot import Snapshot, SnapshotPart
 
 def opened(place: ArchivePlace) -> Archive:
     """The very archive that is meant. Raises ArchiveError."""
-    archive = open_archive(place.url)
+    archive = shared_archive(place.url)
     if place.id:
         must_be(archive, place.id)
     return archive

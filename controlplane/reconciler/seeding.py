@@ -1,0 +1,224 @@
+"""What new caches begin with is made ready: every file is checked, and cut to the new node groups where the slots differ."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from archives.rdb import aside
+from archives.rdb.checking import Summary
+from archives.rdb.cutting import Cut as FileCut
+from archives.rdb.header import RdbRefusedError, why_unreadable
+
+from archives import manifest as m
+from archives.archive import Archive, ArchiveAwayError, ArchiveError
+from archives.bucket_names import parse_object_arn
+from archives.buckets import BucketError, Buckets
+from archives.unique import unique
+from controlplane.clock import Clock
+from controlplane.domain.backup import ArchivePlace, SavedFile, Seed, SeedFile
+from controlplane.domain.node_types import MIB
+from controlplane.domain.resources import resources_of
+from controlplane.domain.seeding import Cut, cuts
+from controlplane.domain.slots import Slots
+from controlplane.domain.snapshot import Snapshot
+from controlplane.domain.topology import Topology
+from controlplane.reconciler.filing import opened
+from controlplane.store.store import Store
+
+log = logging.getLogger("cachewright.reconciler")
+
+_CHUNK = 1 << 20
+_STAGING = "seed-"
+
+
+class SeedRefusedError(Exception):
+    """A cache cannot begin with what was asked for; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that a new cache begins with: whose it was, which slots that owned (none: it may have any), the file, and where it is."""
+
+    group: str
+    slots: Slots
+    file: SavedFile
+    archive: ArchivePlace
+
+
+class SeedMaker:
+    """Makes ready what topologies begin with. ``archive`` is where new files go, ``scratch`` a folder of our own, which is emptied."""
+
+    def __init__(self, store: Store, clock: Clock, archive: ArchivePlace, buckets: Buckets, scratch: Path) -> None:
+        self._store = store
+        self._clock = clock
+        self._archive = archive
+        self._buckets = buckets
+        self._scratch = scratch
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def make(self, topology: Topology, goes_on: Callable[[], bool]) -> Seed:
+        """The topology's seed with its files, or with why there are none. Raises ArchiveAwayError: trying again may help."""
+        seed = topology.seed
+        if seed is None:
+            raise ValueError(f"{topology.name} begins with nothing")
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+                return replace(seed, files=self._files(topology, seed, Path(folder), goes_on))
+        except ArchiveAwayError:
+            raise
+        except (SeedRefusedError, ArchiveError, BucketError, RdbRefusedError, m.ManifestRefusedError) as refused:
+            log.warning("cache cannot begin  topology=%s seed=%s because=%s", topology.name, seed.name, refused)
+            return replace(seed, refusal=str(refused))
+
+    def forget(self, place: ArchivePlace, uid: str) -> None:
+        """Keep nothing of what was made for that topology. Raises ArchiveError."""
+        opened(place).delete_all(_staging(uid))
+
+    def leftovers(self) -> dict[str, ArchivePlace]:
+        """For which topologies, by uid, something is kept, and where. Raises ArchiveError."""
+        found = {entry.key.partition("/")[0] for entry in opened(self._archive).list(_STAGING)}
+        return {name.removeprefix(_STAGING): self._archive for name in found}
+
+    def _files(self, topology: Topology, seed: Seed, folder: Path, goes_on: Callable[[], bool]) -> tuple[SeedFile, ...]:
+        sources = self._of_snapshot(seed.snapshot) if seed.snapshot else self._of_buckets(topology, seed, folder, goes_on)
+        try:
+            plan = cuts(sources, topology.node_groups)
+        except ValueError as impossible:
+            raise SeedRefusedError(str(impossible)) from impossible
+        by_group = {source.group: source for source in sources}
+        to_cut = [cut for cut in plan if cut.shares and not cut.as_it_is]
+        made = self._cut(topology, seed, by_group, to_cut, folder, goes_on) if to_cut else {}
+        whole = {cut.target: by_group[cut.sources[0]] for cut in plan if cut.as_it_is}
+        for source in whole.values():
+            _must_be_unchanged(opened(source.archive), source.file)
+        as_they_are = {target: SeedFile(target, source.file, source.archive) for target, source in whole.items()}
+        return tuple((made | as_they_are)[cut.target] for cut in plan if cut.shares)
+
+    def _of_snapshot(self, uid: str) -> list[Source]:
+        with self._store.reading() as unit:
+            snapshot = unit.snapshots.get(uid)
+        if snapshot is None:
+            raise SeedRefusedError("the snapshot was deleted")
+        _must_have_its_manifest(snapshot)
+        return [Source(part.group, part.slots, part.file, snapshot.archive) for part in snapshot.parts if part.file is not None]
+
+    def _of_buckets(self, topology: Topology, seed: Seed, folder: Path, goes_on: Callable[[], bool]) -> list[Source]:
+        """Files of callers: each is looked at from its first to its last byte before any engine sees it, and then kept as it is."""
+        archive = opened(seed.archive)
+        sources = []
+        for number, arn in enumerate(seed.arns):
+            bucket, key = parse_object_arn(arn)
+            path = folder / f"asked-{number}.rdb"
+            self._buckets.fetch(bucket, key, path)
+            try:
+                summary = aside.summarise(path, deep=True, goes_on=goes_on)
+                _must_suit(summary, topology)
+            except RdbRefusedError as refused:
+                raise SeedRefusedError(f"{arn}: {refused}") from refused
+            kept = f"{_staging(topology.uid)}/asked-{number}-{unique()}.rdb"
+            archive.put(kept, path, may_link=True)
+            sources.append(Source(arn, (), _file(kept, summary, self._clock.now()), seed.archive))
+        _must_fit(sources, topology)
+        return sources
+
+    def _cut(self, topology: Topology, seed: Seed, sources: dict[str, Source], to_cut: Sequence[Cut], folder: Path,
+             goes_on: Callable[[], bool]) -> dict[str, SeedFile]:  # fmt: skip
+        """A file for each of these node groups, in the archive."""
+        needed = sorted({source for cut in to_cut for source in cut.sources})
+        paths = {group: folder / f"from-{number}.rdb" for number, group in enumerate(needed)}
+        for group, path in paths.items():
+            _fetch(opened(sources[group].archive), sources[group].file, path)
+        targets = [FileCut(folder / f"to-{cut.target}.rdb", _pairs(cut, topology)) for cut in to_cut]
+        done = aside.cut(list(paths.values()), targets, every_database=_databases_of(topology) > 1, goes_on=goes_on)
+        archive = opened(seed.archive)
+        made = {}
+        for cut, file in zip(to_cut, done, strict=True):
+            key = f"{_staging(topology.uid)}/{cut.target}-{unique()}.rdb"
+            archive.put(key, file.path, may_link=True)
+            saved = SavedFile(key, file.size, file.sha256, str(file.version), self._clock.now(), keys=sum(file.keys.values()))
+            made[cut.target] = SeedFile(cut.target, saved, seed.archive)
+        return made
+
+
+def _file(key: str, summary: Summary, at: datetime) -> SavedFile:
+    databases = max(summary.keys, default=-1) + 1
+    return SavedFile(
+        key, summary.size, summary.sha256, str(summary.version), at, summary.total_keys, summary.expires, len(summary.functions), databases,
+        summary.used_memory or 0,
+    )  # fmt: skip
+
+
+def _must_suit(summary: Summary, topology: Topology) -> None:
+    """Raises RdbRefusedError for a file that the topology's engine could not load, or not all of."""
+    if why := why_unreadable(summary.version, topology.engine, topology.engine_version):
+        raise RdbRefusedError(why)
+    if summary.modules:
+        raise RdbRefusedError(f"it has data of the modules {', '.join(summary.modules)}, which no engine here has")
+    if max(summary.keys, default=0) >= (most := _databases_of(topology)):
+        raise RdbRefusedError(f"it has keys in database {max(summary.keys)}, and the new cache has {most} (see {topology.parameter_group})")
+
+
+def _must_fit(sources: Sequence[Source], topology: Topology) -> None:
+    """Raises SeedRefusedError where files, by what their writers had in memory, are more than the new nodes can hold together."""
+    used = sum(source.file.used_memory for source in sources)
+    most = resources_of(topology).memory * len(topology.node_groups)
+    if used > most:
+        room = f"{len(topology.node_groups)} nodes of type {topology.node_type} can hold {most / MIB:.0f} MiB"
+        raise SeedRefusedError(f"the data had {used / MIB:.0f} MiB in memory where it was written, and {room}: choose larger ones")
+
+
+def _databases_of(topology: Topology) -> int:
+    """How many databases its engines have."""
+    return int(resources_of(topology).parameters.get("cluster-databases" if topology.has_bus else "databases", "1"))
+
+
+def _staging(uid: str) -> str:
+    return f"{_STAGING}{uid}"
+
+
+def _pairs(cut: Cut, topology: Topology) -> tuple[tuple[int, int], ...] | None:
+    """The slots of a cut, as the cutter takes them; None for every key outside cluster mode."""
+    return tuple((part.first, part.last) for part in cut.slots) if topology.has_bus else None
+
+
+def _must_have_its_manifest(snapshot: Snapshot) -> None:
+    """Raises ManifestRefusedError or ArchiveError for a snapshot whose manifest, or the size of whose files, is another than it was."""
+    archive = opened(snapshot.archive)
+    content = archive.read_bytes(f"{snapshot.uid}/{m.NAME}", m.LARGEST)
+    manifest = m.read_manifest(content)
+    if m.digest_of(content) != snapshot.manifest:
+        raise m.ManifestRefusedError(f"the manifest of snapshot {snapshot.name} was replaced by another")
+    sizes = {entry.key.rpartition("/")[2]: entry.size for entry in archive.list(f"{snapshot.uid}/")}
+    m.must_be_whole(manifest, sizes)
+
+
+def _fetch(archive: Archive, file: SavedFile, target: Path) -> None:
+    archive.fetch(file.key, target)
+    with target.open("rb") as copy:
+        _must_have(file, _sha256_of(copy.read))
+
+
+def _must_be_unchanged(archive: Archive, file: SavedFile) -> None:
+    """Raises ArchiveError for a file that was changed since it was kept."""
+    with archive.open(file.key) as kept:
+        _must_have(file, _sha256_of(kept.read))
+
+
+def _must_have(file: SavedFile, sha256: str) -> None:
+    if sha256 != file.sha256:
+        raise ArchiveError(f"{file.key} was changed after it was kept: its SHA-256 is {sha256}, and was {file.sha256}")
+
+
+def _sha256_of(read: Callable[[int], bytes]) -> str:
+    sha = hashlib.sha256()
+    while chunk := read(_CHUNK):
+        sha.update(chunk)
+    return sha.hexdigest()
