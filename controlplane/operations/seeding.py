@@ -12,12 +12,14 @@ from api_schemas.faults import (
     InvalidSnapshotState,
     SnapshotNotFound,
 )
+from archives.rdb.header import read_version, why_unreadable
 from controlplane.domain.backup import SavedFile, Seed
+from controlplane.domain.binaries import best_binary
 from controlplane.domain.node_types import MIB, node_type
 from controlplane.domain.resources import resources_of
 from controlplane.domain.seeding import cuts, expected_bytes
 from controlplane.domain.snapshot import Snapshot, SnapshotState
-from controlplane.domain.topology import ClusterMode, Topology
+from controlplane.domain.topology import Binary, ClusterMode, Topology
 from controlplane.operations.context import Context
 
 
@@ -53,6 +55,7 @@ def seeded(ctx: Context, topology: Topology, asked: AskedSeed, snapshot: Snapsho
     Raises InvalidParameterCombination for a snapshot whose data it could not take, InvalidParameterValue for the wrong number of files.
     """
     if snapshot is not None:
+        _must_be_able_to_read(ctx, topology, snapshot)
         _must_be_able_to_hold(topology, snapshot)
         return replace(topology, seed=Seed(snapshot.name, ctx.archive, snapshot=snapshot.uid))
     if asked.snapshot_arns:
@@ -70,6 +73,26 @@ def must_join_empty(asked: AskedSeed) -> None:
 
 
 # ---- a snapshot
+
+
+def _must_be_able_to_read(ctx: Context, topology: Topology, snapshot: Snapshot) -> None:
+    """What counts is the program that would load a file, which may be of another version than the one that is asked for."""
+    for version in sorted({file.version for file in _files(snapshot)}):
+        for zone in sorted({node.zone for group in topology.node_groups if (node := group.primary_node) is not None}):
+            programs = _programs(ctx, topology, zone)
+            reasons = [why_unreadable(read_version(version.encode()), program.engine, program.version) for program in programs]
+            if reasons and None not in reasons:
+                raise InvalidParameterCombination(
+                    f"Snapshot {snapshot.name} cannot be restored into {topology.engine} {topology.engine_version} in {zone}. {reasons[0]} "
+                    "Nothing was created; choose a later version."
+                )
+
+
+def _programs(ctx: Context, topology: Topology, zone: str) -> list[Binary]:
+    """What each agent of a zone would run for the topology, of those that can."""
+    offers = [[Binary(**each.model_dump()) for each in hello.engines] for hello in ctx.unit.agents.all() if hello.zone[-1:] == zone[-1:]]
+    found = [best_binary(topology.engine, topology.engine_version, offered) for offered in offers]
+    return [program for program in found if program is not None]
 
 
 def _must_be_able_to_hold(topology: Topology, snapshot: Snapshot) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -53,11 +54,11 @@ def ctx(ctx: Context) -> Context:
     return replace(ctx, archive=ARCHIVE)
 
 
-def saved(ctx: Context, topology: Topology, *, used: int = MIB, databases: int = 1, member: str | None = None,
-          **fields: Any) -> Snapshot:  # fmt: skip
+def saved(ctx: Context, topology: Topology, *, used: int = MIB, databases: int = 1, version: str = "REDIS0009",
+          member: str | None = None, **fields: Any) -> Snapshot:  # fmt: skip
     """A snapshot of the topology that is available, with so many bytes in each of its node groups."""
     _, snapshot = begun(topology, "monday", Cause.MANUAL, ARCHIVE, NOW, "snap-1", member, whole=member is None)
-    file = SavedFile("snap-1/0001-1.rdb", 1000, "ab" * 32, "VALKEY080", NOW, keys=10, databases=databases, used_memory=used)
+    file = SavedFile("snap-1/0001-1.rdb", 1000, "ab" * 32, version, NOW, keys=10, databases=databases, used_memory=used)
     parts = tuple(replace(part, file=file) for part in snapshot.parts)
     snapshot = replace(snapshot, parts=parts, gathered=True, state=SnapshotState.AVAILABLE, **fields)
     ctx.unit.snapshots.save(snapshot)
@@ -481,6 +482,50 @@ def test_keys_in_databases_that_would_not_be_there_are_refused(
     else:
         with pytest.raises(InvalidParameterCombination, match=says):
             restored(ctx, **asked)
+
+
+def only(ctx: Context, *binaries: tuple[str, str], zones: str = "abc") -> None:
+    """The agents of these zones have no other engines."""
+    engines = [EngineBinary(engine=engine, version=version, path=f"/{engine}-{version}") for engine, version in binaries]
+    for letter in zones:
+        ctx.unit.agents.put(an_agent(f"agent-{letter}", f"{WORLD.region}{letter}").model_copy(update={"engines": engines}))
+
+
+@pytest.mark.parametrize(
+    ("version", "source", "asked", "there", "says"),
+    [
+        ("REDIS0010", ("redis", "7.0"), {}, None, None),
+        ("REDIS0010", ("redis", "6.2"), {}, None, "The file is REDIS0010, and redis 6.2.6 reads no later than REDIS0009"),
+        ("REDIS0011", ("valkey", "8.1"), {"engine_version": "9.1"}, None, None),
+        ("VALKEY080", ("valkey", "9.1"), {}, None, None),
+        # written by a Valkey 9 that stood in for an earlier one
+        ("VALKEY080", ("valkey", "8.1"), {}, None, "into valkey 8.1 in us-east-1a. The file is VALKEY080, and valkey 8.1.0 reads no later than"),
+        ("VALKEY080", ("valkey", "8.1"), {}, [("valkey", "9.1.2")], None),
+        ("VALKEY080", ("valkey", "8.1"), {"engine_version": "9.1"}, None, None),
+        # and by a Valkey 8 that stood in for Redis
+        ("REDIS0011", ("redis", "7.1"), {}, [("redis", "7.0.15")], "redis 7.0.15 reads no later than REDIS0010"),
+        ("REDIS0011", ("redis", "7.1"), {}, [("valkey", "8.1.3")], None),
+        ("REDIS0011", ("redis", "7.1"), {"engine": "valkey"}, None, None),
+        ("REDIS0012", ("redis", "7.1"), {"engine": "valkey"}, None, "valkey 9.1.0 reads no later than REDIS0011 and VALKEY080"),
+    ],
+)  # fmt: skip
+def test_the_programs_that_are_there_must_be_able_to_read_the_files(
+    ctx: Context, version: str, source: tuple[str, str], asked: dict[str, Any], there: list[tuple[str, str]] | None, says: str | None
+) -> None:
+    saved(ctx, plain(engine=source[0], engine_version=source[1]), version=version)
+    if there is not None:
+        only(ctx, *there)
+    if says is None:
+        assert restored(ctx, **asked).seed is not None
+    else:
+        with pytest.raises(InvalidParameterCombination, match=re.escape(says)):
+            restored(ctx, **asked)
+
+
+def test_only_the_zones_of_primaries_count_for_who_reads_a_file(ctx: Context) -> None:
+    saved(ctx, plain(engine="valkey", engine_version="8.1"), version="VALKEY080")
+    only(ctx, ("valkey", "9.1.2"), zones="b")
+    assert shape(restored(ctx, preferred_cache_cluster_azs=[B, A, C])) == [("0001", "", "bac")]
 
 
 def test_making_an_existing_cluster_the_primary_stays_refused(ctx: Context) -> None:
