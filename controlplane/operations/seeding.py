@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -10,13 +10,23 @@ from api_schemas.faults import (
     InvalidParameterCombination,
     InvalidParameterValue,
     InvalidSnapshotState,
+    ServiceUnavailable,
     SnapshotNotFound,
+)
+from archives.bucket_names import BadArnError, parse_object_arn
+from archives.buckets import (
+    BucketAwayError,
+    BucketError,
+    NoSuchBucketError,
+    NoSuchKeyError,
+    NotAccessibleError,
+    OutsideRegionError,
 )
 from archives.rdb.header import read_version, why_unreadable
 from controlplane.domain.backup import SavedFile, Seed
 from controlplane.domain.binaries import best_binary
 from controlplane.domain.node_types import MIB, node_type
-from controlplane.domain.resources import resources_of
+from controlplane.domain.resources import databases_of, resources_of
 from controlplane.domain.seeding import cuts, expected_bytes
 from controlplane.domain.snapshot import Snapshot, SnapshotState
 from controlplane.domain.topology import Binary, ClusterMode, Topology
@@ -59,7 +69,7 @@ def seeded(ctx: Context, topology: Topology, asked: AskedSeed, snapshot: Snapsho
         _must_be_able_to_hold(topology, snapshot)
         return replace(topology, seed=Seed(snapshot.name, ctx.archive, snapshot=snapshot.uid))
     if asked.snapshot_arns:
-        _must_be_as_many_as_needed(topology, asked.snapshot_arns)
+        _must_be_as_many_as_needed(topology, asked)
         return replace(topology, seed=Seed(_called(asked.snapshot_arns), ctx.archive, arns=tuple(asked.snapshot_arns)))
     return topology
 
@@ -112,7 +122,7 @@ def _files(snapshot: Snapshot) -> Iterator[SavedFile]:
 
 def _must_have_the_databases(topology: Topology, snapshot: Snapshot, file: SavedFile) -> None:
     parameter = "cluster-databases" if topology.has_bus else "databases"
-    most = max(1, int(resources_of(topology).parameters.get(parameter, 1)))
+    most = databases_of(topology)
     if file.databases <= most:
         return
     where = f"in cluster mode {topology.engine} {topology.engine_version}" if topology.has_bus else "the new cache"
@@ -139,9 +149,52 @@ def _must_have_the_memory(topology: Topology, snapshot: Snapshot) -> None:
 # ---- files in buckets
 
 
-def _must_be_as_many_as_needed(topology: Topology, arns: list[str]) -> None:
+def must_find_objects(ctx: Context, asked: AskedSeed) -> None:
+    """Each file that a new cache shall begin with is there and can be read. Raises InvalidParameterValue, or ServiceUnavailable."""
+    if asked.snapshot_name:
+        return  # both together are refused whatever is there
+    for named in asked.snapshot_arns:
+        try:
+            bucket, key = parse_object_arn(named)
+        except BadArnError as bad:
+            raise InvalidParameterValue(f"SnapshotArns is not valid: {bad}.") from bad
+        _must_be_readable(ctx, bucket, key)
+
+
+def _must_be_readable(ctx: Context, bucket: str, key: str) -> None:
+    if ctx.buckets is None:
+        raise InvalidParameterValue("SnapshotArns cannot be given: this control plane reaches no buckets.")
+    try:
+        size = ctx.buckets.size(bucket, key)
+    except BucketAwayError as away:
+        raise ServiceUnavailable(f"The S3 bucket {bucket} does not answer, so nothing was created. Try again.") from away
+    except BucketError as failed:
+        known = _SAYS.get(type(failed))
+        raise InvalidParameterValue(known.format(bucket=bucket, key=key) if known else f"SnapshotArns: {failed}.") from failed
+    if not size:
+        raise InvalidParameterValue(f"The object {key} in the S3 bucket {bucket} is empty: it is no RDB file.")
+
+
+_SAYS: Mapping[type[BucketError], str] = {
+    NoSuchBucketError: "The S3 bucket {bucket} does not exist.",
+    OutsideRegionError: "The S3 bucket {bucket} is outside of the region.",
+    NotAccessibleError: "ElastiCache has not been granted READ permissions {bucket} on the S3 Bucket.",
+    NoSuchKeyError: "The S3 bucket {bucket} does not contain an object with key {key}.",
+}
+"""The service's own words, but for those about a missing object, which are not known."""
+
+
+def _must_be_as_many_as_needed(topology: Topology, asked: AskedSeed) -> None:
+    arns = asked.snapshot_arns
+    if twice := next((named for named in arns if arns.count(named) > 1), None):
+        raise InvalidParameterValue(f"SnapshotArns names {twice} more than once.")
     if topology.cluster_mode is not ClusterMode.ENABLED and len(arns) != 1:
         raise InvalidParameterValue(f"SnapshotArns names {len(arns)} files, and a cache without several shards begins with exactly 1.")
+    configured = getattr(asked, "node_group_configuration", [])
+    if any(part.slots for part in configured) and len(arns) != len(configured):
+        raise InvalidParameterValue(
+            f"SnapshotArns names {len(arns)} files for {len(configured)} node groups with Slots: give one for each of them, or no Slots."
+        )
 
 
 def _called(arns: list[str]) -> str:

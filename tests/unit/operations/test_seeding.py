@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import NOW, WORLD, a_cache_cluster, a_group, a_sharded_group, an_agent
+from factories import NOW, WORLD, FixedClock, a_cache_cluster, a_group, a_sharded_group, an_agent
 
 from api_schemas.agent.node import EngineBinary
 from api_schemas.cache_cluster import CreateCacheCluster
@@ -17,10 +18,20 @@ from api_schemas.faults import (
     InvalidParameterCombination,
     InvalidParameterValue,
     InvalidSnapshotState,
+    ServiceUnavailable,
     SnapshotNotFound,
 )
 from api_schemas.parts import Tag
 from api_schemas.replication_group import CreateReplicationGroup
+from archives.archive import Told
+from archives.buckets import (
+    BadKeyError,
+    BucketAwayError,
+    BucketError,
+    DirectoryBuckets,
+    NotAccessibleError,
+    OutsideRegionError,
+)
 from controlplane.domain.backup import ArchivePlace, Cause, SavedFile
 from controlplane.domain.naming import arn
 from controlplane.domain.node_types import MIB
@@ -32,7 +43,11 @@ from controlplane.domain.snapshot import Snapshot, SnapshotState, begun
 from controlplane.domain.topology import ClusterMode, Kind, Topology
 from controlplane.operations.cache_clusters import create_cache_cluster
 from controlplane.operations.context import Context
+from controlplane.operations.performs import Operations
 from controlplane.operations.replication_groups import create_replication_group
+from controlplane.operations.seeding import must_find_objects
+from controlplane.planner.situation import Policy
+from controlplane.store.store import Store
 
 COMBINATION, VALUE = InvalidParameterCombination, InvalidParameterValue
 A, B, C = (f"us-east-1{letter}" for letter in "abc")
@@ -542,5 +557,134 @@ ARNS = [f"arn:aws:s3:::backups/orders-000{number}.rdb" for number in (1, 2, 3)]
 def test_a_group_can_begin_with_a_file_of_a_caller(ctx: Context) -> None:
     group = restored(ctx, snapshot_name=None, snapshot_arns=ARNS[:1])
     assert group.seed is not None and (group.seed.arns, group.seed.snapshot, group.seed.name) == ((ARNS[0],), None, ARNS[0])
+    assert group.seed.archive == ARCHIVE and ctx.status(group) == "creating"
     alone = restored_alone(ctx, snapshot_name=None, snapshot_arns=ARNS[:1], engine="redis")
     assert alone.seed is not None and alone.seed.arns == (ARNS[0],)
+
+
+SLOTTED = [{"slots": "0-99"}, {"slots": "100-16383"}]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"num_node_groups": 2, "snapshot_arns": ARNS}, None),
+        ({"num_node_groups": 3, "snapshot_arns": ARNS[:1]}, None),
+        ({"node_group_configuration": SLOTTED, "snapshot_arns": ARNS[:2]}, None),
+        ({"node_group_configuration": SLOTTED, "snapshot_arns": ARNS}, "names 3 files for 2 node groups with Slots"),
+        ({"snapshot_arns": ARNS}, "names 3 files, and a cache without several shards begins with exactly 1"),
+        ({"cluster_mode": "compatible", "snapshot_arns": ARNS}, "names 3 files"),
+        ({"num_node_groups": 2, "snapshot_arns": [ARNS[0], ARNS[0]]}, f"names {ARNS[0]} more than once"),
+    ],
+)
+def test_there_must_be_as_many_files_as_node_groups_can_use(ctx: Context, asked: dict[str, Any], says: str | None) -> None:
+    wanted = {"snapshot_name": None, "engine": "valkey", **asked}
+    if says is None:
+        seed = restored(ctx, **wanted).seed
+        assert seed is not None and list(seed.arns) == asked["snapshot_arns"]
+    else:
+        with pytest.raises(InvalidParameterValue, match=says):
+            restored(ctx, **wanted)
+
+
+def test_a_cache_cluster_begins_with_one_file(ctx: Context) -> None:
+    with pytest.raises(InvalidParameterValue, match="names 2 files"):
+        restored_alone(ctx, snapshot_name=None, snapshot_arns=ARNS[:2], engine="redis")
+    with pytest.raises(InvalidParameterValue, match="Engine must be given"):
+        restored_alone(ctx, snapshot_name=None, snapshot_arns=ARNS[:1])
+
+
+@pytest.fixture
+def buckets(ctx: Context, tmp_path: Path) -> Context:
+    """With a folder of buckets, in one of which there is a file, and an empty one."""
+    there = tmp_path / "buckets" / "backups"
+    (there / "old").mkdir(parents=True)
+    (there / "old" / "orders.rdb").write_bytes(b"REDIS0011")
+    (there / "empty.rdb").touch()
+    return replace(ctx, buckets=DirectoryBuckets(tmp_path / "buckets"))
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("arn:aws:s3:::backups/old/orders.rdb", None),
+        ("arn:aws-cn:s3:::backups/old/orders.rdb", None),
+        ("arn:aws:s3:::backups/orders.rdb", "The S3 bucket backups does not contain an object with key orders.rdb."),
+        ("arn:aws:s3:::backups/old", "does not contain an object with key old"),
+        ("arn:aws:s3:::others/orders.rdb", "The S3 bucket others does not exist."),
+        ("arn:aws:s3:::backups/../backups/old/orders.rdb", "has no place in a folder"),
+        ("arn:aws:s3:::backups/empty.rdb", "The object empty.rdb in the S3 bucket backups is empty"),
+        ("arn:aws:s3:::backups", "is not of the form arn:aws:s3:::bucket/key"),
+        ("arn:aws:s3:::backups/", "is no ARN of an object"),
+        ("backups/orders.rdb", "is not of the form"),
+        ("arn:aws:sqs:::backups/orders.rdb", "is not of the form"),
+    ],
+)
+def test_the_files_must_be_there(buckets: Context, named: str, says: str | None) -> None:
+    asked = CreateReplicationGroup(replication_group_id="new", replication_group_description="d", snapshot_arns=[named])
+    if says is None:
+        must_find_objects(buckets, asked)
+        assert buckets.buckets is not None
+    else:
+        with pytest.raises(InvalidParameterValue) as refused:
+            must_find_objects(buckets, asked)
+        assert says in refused.value.message
+
+
+class Failing:
+    """Buckets that fail in one way."""
+
+    def __init__(self, kind: type[BucketError]) -> None:
+        self._kind = kind
+
+    def exists(self, bucket: str) -> bool:
+        raise self._kind(bucket, "", "it {is} so")
+
+    def size(self, bucket: str, key: str) -> int:
+        raise self._kind(bucket, key, "it {is} so")
+
+    def fetch(self, bucket: str, key: str, target: Path, told: Told | None = None) -> None:
+        raise self._kind(bucket, key, "it {is} so")
+
+    def put(self, bucket: str, key: str, source: Path, told: Told | None = None) -> None:
+        raise self._kind(bucket, key, "it {is} so")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "says"),
+    [
+        (NotAccessibleError, VALUE, "ElastiCache has not been granted READ permissions backups on the S3 Bucket."),
+        (OutsideRegionError, VALUE, "The S3 bucket backups is outside of the region."),
+        (BadKeyError, VALUE, "SnapshotArns: it {is} so."),
+        (BucketAwayError, ServiceUnavailable, "The S3 bucket backups does not answer, so nothing was created. Try again."),
+    ],
+)
+def test_what_fails_of_a_bucket_is_said_in_the_services_words(
+    ctx: Context, kind: type[BucketError], fault: type[Fault], says: str
+) -> None:
+    asked = CreateCacheCluster(cache_cluster_id="new", engine="redis", snapshot_arns=ARNS[:1])
+    with pytest.raises(fault) as refused:
+        must_find_objects(replace(ctx, buckets=Failing(kind)), asked)
+    assert refused.value.message == says
+
+
+def test_files_are_looked_for_before_the_database_is_locked(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'plane.db'}")
+    asked = CreateReplicationGroup(replication_group_id="new", replication_group_description="d", snapshot_arns=ARNS[:1])
+
+    class Writing(Failing):
+        """Buckets that take so long that somebody else writes meanwhile."""
+
+        def size(self, bucket: str, key: str) -> int:
+            with store.transaction() as unit:
+                unit.agents.put(an_agent("agent-a", A))
+            return super().size(bucket, key)
+
+    try:
+        operations = Operations(store, FixedClock(), Policy(), archive=ARCHIVE, buckets=Writing(NotAccessibleError))
+        with pytest.raises(InvalidParameterValue, match="READ permissions backups"):
+            operations.run("CreateReplicationGroup", WORLD, asked)
+        with store.reading() as unit:
+            assert [hello.agent for hello in unit.agents.all()] == ["agent-a"]
+    finally:
+        store.close()
