@@ -14,10 +14,20 @@ Answer = TypeVar("Answer", bound=Shape)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The resource whose status an operation is about: its kind, and the request field that holds its id."""
+    """The resource whose status an operation is about: its kind, and the request field that holds its id.
+
+    ``instead`` is a field, and the one that holds the id in a request that has the former.
+    """
 
     kind: str
     id_field: str
+    instead: tuple[str, str] | None = None
+
+    def name(self, asked: Shape) -> str | None:
+        """The id of the resource that a request is about, None where it names none."""
+        there, other = self.instead or ("", "")
+        field = other if there and getattr(asked, there) else self.id_field
+        return getattr(asked, field, None) or None
 
 
 @dataclass(frozen=True)

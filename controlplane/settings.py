@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     most_failover_tests: int = Field(
         0, ge=0, description="Node groups whose failover an account may test in 24 hours (15 in the service); 0 is no limit."
     )
+    most_manual_snapshots: int = Field(
+        20, ge=0, description="Snapshots that may be taken of a node, or of a group in cluster mode, by request in 24 hours; 0 is no limit."
+    )
 
     lost_host_after: float = Field(
         60.0, ge=0, description="Seconds of silence after which the nodes of a host move to another host of their zone, where one has room."
@@ -110,6 +113,7 @@ class Settings(BaseSettings):
             settle=timedelta(seconds=self.election_settle),
             lost_after=timedelta(seconds=self.lost_host_after),
             most_failover_tests=self.most_failover_tests,
+            most_manual_snapshots=self.most_manual_snapshots,
         )
 
     def archive_url(self) -> str:

@@ -5,19 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
 
 from api_schemas.cache_cluster import CACHE_CLUSTER
 from api_schemas.operation import Subject
 from api_schemas.replication_group import GROUP
 from api_schemas.shape import Shape
-from controlplane.domain.status import SETTLED, member_status, topology_status
+from api_schemas.snapshot import SNAPSHOT
+from controlplane.domain.status import SETTLED, begins_with, member_status, snapshot_status, topology_status
 from controlplane.domain.topology import Kind, Topology, World
 from controlplane.planner.situation import Policy
 from controlplane.store.store import Committed, Store
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The status of a resource, None when it is gone, and the uids of everything that may change it."""
+
+    status: str | None = None
+    uids: frozenset[str] = frozenset()
+
+
 class Holding:
-    """Wakes those who wait for a topology whenever a commit touched it."""
+    """Wakes those who wait for a topology or a snapshot whenever a commit touched it."""
 
     def __init__(self, store: Store, policy: Policy) -> None:
         self._store = store
@@ -30,22 +42,9 @@ class Holding:
         """Waiters live in this loop."""
         self._loop = loop
 
-    def status(self, world: World, subject: Subject, asked: Shape) -> tuple[str | None, str | None]:
-        """The uid and the status of the one resource that a request is about; None and None where it names none or it is gone."""
-        name = getattr(asked, subject.id_field, None)
-        topology = self._find(world, subject.kind, name.lower()) if name else None
-        if topology is None or name is None:
-            return None, None
-        with self._store.reading() as unit:
-            reported = unit.reports.of(topology)
-            node = topology.node(name.lower()) if topology.kind is Kind.REPLICATION_GROUP else None
-            if subject.kind == CACHE_CLUSTER and node is not None:
-                return topology.uid, member_status(topology, node, reported, self._policy.most_boots)
-            return topology.uid, topology_status(topology, reported, self._policy.most_boots)
-
     async def until_changed(self, world: World, subject: Subject, asked: Shape, within: float) -> None:
         """Return when the resource's status is not the transitional one it is now, or after ``within`` seconds."""
-        _, before = self.status(world, subject, asked)
+        before = (await self._look(world, subject, asked)).status
         if before is not None and before not in SETTLED:
             await self._until(world, subject, asked, within, lambda status: status != before)
 
@@ -58,18 +57,50 @@ class Holding:
         deadline = loop.time() + within
         while True:
             changed = asyncio.Event()
-            uid, status = self.status(world, subject, asked)
-            if uid is None or done(status):
-                return done(status)
-            self._waiting[uid].add(changed)
+            seen = await self._look(world, subject, asked)
+            if not seen.uids or done(seen.status):
+                return done(seen.status)
+            for uid in seen.uids:
+                self._waiting[uid].add(changed)
             try:
-                if done(self.status(world, subject, asked)[1]):  # it may have changed before we listened
+                if done((await self._look(world, subject, asked)).status):  # it may have changed before we listened
                     return True
                 await asyncio.wait_for(changed.wait(), max(0.0, deadline - loop.time()))
             except TimeoutError:
-                return done(self.status(world, subject, asked)[1])
+                return done((await self._look(world, subject, asked)).status)
             finally:
-                self._forget(uid, changed)
+                for uid in seen.uids:
+                    self._forget(uid, changed)
+
+    async def _look(self, world: World, subject: Subject, asked: Shape) -> Seen:
+        """The one resource that a request is about; nothing where it names none or that is gone."""
+        name = subject.name(asked)
+        if name is None:
+            return Seen()
+        if subject.kind == SNAPSHOT:  # snapshots are in the database, for which the loop must not wait
+            return await run_in_threadpool(self._snapshot, world, name.lower())
+        return self._topology(world, subject.kind, name.lower())
+
+    def _snapshot(self, world: World, name: str) -> Seen:
+        with self._store.reading() as unit:
+            snapshot = unit.snapshots.named(world, name)
+            topologies = unit.topologies.of(world)
+        if snapshot is None:
+            return Seen()
+        restored = {topology.uid for topology in topologies if begins_with(topology, snapshot)}
+        return Seen(snapshot_status(snapshot, topologies), frozenset({snapshot.uid, *restored}))
+
+    def _topology(self, world: World, kind: str, name: str) -> Seen:
+        topology = self._find(world, kind, name)
+        if topology is None:
+            return Seen()
+        uids = frozenset({topology.uid})
+        with self._store.reading() as unit:
+            reported = unit.reports.of(topology)
+        node = topology.node(name) if topology.kind is Kind.REPLICATION_GROUP else None
+        if kind == CACHE_CLUSTER and node is not None:
+            return Seen(member_status(topology, node, reported, self._policy.most_boots), uids)
+        return Seen(topology_status(topology, reported, self._policy.most_boots), uids)
 
     def _find(self, world: World, kind: str, name: str) -> Topology | None:
         with self._store.reading() as unit:
@@ -79,7 +110,7 @@ class Holding:
 
     def _on_commit(self, committed: Committed) -> None:
         if self._loop is not None and self._waiting and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._wake, committed.topologies)
+            self._loop.call_soon_threadsafe(self._wake, committed.topologies | committed.snapshots)
 
     def _wake(self, uids: frozenset[str]) -> None:
         for uid in uids:

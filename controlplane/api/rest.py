@@ -19,17 +19,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api_schemas.cache_cluster import CACHE_CLUSTER, DESCRIBE_CACHE_CLUSTERS, CacheClusterResult, DescribeCacheClusters
 from api_schemas.faults import Fault, InternalFailure, InvalidParameterValue, MethodNotAllowed, ResourceNotFound
 from api_schemas.metrics import DESCRIBE_METRICS
 from api_schemas.operation import Operation, Subject
-from api_schemas.replication_group import DESCRIBE_REPLICATION_GROUPS, GROUP, DescribeReplicationGroups, ReplicationGroupResult
 from api_schemas.shape import Shape
 from controlplane.api.bounded import Bounded
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.metrics import MetricsDoor
 from controlplane.api.problems import fault_of, fault_of_request
+from controlplane.api.single import SINGLES, Single
 from controlplane.api.stream import EventStream
 from controlplane.domain.topology import World
 from controlplane.operations.performs import Operations, kept_promises
@@ -93,8 +92,8 @@ class RestDoor:
         for promise in kept_promises().values():
             _add(app, promise, promise.path, promise.name, _signature(promise), self._performer(promise))
         _add(app, DESCRIBE_METRICS, DESCRIBE_METRICS.path, DESCRIBE_METRICS.name, _signature(DESCRIBE_METRICS), self._measurer())
-        for describe, subject in ((DESCRIBE_REPLICATION_GROUPS, GROUP), (DESCRIBE_CACHE_CLUSTERS, CACHE_CLUSTER)):
-            self._add_one(app, describe, subject)
+        for single in SINGLES.values():
+            self._add_one(app, single)
         app.get("/v1/events/stream", tags=["events"], summary="Events as they happen", include_in_schema=False)(self._stream)
         _handle_problems(app)
         return app
@@ -140,38 +139,28 @@ class RestDoor:
 
     def _present(self, world: World, subject: Subject, asked: Shape, former: Shape) -> Shape:
         """The resource as it is now; as ``deleted`` when it is gone."""
-        name = getattr(asked, subject.id_field)
+        single = SINGLES[subject.kind]
         try:
-            return self._one(world, subject.kind, name)
+            return self._one(world, single, subject.name(asked) or "")
         except Fault:
-            field = "replication_group" if subject.kind == GROUP else "cache_cluster"
-            status = "status" if subject.kind == GROUP else "cache_cluster_status"
-            gone = getattr(former, field).model_copy(update={status: "deleted"})
-            return former.model_copy(update={field: gone})
+            return single.deleted(former)
 
-    def _one(self, world: World, kind: str, name: str) -> Shape:
-        if kind == GROUP:
-            groups = self._operations.run(DESCRIBE_REPLICATION_GROUPS.name, world, DescribeReplicationGroups(replication_group_id=name))
-            return ReplicationGroupResult(replication_group=getattr(groups, "replication_groups")[0])  # noqa: B009
-        wanted = DescribeCacheClusters(cache_cluster_id=name, show_cache_node_info=True)
-        found = self._operations.run(DESCRIBE_CACHE_CLUSTERS.name, world, wanted)
-        return CacheClusterResult(cache_cluster=getattr(found, "cache_clusters")[0])  # noqa: B009
+    def _one(self, world: World, single: Single, name: str) -> Shape:
+        return single.only(self._operations.run(single.describe.name, world, single.ask(name)))
 
-    def _add_one(self, app: FastAPI, describe: Operation[Any, Any], kind: str) -> None:
+    def _add_one(self, app: FastAPI, single: Single) -> None:
         """A resource by its id, as REST has it."""
-        subject = describe.subject
-        if subject is None:
-            raise ValueError(f"{describe.name} has no subject")
+        describe, subject = single.describe, single.subject
 
         async def show(request: Request, prefer: str | None = None, **given: Any) -> Response:
             world = self._callers.from_headers(request.headers)
             asked = describe.takes(**given)
             await self._hold_back(world, subject, asked, _seconds(prefer, self._longest_wait))
-            return _json(await run_in_threadpool(self._one, world, kind, given[subject.id_field]), 200)
+            return _json(await run_in_threadpool(self._one, world, single, given[subject.id_field]), 200)
 
-        gives: type[Shape] = ReplicationGroupResult if kind == GROUP else CacheClusterResult
+        kind = subject.kind
         one = Operation.__new__(Operation)
-        one.__dict__.update({**describe.__dict__, "gives": gives, "says": f"Show one {kind.replace('-', ' ')}."})
+        one.__dict__.update({**describe.__dict__, "gives": single.gives, "says": f"Show one {kind.replace('-', ' ')}."})
         path = f"{describe.path}/{{{subject.id_field}}}"
         parameters = [_path_parameter(subject.id_field), *_headers()]
         _add(app, one, path, f"Show{kind.title().replace('-', '')}", inspect.Signature(parameters), show)

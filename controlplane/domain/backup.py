@@ -91,6 +91,14 @@ class Backup:
         return replace(self, parts=tuple(changed if part.group == changed.group else part for part in self.parts))
 
 
+@dataclass(frozen=True, slots=True)
+class ManualBackup:
+    """A caller asked for a snapshot at that moment. ``node`` is the member that it was to be of, None for a group in cluster mode."""
+
+    node: str | None
+    at: datetime
+
+
 def key_of(snapshot: str, part: BackupPart) -> str:
     """What the key of a part's file begins with. Each attempt, and each start of it, has a key of its own: no late one replaces a file."""
     return f"{snapshot}/{part.group}-{part.attempt}"

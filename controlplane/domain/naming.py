@@ -11,6 +11,7 @@ _IDENTIFIER = re.compile(r"[a-z](?:-?[a-z0-9])*")
 _PARAMETER_GROUP_NAME = re.compile(r"[a-z](?:[.-]?[a-z0-9])*")
 _GROUP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9 ._@-]*[a-z0-9._@-])?")
 LONGEST_CACHE_CLUSTER_ID, LONGEST_REPLICATION_GROUP_ID, LONGEST_GROUP_NAME = 50, 40, 255
+LONGEST_SNAPSHOT_NAME = 255
 
 
 def identifier(asked: str, what: str, longest: int) -> str:
@@ -36,6 +37,11 @@ def cache_cluster_id(asked: str) -> str:
 def replication_group_id(asked: str) -> str:
     """A replication group's id, checked."""
     return identifier(asked, "ReplicationGroupId", LONGEST_REPLICATION_GROUP_ID)
+
+
+def snapshot_name(asked: str, what: str) -> str:
+    """The name of a new snapshot, checked. The service itself has longer ones, with dots, for those that it makes."""
+    return identifier(asked, what, LONGEST_SNAPSHOT_NAME)
 
 
 def group_name(asked: str, what: str) -> str:

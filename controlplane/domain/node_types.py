@@ -10,6 +10,7 @@ from controlplane.domain.engine_versions import EngineVersion, version_numbers
 MIB = 1024 * 1024
 USUAL_OVERHEAD = 100
 """MiB, the default of ``memcached_connections_overhead``."""
+_TINY = "cache.t1.micro"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ def node_type(name: str) -> NodeType:
     if found is None or not found.creatable:
         raise InvalidParameterValue(f"Invalid Cache Node Type: {name}. {_nearest_on_offer(name)}")
     return found
+
+
+def takes_snapshots(name: str) -> bool:
+    """Whether snapshots can be taken of nodes of that type, which may be one that can no longer be created."""
+    return name != _TINY
 
 
 def must_support(node: NodeType, version: EngineVersion) -> None:
@@ -96,7 +102,7 @@ def memory_for(node: NodeType, engine: str, reserved_percent: int, overhead: int
 
 def _connections_overhead(node: NodeType) -> int:
     # 100 would be half of the smallest type.
-    return 13 if node.name == "cache.t1.micro" else USUAL_OVERHEAD
+    return 13 if node.name == _TINY else USUAL_OVERHEAD
 
 
 def _nearest_on_offer(name: str) -> str:

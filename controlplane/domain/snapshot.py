@@ -48,7 +48,7 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class SnapshotPart:
     """One node group of a snapshot: the slots it owned (none outside cluster mode), its replicas, the zones of its nodes with the
-    primary's first, the node that it was taken from and since when that worked, and the file, once there is one."""
+    primary's first, the node that it was to be taken from, since when that worked and its zone, and the file, once there is one."""
 
     group: str
     slots: Slots
@@ -56,6 +56,7 @@ class SnapshotPart:
     zones: tuple[str, ...]
     node: str
     node_created_at: datetime | None = None
+    zone: str = ""
     file: SavedFile | None = None
 
 
@@ -147,7 +148,7 @@ def part_of(topology: Topology, group: NodeGroup, member: str | None) -> Snapsho
     taken_from = group.node(member or "") or nodes[0]
     slots = group.slots if topology.cluster_mode is ClusterMode.ENABLED else ()
     zones = tuple(node.zone for node in nodes)
-    return SnapshotPart(group.id, slots, len(nodes) - 1, zones, taken_from.id, taken_from.joined_at)
+    return SnapshotPart(group.id, slots, len(nodes) - 1, zones, taken_from.id, taken_from.joined_at, taken_from.zone)
 
 
 def begun(topology: Topology, name: str, cause: Cause, archive: ArchivePlace, now: datetime, uid: str,

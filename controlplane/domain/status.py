@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from controlplane.domain.reported import Reported, is_given_up
+from controlplane.domain.snapshot import Snapshot, SnapshotState
 from controlplane.domain.topology import Node, Restart, Topology
 
 AVAILABLE, CREATING, MODIFYING, DELETING = "available", "creating", "modifying", "deleting"
@@ -12,7 +13,8 @@ CREATE_FAILED = "create-failed"
 SNAPSHOTTING, RESTORE_FAILED = "snapshotting", "restore-failed"
 REBOOTING = "rebooting cache cluster nodes"  # the text that clients of the real service match
 IN_SYNC, APPLYING, PENDING_REBOOT = "in-sync", "applying", "pending-reboot"  # how far a node is with its parameter group
-SETTLED = frozenset({AVAILABLE, CREATE_FAILED, "incompatible-network", RESTORE_FAILED})
+RESTORING, EXPORTING = "restoring", "exporting"  # of a snapshot that is available otherwise
+SETTLED = frozenset({AVAILABLE, CREATE_FAILED, "incompatible-network", RESTORE_FAILED, SnapshotState.FAILED.value})
 
 
 def topology_status(topology: Topology, reported: Reported, most_boots: int) -> str:
@@ -59,6 +61,22 @@ def node_status(topology: Topology, node: Node, reported: Reported) -> str:
     if node.restart is Restart.ASKED:
         return REBOOTING
     return MODIFYING if node.restart is Restart.RENEWAL else AVAILABLE
+
+
+def snapshot_status(snapshot: Snapshot, topologies: Iterable[Topology]) -> str:
+    """The status of a snapshot. While one of the topologies is being made from it, it is restoring."""
+    if snapshot.state is not SnapshotState.AVAILABLE:
+        return snapshot.state.value
+    if any(begins_with(topology, snapshot) for topology in topologies):
+        return RESTORING
+    return EXPORTING if snapshot.exports else AVAILABLE
+
+
+def begins_with(topology: Topology, snapshot: Snapshot) -> bool:
+    """Whether a topology is being made from the snapshot."""
+    seed = topology.seed
+    is_new = topology.announced_at is None and not topology.is_going
+    return seed is not None and seed.snapshot == snapshot.uid and seed.refusal is None and is_new
 
 
 def parameter_status(topology: Topology, node: Node, reported: Reported, digest: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from controlplane.domain.backup import Backup, Cause, Seed
+from controlplane.domain.backup import Backup, Cause, ManualBackup, Seed
 from controlplane.domain.elections import Election
 from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.resizing import Discovery, Resizing
@@ -273,8 +273,8 @@ class Topology:
     ``leftovers`` are what nodes that moved may have left with agents that were not heard of since.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
     had before those that are being added. ``replicas_from`` is the number of replicas that a group had before it is being changed.
-    ``backup`` is the snapshot that is being taken of it, ``automated_at`` when the last automatic one began, and ``seed`` what its nodes
-    shall begin with until it is announced.
+    ``backup`` is the snapshot that is being taken of it, ``automated_at`` when the last automatic one began, ``manual_backups`` those of
+    the last 24 hours that callers asked for, whatever became of them, and ``seed`` what its nodes shall begin with until it is announced.
     ``remake`` waits for the window as well; ``renewal`` goes on. ``reader_agent`` is the agent whose relay serves the reader endpoint, or
     the configuration endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
     """
@@ -316,6 +316,7 @@ class Topology:
     resharding: Resharding | None = None
     backup: Backup | None = None
     automated_at: datetime | None = None
+    manual_backups: tuple[ManualBackup, ...] = ()
     seed: Seed | None = None
     version: int = 0
 
@@ -507,8 +508,13 @@ class Topology:
         return changed
 
     def with_departure_of(self, node_ids: Collection[str], at: datetime | None = None) -> Self:
-        """Each named node is on its way out, since that moment. How long clients are led away from it is counted from there."""
+        """Each named node is on its way out, since that moment. How long clients are led away from it is counted from there.
+
+        Automatic snapshots are no longer taken from it.
+        """
         changed = self
+        if self.settings.snapshotting_cluster in node_ids:
+            changed = replace(self, settings=replace(self.settings, snapshotting_cluster=None))
         for node in self.nodes:
             if node.id in node_ids:
                 changed = changed.with_node(replace(node, leaving=True, left_at=at))
