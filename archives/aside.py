@@ -12,7 +12,7 @@ from pathlib import Path
 
 from archives.archive import ArchiveError, Told
 from archives.copying import copy_bytes, write_all
-from archives.disk_errors import disk_errors
+from archives.disk_errors import own_file_errors
 from archives.open_files import READ, names_in, opened
 from archives.unique import unique
 
@@ -101,7 +101,7 @@ def clear_leftovers(folder: int, spare: str, beginning: str = "") -> None:
     """Remove what writers that are no more left in a folder, under names that begin so. ``spare`` was just written: it tells the time."""
     now = os.stat(spare, dir_fd=folder, follow_symlinks=False).st_ctime  # by the clock of the file system, wherever that is
     for name in names_in(folder):
-        if name.startswith(beginning) and _SPARE.fullmatch(name):
+        if name != spare and name.startswith(beginning) and _SPARE.fullmatch(name):
             with suppress(FileNotFoundError):  # another writer cleared it, or published it
                 seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 # not when it was modified: a linked file keeps that from before
@@ -113,7 +113,7 @@ def clear_leftovers(folder: int, spare: str, beginning: str = "") -> None:
 def beside(target: Path, doing: str) -> Iterator[tuple[int, str]]:
     """The folder of ``target``, open, and a name for what is published as ``target`` unless its writing raises. Raises ArchiveError."""
     place = opened(str(target.parent), os.O_RDONLY | os.O_DIRECTORY, None)
-    with disk_errors(doing, target.parent), place as folder, aside(folder, target.name) as spare:
+    with own_file_errors(doing, target.parent), place as folder, aside(folder, target.name) as spare:
         yield folder, spare
         clear_leftovers(folder, spare, f"{target.name}{MARK}")
         publish(folder, spare, target.name)

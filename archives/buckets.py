@@ -11,13 +11,14 @@ from archives.archive import ArchiveAwayError, ArchiveError, NotInArchiveError, 
 from archives.aside import MARK
 from archives.bucket_names import why_no_bucket_name, why_no_object_name
 from archives.directory import DirectoryArchive
+from archives.disk_errors import OwnFileError
 from archives.object_fetch import fetch_object
 from archives.s3_errors import S3Error, Trouble, Where, s3_errors
 from archives.s3_objects import ObjectReader, S3Endpoint
 
 
 class BucketError(Exception):
-    """Something about a bucket failed; the text says what, ``bucket`` and ``key`` where."""
+    """Something about a bucket failed; the text says what, ``bucket`` and ``key`` where. Of no other class: with the caller's own file."""
 
     def __init__(self, bucket: str, key: str, says: str) -> None:
         super().__init__(says)
@@ -136,7 +137,7 @@ class S3Buckets:
         if why_no_bucket_name(bucket):
             return False
         try:
-            with self._errors(bucket, "", NotAccessibleError) as client:
+            with self._errors(bucket, None, NotAccessibleError) as client:
                 client.head_bucket(Bucket=bucket)
         except (NoSuchKeyError, NoSuchBucketError):  # the answer to HEAD has no code
             return False
@@ -174,15 +175,15 @@ class S3Buckets:
         return Where(bucket, key, self._s3.endpoint)
 
     @contextmanager
-    def _errors(self, bucket: str, key: str, otherwise: type[BucketError]) -> Iterator[Any]:
-        """Boto3's client, whose errors become those of buckets."""
-        wrong = why_no_bucket_name(bucket)
-        if wrong:
-            raise NoSuchBucketError(bucket, key, f"there is no bucket {bucket}: {wrong}")
-        if key and (wrong := why_no_object_name(key)):
+    def _errors(self, bucket: str, key: str | None, otherwise: type[BucketError]) -> Iterator[Any]:
+        """Boto3's client, whose errors become those of buckets. The key is None where the bucket as a whole is meant."""
+        name = key or ""
+        if wrong := why_no_bucket_name(bucket):
+            raise NoSuchBucketError(bucket, name, f"there is no bucket {bucket}: {wrong}")
+        if key is not None and (wrong := why_no_object_name(key)):
             raise BadKeyError(bucket, key, wrong)
         client = self._s3.client
-        with _as_bucket_errors(bucket, key, otherwise), s3_errors("using", self._where(bucket, key)):
+        with _as_bucket_errors(bucket, name, otherwise), s3_errors("using", self._where(bucket, name)):
             yield client
 
 
@@ -200,6 +201,8 @@ def _as_bucket_errors(bucket: str, key: str, otherwise: type[BucketError]) -> It
         raise NoSuchKeyError(bucket, key, f"there is no object {key} in bucket {bucket}") from why
     except ArchiveAwayError as why:
         raise BucketAwayError(bucket, key, str(why)) from why
+    except OwnFileError as why:
+        raise BucketError(bucket, key, str(why)) from why
     except ArchiveError as why:
         kind = _BY_TROUBLE.get(why.trouble, otherwise) if isinstance(why, S3Error) else otherwise
         raise kind(bucket, key, str(why)) from why

@@ -15,6 +15,10 @@ _NO_PLACE = (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTE
 _AWAY = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO, errno.ENOTCONN, errno.EAGAIN)
 
 
+class OwnFileError(ArchiveError):
+    """The trouble is with the caller's own file, or where it shall be; the archive is well."""
+
+
 @contextmanager
 def disk_errors(doing: str, folder: Path) -> Iterator[None]:
     """Raises ArchiveError where an OSError comes from within, about what was being done in that folder."""
@@ -22,6 +26,16 @@ def disk_errors(doing: str, folder: Path) -> Iterator[None]:
         yield
     except OSError as why:
         raise as_archive_error(why, doing, folder) from why
+
+
+@contextmanager
+def own_file_errors(doing: str, folder: Path) -> Iterator[None]:
+    """The same for a file of the caller's in that folder: raises OwnFileError, or ArchiveAwayError."""
+    try:
+        yield
+    except OSError as why:
+        found = as_archive_error(why, doing, folder)
+        raise (found if isinstance(found, ArchiveAwayError) else OwnFileError(str(found))) from why
 
 
 def as_archive_error(why: OSError, doing: str, folder: Path) -> ArchiveError:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from archives.archive import ArchiveError
-from archives.disk_errors import disk_errors
+from archives.disk_errors import OwnFileError, own_file_errors
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 """Flags for a folder that is no link."""
@@ -30,15 +29,15 @@ def opened(name: str, flags: int, folder: int | None) -> Iterator[int]:
 
 @contextmanager
 def regular_file(path: Path) -> Iterator[int]:
-    """A file that shall be copied, open. Raises ArchiveError for a link, and for anything that is no ordinary file."""
+    """A file that shall be copied, open. Raises OwnFileError for a link, and for anything that is no ordinary file."""
     with ExitStack() as until_the_end:
-        with disk_errors(f"reading {path.name}", path.parent):
+        with own_file_errors(f"reading {path.name}", path.parent):
             try:
                 file = until_the_end.enter_context(opened(str(path), READ, None))
             except FileNotFoundError as why:
-                raise ArchiveError(f"there is no file {path} to be kept: write it first") from why
+                raise OwnFileError(f"there is no file {path} to be kept: write it first") from why
         if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise ArchiveError(f"{path} is no ordinary file: only those are kept in archives")
+            raise OwnFileError(f"{path} is no ordinary file: only those are kept in archives")
         yield file
 
 

@@ -124,6 +124,10 @@ class S3Archive:
     def list(self, prefix: str) -> Iterator[Entry]:
         """Every file whose key begins with that. Objects with names that are no keys are somebody else's, and not shown."""
         parts_of_prefix(prefix)
+        # not every S3 lists in the order of keys: SeaweedFS goes folder by folder
+        yield from sorted(self._found(prefix), key=lambda entry: entry.key)
+
+    def _found(self, prefix: str) -> Iterator[Entry]:
         below = self._below()
         with self._errors("listing", below + prefix):
             for page in self._pages("list_objects_v2", below + prefix):

@@ -67,14 +67,10 @@ class S3Error(ArchiveError):
 @contextmanager
 def s3_errors(doing: str, where: Where) -> Iterator[None]:
     """Raises ArchiveError where boto3 raises something within. The call must have loaded boto3 already."""
-    from boto3.exceptions import S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
-    except S3UploadFailedError as why:
-        cause = why.__context__
-        raise as_archive_error(cause if isinstance(cause, ClientError) else why, doing, where) from why
     except (BotoCoreError, ClientError) as why:
         raise as_archive_error(why, doing, where) from why
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from archives.archive import ArchiveAwayError, Told
-from archives.disk_errors import disk_errors
+from archives.disk_errors import own_file_errors
 from archives.open_files import regular_file
 from archives.s3_errors import Trouble, Where, as_archive_error, s3_errors, trouble_of
 
-PART = 16 << 20
+PART = 8 << 20
 """Bytes of a part: larger files are uploaded and copied in several, which is what makes each of them worth repeating."""
 
 _RESUMPTIONS = 5
@@ -50,21 +53,30 @@ class S3Endpoint:
         retries = {"mode": "standard", "total_max_attempts": 3}
         config = Config(connect_timeout=2, read_timeout=30, retries=retries, s3=style, max_pool_connections=16)
         # a session of its own: the one that boto3 shares is not for several threads
-        return boto3.session.Session().client("s3", endpoint_url=self.endpoint, region_name=self.region or "us-east-1", config=config)
+        return boto3.session.Session().client("s3", endpoint_url=self.endpoint, region_name=self.region, config=config)
 
     def upload(self, where: Where, source: Path, told: Told | None) -> None:
         """Publish a file; of one that fails no part is left. Raises ArchiveError."""
         client = self.client
-        with regular_file(source), s3_errors("writing", where), disk_errors(f"reading {source.name}", source.parent):
-            callback = _added_up(told) if told is not None else None
-            client.upload_file(str(source), where.bucket, where.key, Callback=callback, Config=transfer_config())
+        callback = _added_up(told) if told is not None else None
+        # not by its name: boto3 would leave it open where a caller gives up
+        with regular_file(source) as file, os.fdopen(file, "rb", closefd=False) as opened, _upload_errors(where, source):
+            client.upload_fileobj(opened, where.bucket, where.key, Callback=callback, Config=transfer_config())
+
+
+@contextmanager
+def _upload_errors(where: Where, source: Path) -> Iterator[None]:
+    with s3_errors("writing", where), own_file_errors(f"reading {source.name}", source.parent):
+        yield
 
 
 def transfer_config() -> Any:
     """How boto3 moves large files: in parts, a few at a time."""
     from boto3.s3.transfer import TransferConfig
 
-    return TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=4)
+    config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, max_concurrency=4)
+    config.max_in_memory_upload_chunks = 4
+    return config
 
 
 def _added_up(told: Told) -> Told:

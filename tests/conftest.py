@@ -1,4 +1,4 @@
-"""What tests of every folder may stand on: a Docker Engine, and, where asked, engines in its containers everywhere."""
+"""What tests of every folder may stand on: a Docker Engine, an S3, and, where asked, engines in its containers everywhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import docker_engine as engine
+import object_store
 import pytest
 
 
@@ -26,6 +27,13 @@ def service_images(docker_engine: str) -> str:
     """The address of that engine, once it has the images of compose.yaml and the stack too."""
     engine.have_service_images(docker_engine)
     return docker_engine
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[object_store.ObjectStore]:
+    """An S3 without any bucket that matters. It takes some seconds to start."""
+    with object_store.object_store() as running:
+        yield running
 
 
 @pytest.fixture(scope="session", autouse=True)

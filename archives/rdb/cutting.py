@@ -34,6 +34,7 @@ class CutFile:
     """A file that was made."""
 
     path: Path
+    version: RdbVersion
     size: int
     """In bytes."""
     sha256: str
@@ -94,7 +95,9 @@ def cut(
             file.publish()
     memory, size = _used_memory(known), sum(source.size for source in known)
     return [
-        CutFile(file.path, file.size, sha256, dict(sorted(file.keys.items())), file.expires, memory and memory * file.size // size)
+        CutFile(
+            file.path, version, file.size, sha256, dict(sorted(file.keys.items())), file.expires, memory and memory * file.size // size
+        )
         for file, sha256 in zip(files, sums, strict=True)
     ]
 

@@ -37,7 +37,7 @@ def cut_file_to_dict(made: CutFile) -> dict[str, Any]:
 
 def cut_file_from_dict(said: dict[str, Any]) -> CutFile:
     """The same cut file again."""
-    return CutFile(**said | {"path": Path(said["path"]), "keys": _by_database(said["keys"])})
+    return CutFile(**said | {"path": Path(said["path"]), "version": RdbVersion(**said["version"]), "keys": _by_database(said["keys"])})
 
 
 def _by_database(said: dict[str, int]) -> dict[int, int]:

@@ -13,18 +13,17 @@ from controlplane.domain.topology import Node, Topology
 class Policy:
     """The intervals and bounds of planning, in one place so that a test can run at another speed.
 
-    ``settle`` is how long an election waits for replicas that do not answer the roll; ``last_resort`` how long a lost primary
-    is not started empty while a replica, which may hold its data, has not answered; ``handover_within`` how long a caller's wish for
-    another primary waits for a replica that is in sync; ``yields_for`` how long the word of a primary counts that it has yielded (it
-    takes writes again after 2 s); ``most_failover_tests`` how many node groups of an account may be tested in 24
-    hours, 0 meaning any number, and ``most_manual_snapshots`` how many may be taken by request of a node, or of a group in cluster
-    mode, in that time, 0 again meaning any number; ``linger`` is how long the nodes of a shard that owns nothing any more go on sending
-    clients to those that do; ``led_away_within`` how long a replica that leaves runs on at most until readers are led away from it; ``lost_after`` how
-    long a host may be silent until its nodes move to another host of their zone; ``most_boots`` how many
-    starts of a node that has never joined may fail before its creation counts as failed; ``retry`` the pause before a
-    node which could not be started is tried again, doubled with each try up to ``longest_retry``; ``most_saves`` how many nodes may fail to
-    save what a node group holds for a snapshot, ``replica_awaited`` how long a replica in sync is waited for before the primary saves, and
-    ``saved_within`` how long anybody is.
+    ``settle`` is how long an election waits for replicas that do not answer the roll; ``last_resort`` how long a lost primary is not
+    started empty while a replica, which may hold its data, has not answered; ``handover_within`` how long a caller's wish for another
+    primary waits for a replica that is in sync; ``yields_for`` how long the word of a primary counts that it has yielded (it takes writes
+    again after 2 s); ``most_failover_tests`` how many node groups of an account may be tested in 24 hours, 0 meaning any number, and
+    ``most_manual_snapshots`` how many may be taken by request of a node, or of a group in cluster mode, in that time, 0 again meaning any
+    number; ``linger`` is how long the nodes of a shard that owns nothing any more go on sending clients to those that do;
+    ``led_away_within`` how long a replica that leaves runs on at most until readers are led away from it; ``lost_after`` how long a host
+    may be silent until its nodes move to another host of their zone; ``most_boots`` how many starts of a node that has never joined may
+    fail before its creation counts as failed; ``retry`` the pause before a node which could not be started is tried again, doubled with
+    each try up to ``longest_retry``; ``most_saves`` how many nodes may fail to save what a node group holds for a snapshot,
+    ``replica_awaited`` how long a replica in sync is waited for before the primary saves, and ``saved_within`` how long anybody is.
     """
 
     settle: timedelta = timedelta(seconds=1)

@@ -11,15 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from archives.rdb import aside
-from archives.rdb.checking import Summary
-from archives.rdb.cutting import Cut as FileCut
-from archives.rdb.header import RdbRefusedError, why_unreadable
-
 from archives import manifest as m
 from archives.archive import Archive, ArchiveAwayError, ArchiveError
 from archives.bucket_names import parse_object_arn
 from archives.buckets import BucketError, Buckets
+from archives.rdb import aside
+from archives.rdb.checking import Summary
+from archives.rdb.cutting import Cut as FileCut
+from archives.rdb.header import HEADER_SIZE, RdbRefusedError, read_version, why_unreadable
 from archives.unique import unique
 from controlplane.clock import Clock
 from controlplane.domain.backup import ArchivePlace, SavedFile, Seed, SeedFile
@@ -143,9 +142,14 @@ class SeedMaker:
         for cut, file in zip(to_cut, done, strict=True):
             key = f"{_staging(topology.uid)}/{cut.target}-{unique()}.rdb"
             archive.put(key, file.path, may_link=True)
-            saved = SavedFile(key, file.size, file.sha256, str(file.version), self._clock.now(), keys=sum(file.keys.values()))
+            saved = SavedFile(key, file.size, file.sha256, _version_of(file.path), self._clock.now(), keys=sum(file.keys.values()))
             made[cut.target] = SeedFile(cut.target, saved, seed.archive)
         return made
+
+
+def _version_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return str(read_version(file.read(HEADER_SIZE)))
 
 
 def _file(key: str, summary: Summary, at: datetime) -> SavedFile:

@@ -199,6 +199,7 @@ EVERYWHERE: dict[Rule, dict[str, str]] = {
         "cachewright/pytest_plugin.py": "gives each test an account of its own",
     },
     environment: {
+        "agents/engines/rdb_check.py": "a checker inherits where its libraries are, and nothing else",
         "agents/runtimes/process.py": "what an engine inherits is chosen name by name, so that no credentials reach it",
         "agents/runtimes/system.py": "asks psutil for the environment of a process, to find its label",
     },
