@@ -23,7 +23,7 @@ class Context:
     """One call of one operation.
 
     ``memcached_discovery`` is for clusters that it creates, ``style`` says how endpoints are shown, ``archive`` is where new snapshots go,
-    ``buckets`` are the callers' own: they take their time, so that only what is done beforehand asks them.
+    ``buckets`` are those of callers, which are asked outside of any unit of work.
     """
 
     world: World

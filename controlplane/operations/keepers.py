@@ -11,6 +11,7 @@ MODULES = (
     "failover",
     "cache_clusters",
     "snapshots",
+    "snapshot_copies",
     "engine_versions",
     "parameter_groups",
     "subnet_groups",

@@ -24,22 +24,22 @@ log = logging.getLogger("cachewright")
 Asked = TypeVar("Asked", bound=Shape)
 Answer = TypeVar("Answer", bound=Shape)
 Keeper = Callable[[Context, Asked], Answer]
-Beforehand = Callable[[Context, Asked], None]
+Beforehand = Callable[[Context, Asked], "Callable[[], None] | None"]
+"""Looks, in a unit of work that only reads, and answers what is to be made sure of outside of any. Either may raise a Fault."""
 
 _AWAY = "The database of the control plane does not answer, so nothing was read or changed. The caches go on. Try again."
 
 
-
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """A promise, the function that keeps it, and what is done before that."""
+class Kept:
+    """A promise, who keeps it, and what is done before its transaction begins."""
 
     promise: Operation[Any, Any]
     keeper: Callable[[Context, Any], Shape]
-    beforehand: Callable[[Context, Any], None] | None
+    beforehand: Beforehand[Any] | None = None
 
 
-_KEEPERS: dict[str, _Kept] = {}
+_KEEPERS: dict[str, Kept] = {}
 
 
 def performs(
@@ -47,14 +47,13 @@ def performs(
 ) -> Callable[[Keeper[Asked, Answer]], Keeper[Asked, Answer]]:
     """Bind the function to the promise. A promise is kept by one function.
 
-    ``beforehand`` may wait for others, such as buckets, which must not be done while the database is locked: it gets a unit of work that
-    only reads, and refuses by raising a Fault.
+    Whatever takes its time, or may not answer, such as a bucket, is asked ``beforehand``: nobody else waits for it then.
     """
 
     def bind(keeper: Keeper[Asked, Answer]) -> Keeper[Asked, Answer]:
         if promise.name in _KEEPERS:
             raise ValueError(f"{promise.name} is kept twice")
-        _KEEPERS[promise.name] = _Kept(promise, keeper, beforehand)
+        _KEEPERS[promise.name] = Kept(promise, keeper, beforehand)
         return keeper
 
     return bind
@@ -90,14 +89,15 @@ class Operations:
             log.warning("the database is away  operation=%s because=%s", name, away)
             raise ServiceUnavailable(_AWAY) from away
 
-    def _run(self, kept: _Kept, world: World, asked: Shape) -> Shape:
+    def _run(self, kept: Kept, world: World, asked: Shape) -> Shape:
         if kept.beforehand is not None:
             with self._store.reading(fresh=True) as unit:
-                kept.beforehand(self._context(world, unit), asked)
-        with self._store.reading(fresh=True) if kept.promise.reads else self._store.transaction() as unit:
+                make_sure = kept.beforehand(self._context(world, unit), asked)
+            if make_sure is not None:
+                make_sure()
+        unit_of_work = self._store.reading(fresh=True) if kept.promise.reads else self._store.transaction()
+        with unit_of_work as unit:
             return kept.keeper(self._context(world, unit), asked)
 
     def _context(self, world: World, unit: Unit) -> Context:
-        return Context(
-            world, unit, self._clock, self._policy, self._memcached_discovery, self._style, self._archive, self._buckets
-        )
+        return Context(world, unit, self._clock, self._policy, self._memcached_discovery, self._style, self._archive, self._buckets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -10,18 +10,10 @@ from api_schemas.faults import (
     InvalidParameterCombination,
     InvalidParameterValue,
     InvalidSnapshotState,
-    ServiceUnavailable,
     SnapshotNotFound,
 )
 from archives.bucket_names import BadArnError, parse_object_arn
-from archives.buckets import (
-    BucketAwayError,
-    BucketError,
-    NoSuchBucketError,
-    NoSuchKeyError,
-    NotAccessibleError,
-    OutsideRegionError,
-)
+from archives.buckets import BucketError, Buckets
 from archives.rdb.header import read_version, why_unreadable
 from controlplane.domain.backup import SavedFile, Seed
 from controlplane.domain.binaries import best_binary
@@ -30,6 +22,7 @@ from controlplane.domain.resources import databases_of, resources_of
 from controlplane.domain.seeding import cuts, expected_bytes
 from controlplane.domain.snapshot import Snapshot, SnapshotState
 from controlplane.domain.topology import Binary, ClusterMode, Topology
+from controlplane.operations.bucket_faults import fault_of
 from controlplane.operations.context import Context
 
 
@@ -149,39 +142,33 @@ def _must_have_the_memory(topology: Topology, snapshot: Snapshot) -> None:
 # ---- files in buckets
 
 
-def must_find_objects(ctx: Context, asked: AskedSeed) -> None:
-    """Each file that a new cache shall begin with is there and can be read. Raises InvalidParameterValue, or ServiceUnavailable."""
-    if asked.snapshot_name:
-        return  # both together are refused whatever is there
-    for named in asked.snapshot_arns:
+def files_to_find(ctx: Context, asked: AskedSeed) -> Callable[[], None] | None:
+    """What is to be made sure of before a cache is made that begins with files: that they are there and can be read."""
+    if not asked.snapshot_arns or asked.snapshot_name:
+        return None  # both together are refused whatever is there
+    objects, buckets = [_object(named) for named in asked.snapshot_arns], ctx.buckets
+    if buckets is None:
+        raise InvalidParameterValue("SnapshotArns cannot be given: this control plane reaches no buckets. Nothing was changed.")
+    return lambda: must_be_readable(buckets, objects)
+
+
+def must_be_readable(buckets: Buckets, objects: Iterable[tuple[str, str]]) -> None:
+    """Raises InvalidParameterValue where one of the objects cannot be a file to begin with, ServiceUnavailable where that is not known."""
+    for bucket, key in objects:
         try:
-            bucket, key = parse_object_arn(named)
-        except BadArnError as bad:
-            raise InvalidParameterValue(f"SnapshotArns is not valid: {bad}.") from bad
-        _must_be_readable(ctx, bucket, key)
+            size = buckets.size(bucket, key)
+        except BucketError as failed:
+            raise fault_of(failed) from failed
+        if not size:
+            raise InvalidParameterValue(f"The object {key} in the S3 bucket {bucket} is empty: it is no RDB file.")
 
 
-def _must_be_readable(ctx: Context, bucket: str, key: str) -> None:
-    if ctx.buckets is None:
-        raise InvalidParameterValue("SnapshotArns cannot be given: this control plane reaches no buckets.")
+def _object(named: str) -> tuple[str, str]:
+    """The bucket and the key in an ARN."""
     try:
-        size = ctx.buckets.size(bucket, key)
-    except BucketAwayError as away:
-        raise ServiceUnavailable(f"The S3 bucket {bucket} does not answer, so nothing was created. Try again.") from away
-    except BucketError as failed:
-        known = _SAYS.get(type(failed))
-        raise InvalidParameterValue(known.format(bucket=bucket, key=key) if known else f"SnapshotArns: {failed}.") from failed
-    if not size:
-        raise InvalidParameterValue(f"The object {key} in the S3 bucket {bucket} is empty: it is no RDB file.")
-
-
-_SAYS: Mapping[type[BucketError], str] = {
-    NoSuchBucketError: "The S3 bucket {bucket} does not exist.",
-    OutsideRegionError: "The S3 bucket {bucket} is outside of the region.",
-    NotAccessibleError: "ElastiCache has not been granted READ permissions {bucket} on the S3 Bucket.",
-    NoSuchKeyError: "The S3 bucket {bucket} does not contain an object with key {key}.",
-}
-"""The service's own words, but for those about a missing object, which are not known."""
+        return parse_object_arn(named)
+    except BadArnError as bad:
+        raise InvalidParameterValue(f"SnapshotArns is not valid: {bad}.") from bad
 
 
 def _must_be_as_many_as_needed(topology: Topology, asked: AskedSeed) -> None:

@@ -16,8 +16,9 @@ from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.events import Event
 from controlplane.domain.naming import arn
 from controlplane.domain.snapshot import Snapshot, SnapshotState
-from controlplane.domain.topology import Kind, Topology
+from controlplane.domain.topology import Topology
 from controlplane.reconciler import filing
+from controlplane.reconciler.backups import say_outcome
 from controlplane.reconciler.seeding import SeedMaker
 from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Committed, Store, Unit
@@ -160,7 +161,7 @@ class Archivist:
         def settle(unit: Unit, now: Snapshot) -> None:
             there = replace(now, state=SnapshotState.AVAILABLE, parts=published.parts, manifest=published.manifest, gathered=True)
             unit.snapshots.save(there)
-            _say(unit, now, "succeeded", self._clock.now())
+            say_outcome(unit, now, "succeeded", self._clock.now())
 
         self._change(snapshot, settle)
         log.info("snapshot available  snapshot=%s bytes=%d keys=%s", snapshot.name, published.size, published.keys)
@@ -204,7 +205,7 @@ class Archivist:
 
         def settle(unit: Unit, now: Snapshot) -> None:
             unit.snapshots.save(replace(now, state=SnapshotState.FAILED, problem=problem))
-            _say(unit, now, "failed", self._clock.now(), problem)
+            say_outcome(unit, now, "failed", self._clock.now(), problem)
 
         self._change(snapshot, settle)
 
@@ -266,12 +267,3 @@ class Archivist:
 def _forget(unit: Unit, snapshot: Snapshot) -> None:
     unit.snapshots.forget(snapshot)
     unit.tags.put(arn(snapshot.world, "snapshot", snapshot.name), {})
-
-
-def _say(unit: Unit, snapshot: Snapshot, word: str, now: datetime, because: str | None = None) -> None:
-    """What the service says of it: under the name of the cache cluster that it is of, or of a member of the group."""
-    member = snapshot.cache_cluster or snapshot.parts[0].node
-    is_of_group = snapshot.cache_cluster is None and snapshot.origin.kind is Kind.REPLICATION_GROUP
-    of = f"replication group with ID '{snapshot.origin.name}'" if is_of_group else f"cache cluster with ID '{member}'"
-    message = f"Snapshot {word} for snapshot with ID '{snapshot.name}' of {of}"
-    unit.events.say(Event(snapshot.world, Kind.CACHE_CLUSTER.value, member, message, now, because))

@@ -45,7 +45,7 @@ from controlplane.operations.cache_clusters import create_cache_cluster
 from controlplane.operations.context import Context
 from controlplane.operations.performs import Operations
 from controlplane.operations.replication_groups import create_replication_group
-from controlplane.operations.seeding import must_find_objects
+from controlplane.operations.seeding import files_to_find
 from controlplane.planner.situation import Policy
 from controlplane.store.store import Store
 
@@ -623,12 +623,25 @@ def buckets(ctx: Context, tmp_path: Path) -> Context:
 def test_the_files_must_be_there(buckets: Context, named: str, says: str | None) -> None:
     asked = CreateReplicationGroup(replication_group_id="new", replication_group_description="d", snapshot_arns=[named])
     if says is None:
-        must_find_objects(buckets, asked)
-        assert buckets.buckets is not None
+        look(buckets, asked)
+        assert files_to_find(buckets, asked) is not None
     else:
         with pytest.raises(InvalidParameterValue) as refused:
-            must_find_objects(buckets, asked)
+            look(buckets, asked)
         assert says in refused.value.message
+
+
+def look(ctx: Context, asked: CreateReplicationGroup | CreateCacheCluster) -> None:
+    """What happens before the transaction."""
+    if (make_sure := files_to_find(ctx, asked)) is not None:
+        make_sure()
+
+
+def test_no_file_is_looked_for_where_none_is_named(ctx: Context) -> None:
+    named = CreateCacheCluster(cache_cluster_id="new", snapshot_name="monday", snapshot_arns=ARNS)
+    assert files_to_find(ctx, named) is None and files_to_find(ctx, CreateCacheCluster(cache_cluster_id="new")) is None
+    with pytest.raises(InvalidParameterValue, match="reaches no buckets"):
+        files_to_find(ctx, CreateCacheCluster(cache_cluster_id="new", snapshot_arns=ARNS))
 
 
 class Failing:
@@ -655,8 +668,8 @@ class Failing:
     [
         (NotAccessibleError, VALUE, "ElastiCache has not been granted READ permissions backups on the S3 Bucket."),
         (OutsideRegionError, VALUE, "The S3 bucket backups is outside of the region."),
-        (BadKeyError, VALUE, "SnapshotArns: it {is} so."),
-        (BucketAwayError, ServiceUnavailable, "The S3 bucket backups does not answer, so nothing was created. Try again."),
+        (BadKeyError, VALUE, "it {is} so."),
+        (BucketAwayError, ServiceUnavailable, "The S3 bucket backups does not answer; nothing was changed. Try again. It said: it {is} so"),
     ],
 )
 def test_what_fails_of_a_bucket_is_said_in_the_services_words(
@@ -664,7 +677,7 @@ def test_what_fails_of_a_bucket_is_said_in_the_services_words(
 ) -> None:
     asked = CreateCacheCluster(cache_cluster_id="new", engine="redis", snapshot_arns=ARNS[:1])
     with pytest.raises(fault) as refused:
-        must_find_objects(replace(ctx, buckets=Failing(kind)), asked)
+        look(replace(ctx, buckets=Failing(kind)), asked)
     assert refused.value.message == says
 
 
