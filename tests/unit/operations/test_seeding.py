@@ -54,7 +54,7 @@ A, B, C = (f"us-east-1{letter}" for letter in "abc")
 ARCHIVE = ArchivePlace("file:///archive", "a1")
 SETTINGS = Settings(
     description="of old", maintenance_window="mon:01:00-mon:02:00", snapshot_window="05:00-06:00", auto_minor_version_upgrade=False,
-    security_group_ids=("sg-0123456789abcdef0",), automatic_failover=True, multi_az=True,
+    security_group_ids=("sg-0123456789abcdef0",), automatic_failover=True, multi_az=True, snapshot_retention_limit=7,
 )  # fmt: skip
 BINARIES = [("redis", "6.2.6"), ("redis", "7.0.15"), ("redis", "7.1.0"), ("valkey", "7.2.6"), ("valkey", "8.1.0"), ("valkey", "9.1.0")]
 
@@ -154,14 +154,14 @@ def test_what_a_request_says_wins(ctx: Context) -> None:
     saved(ctx, plain())
     group = restored(
         ctx, engine="redis", engine_version="7.1", cache_node_type="cache.r6g.large", port=6400, preferred_maintenance_window="tue:01:00-tue:02:00",
-        snapshot_window="09:00-10:00", auto_minor_version_upgrade=True, security_group_ids=["sg-0aaaaaaaaaaaaaaa0"], num_cache_clusters=2,
+        snapshot_window="09:00-10:00", auto_minor_version_upgrade=True, security_group_ids=["sg-0aaaaaaaaaaaaaaa0"], num_cache_clusters=2, snapshot_retention_limit=0,
         preferred_cache_cluster_azs=[C, B], automatic_failover_enabled=True, cache_parameter_group_name="default.redis7",
     )  # fmt: skip
     assert (group.engine_version, group.node_type, group.port) == ("7.1", "cache.r6g.large", 6400)
     settings = group.settings
     assert (settings.maintenance_window, settings.snapshot_window) == ("tue:01:00-tue:02:00", "09:00-10:00")
     assert settings.auto_minor_version_upgrade and settings.security_group_ids == ("sg-0aaaaaaaaaaaaaaa0",)
-    assert settings.automatic_failover and shape(group) == [("0001", "", "cb")]
+    assert settings.automatic_failover and settings.snapshot_retention_limit == 0 and shape(group) == [("0001", "", "cb")]
 
 
 def test_a_window_that_overlaps_the_one_from_the_snapshot_is_refused(ctx: Context) -> None:
