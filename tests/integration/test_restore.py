@@ -55,12 +55,16 @@ class Saved:
         with group.connect() as client:
             fill(client, KEYS, int(time.time() + 3600) * 1000)
         load_functions(group)
-        snapshot = new_name("snap")
-        self._client.create_snapshot(ReplicationGroupId=group.name, SnapshotName=snapshot)
-        wait_until(lambda: self.status_of(snapshot) == "available", within=60)
-        data = contents(group)
+        snapshot, data = self.snapshot(group), contents(group)
         assert len(data) == KEYS
         return snapshot, data
+
+    def snapshot(self, group: Group) -> str:
+        """The name of a new snapshot of a group, which is available."""
+        name = new_name("snap")
+        self._client.create_snapshot(ReplicationGroupId=group.name, SnapshotName=name)
+        wait_until(lambda: self.status_of(name) == "available", within=60)
+        return name
 
     def group(self, name: str, **asked: Any) -> Group:
         """A new group that is available."""
@@ -117,6 +121,30 @@ def test_every_key_comes_back_with_its_value_and_its_expiry(
         assert client.fcall(FUNCTION, 1, "counted by a function") == 1
         client.set("written", "after")
         assert client.get("written") == "after"
+
+
+@pytest.mark.parametrize("asked", [{}, {"NumNodeGroups": 2}], ids=["the same shards", "others"])
+def test_what_has_expired_by_then_does_not_come_back(saved: Saved, asked: dict[str, Any]) -> None:
+    source = saved.group(new_name("s"), **VALKEY_8, NumNodeGroups=3)
+    soon = int(time.time() + 4) * 1000
+    with source.connect() as client:
+        fill(client, 600, soon)
+    snapshot = saved.snapshot(source)
+    wait_until(lambda: time.time() * 1000 > soon, within=5)
+    staying = {key: value for key, value in contents(source).items() if value.expires_at == -1}
+    assert len(staying) == 400
+    group = saved.group(new_name("r"), SnapshotName=snapshot, **asked)
+    assert contents(group) == staying
+
+
+@pytest.mark.parametrize("asked", [{}, {"NumNodeGroups": 2}], ids=["the same shards", "others"])
+def test_nothing_comes_back_as_nothing(saved: Saved, asked: dict[str, Any]) -> None:
+    source = saved.group(new_name("s"), **VALKEY_8, NumNodeGroups=3)
+    load_functions(source)
+    group = saved.group(new_name("r"), SnapshotName=saved.snapshot(source), **asked)
+    assert contents(group) == {}
+    with group.connect() as client:
+        assert client.fcall(FUNCTION, 1, "counted by a function") == 1
 
 
 def test_a_restored_group_survives_the_loss_of_its_primary(saved: Saved) -> None:
@@ -177,9 +205,7 @@ def test_keys_of_several_databases_stay_outside_cluster_mode(saved: Saved, elast
     with in_database(source, 0) as first, in_database(source, 3) as fourth:
         first.set("where", "first")
         fourth.set("where", "fourth")
-    snapshot = new_name("snap")
-    elasticache.create_snapshot(ReplicationGroupId=source.name, SnapshotName=snapshot)
-    wait_until(lambda: saved.status_of(snapshot) == "available", within=60)
+    snapshot = saved.snapshot(source)
     wanted = {"ReplicationGroupId": new_name("n"), "ReplicationGroupDescription": "d", "SnapshotName": snapshot, "NumNodeGroups": 2}
     refused(lambda: elasticache.create_replication_group(**wanted), COMBINATION, "keys in database 3")
     again = saved.group(new_name("r"), SnapshotName=snapshot)

@@ -162,15 +162,33 @@ def spoilt(kind: str, content: bytes) -> bytes:
             return b"REDIS0099" + content[9:]
 
 
-@pytest.mark.parametrize("kind", ["truncated", "tampered", "foreign", "of a later version"])
-def test_a_spoilt_file_ends_in_create_failed_and_never_in_a_group_that_works(
-    server: LocalServer, elasticache: Any, account: str, brought: Brought, bucket: Path, kind: str
-) -> None:
+SPOILT = ["truncated", "tampered", "foreign", "of a later version"]
+
+
+@pytest.fixture(params=SPOILT)
+def spoilt_file(request: pytest.FixtureRequest, brought: Brought, bucket: Path) -> str:
+    """The ARN of a file that was damaged in one way."""
     (file,), _ = brought.by(REDIS, **ONE)
-    content = (bucket / file.partition("/")[2]).read_bytes()
     key = new_name("bad-")
-    (bucket / key).write_bytes(spoilt(kind, content))
-    group = a_group(server, elasticache, account, "create-failed", SnapshotArns=[f"arn:aws:s3:::{bucket.name}/{key}"], **VALKEY_8)
-    assert all(node.get("process_id") is None for node in group.nodes()), "no engine was touched"
+    (bucket / key).write_bytes(spoilt(request.param, (bucket / file.partition("/")[2]).read_bytes()))
+    return f"arn:aws:s3:::{bucket.name}/{key}"
+
+
+def test_a_group_that_cannot_begin_with_its_file_fails_before_an_engine_starts_and_says_why(
+    server: LocalServer, elasticache: Any, account: str, spoilt_file: str
+) -> None:
+    group = a_group(server, elasticache, account, "create-failed", SnapshotArns=[spoilt_file], **VALKEY_8)
+    assert all(node.get("process_id") is None for node in group.nodes())
+    assert any(spoilt_file in message for _, message in group.messages()), group.messages()
     elasticache.delete_replication_group(ReplicationGroupId=group.name)
     elasticache.get_waiter("replication_group_deleted").wait(ReplicationGroupId=group.name, WaiterConfig={"Delay": 1})
+
+
+def test_a_cache_cluster_that_cannot_begin_with_its_file_is_restore_failed_and_can_be_deleted(elasticache: Any, spoilt_file: str) -> None:
+    name = new_name("c")
+    elasticache.create_cache_cluster(CacheClusterId=name, SnapshotArns=[spoilt_file], **REDIS)
+    wait_until(lambda: describe_cache_cluster(elasticache, name)["CacheClusterStatus"] == "restore-failed", within=30)
+    told = elasticache.describe_events(SourceIdentifier=name, SourceType="cache-cluster", Duration=60)["Events"]
+    assert any(spoilt_file in event["Message"] for event in told), told
+    elasticache.delete_cache_cluster(CacheClusterId=name)
+    elasticache.get_waiter("cache_cluster_deleted").wait(CacheClusterId=name, WaiterConfig={"Delay": 1})
