@@ -42,7 +42,7 @@ from controlplane.operations.inheritance import inherited_by_cluster
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
-from controlplane.operations.seeding import must_join_empty, seeded, snapshot_asked
+from controlplane.operations.seeding import files_to_find, must_join_empty, seeded, snapshot_asked
 from controlplane.operations.settings import (
     changed_settings,
     new_settings,
@@ -57,7 +57,7 @@ from controlplane.operations.tagging import checked_tags, copy_to_members, tag_n
 _VALKEY = "This API doesn't support Valkey engine. Please use CreateReplicationGroup API for Valkey cluster creation."
 
 
-@performs(CREATE_CACHE_CLUSTER)
+@performs(CREATE_CACHE_CLUSTER, beforehand=files_to_find)
 def create_cache_cluster(ctx: Context, asked: CreateCacheCluster) -> CacheClusterResult:
     """One Redis node, a Memcached cluster, or one more replica of a replication group."""
     name = cache_cluster_id(asked.cache_cluster_id)

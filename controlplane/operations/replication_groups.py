@@ -39,7 +39,7 @@ from controlplane.operations.inheritance import inherited_by_group
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
-from controlplane.operations.seeding import seeded, snapshot_asked
+from controlplane.operations.seeding import files_to_find, seeded, snapshot_asked
 from controlplane.operations.settings import (
     changed_settings,
     new_settings,
@@ -55,7 +55,7 @@ LONGEST_DESCRIPTION = 1000
 _NOTHING = "No modifications were requested"
 
 
-@performs(CREATE_REPLICATION_GROUP)
+@performs(CREATE_REPLICATION_GROUP, beforehand=files_to_find)
 def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> ReplicationGroupResult:
     """Node groups of a primary and its replicas, spread over zones, behind the endpoints that the cluster mode asks for."""
     name = replication_group_id(asked.replication_group_id)

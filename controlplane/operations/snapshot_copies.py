@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from api_schemas.faults import InvalidParameterCombination, InvalidParameterValue, InvalidSnapshotState, ServiceUnavailable
+from api_schemas.faults import InvalidParameterCombination, InvalidParameterValue, InvalidSnapshotState
 from api_schemas.snapshot import COPY_SNAPSHOT, CopySnapshot, SnapshotResult
 from archives.bucket_names import why_no_object_name
-from archives.buckets import (
-    BucketAwayError,
-    BucketError,
-    Buckets,
-    NoSuchBucketError,
-    NoSuchKeyError,
-    NotAccessibleError,
-    OutsideRegionError,
-)
+from archives.buckets import BucketError, Buckets, NoSuchKeyError, NotAccessibleError
 from controlplane.domain.naming import arn, snapshot_name
 from controlplane.domain.snapshot import Export, Snapshot, SnapshotState
 from controlplane.domain.status import AVAILABLE
+from controlplane.operations.bucket_faults import fault_of
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
@@ -60,7 +53,7 @@ def must_take(buckets: Buckets, bucket: str, keys: Sequence[str]) -> None:
     except NotAccessibleError as refused:
         raise InvalidParameterValue(f"The S3 bucket {bucket} is not owned by the authenticated user.") from refused
     except BucketError as failed:
-        raise _fault_of(failed) from failed
+        raise fault_of(failed) from failed
     for key in keys:
         _must_be_free(buckets, bucket, key)
 
@@ -71,21 +64,8 @@ def _must_be_free(buckets: Buckets, bucket: str, key: str) -> None:
     except NoSuchKeyError:
         return
     except BucketError as failed:
-        raise _fault_of(failed) from failed
+        raise fault_of(failed) from failed
     raise InvalidParameterValue(f"The S3 bucket {bucket} already contains an object with key {key}.")
-
-
-def _fault_of(failed: BucketError) -> InvalidParameterValue | ServiceUnavailable:
-    """A failure of a bucket in the service's words."""
-    if isinstance(failed, BucketAwayError):
-        return ServiceUnavailable(f"The S3 bucket {failed.bucket} does not answer; nothing was changed. Try again. It said: {failed}")
-    if isinstance(failed, OutsideRegionError):
-        return InvalidParameterValue(f"The S3 bucket {failed.bucket} is outside of the region.")
-    if isinstance(failed, NoSuchBucketError):
-        return InvalidParameterValue(f"The S3 bucket {failed.bucket} does not exist.")
-    if isinstance(failed, NotAccessibleError):
-        return InvalidParameterValue(f"ElastiCache has not been granted READ permissions {failed.bucket} on the S3 Bucket.")
-    return InvalidParameterValue(str(failed))
 
 
 def _source(ctx: Context, asked: CopySnapshot) -> Snapshot:

@@ -23,7 +23,7 @@ from archives.unique import unique
 from controlplane.clock import Clock
 from controlplane.domain.backup import ArchivePlace, SavedFile, Seed, SeedFile
 from controlplane.domain.node_types import MIB
-from controlplane.domain.resources import resources_of
+from controlplane.domain.resources import databases_of, resources_of
 from controlplane.domain.seeding import Cut, cuts
 from controlplane.domain.slots import Slots
 from controlplane.domain.snapshot import Snapshot
@@ -136,7 +136,7 @@ class SeedMaker:
         for group, path in paths.items():
             _fetch(opened(sources[group].archive), sources[group].file, path)
         targets = [FileCut(folder / f"to-{cut.target}.rdb", _pairs(cut, topology)) for cut in to_cut]
-        done = aside.cut(list(paths.values()), targets, every_database=_databases_of(topology) > 1, goes_on=goes_on)
+        done = aside.cut(list(paths.values()), targets, every_database=databases_of(topology) > 1, goes_on=goes_on)
         archive = opened(seed.archive)
         made = {}
         for cut, file in zip(to_cut, done, strict=True):
@@ -166,7 +166,7 @@ def _must_suit(summary: Summary, topology: Topology) -> None:
         raise RdbRefusedError(why)
     if summary.modules:
         raise RdbRefusedError(f"it has data of the modules {', '.join(summary.modules)}, which no engine here has")
-    if max(summary.keys, default=0) >= (most := _databases_of(topology)):
+    if max(summary.keys, default=0) >= (most := databases_of(topology)):
         raise RdbRefusedError(f"it has keys in database {max(summary.keys)}, and the new cache has {most} (see {topology.parameter_group})")
 
 
@@ -177,11 +177,6 @@ def _must_fit(sources: Sequence[Source], topology: Topology) -> None:
     if used > most:
         room = f"{len(topology.node_groups)} nodes of type {topology.node_type} can hold {most / MIB:.0f} MiB"
         raise SeedRefusedError(f"the data had {used / MIB:.0f} MiB in memory where it was written, and {room}: choose larger ones")
-
-
-def _databases_of(topology: Topology) -> int:
-    """How many databases its engines have."""
-    return int(resources_of(topology).parameters.get("cluster-databases" if topology.has_bus else "databases", "1"))
 
 
 def _staging(uid: str) -> str:
