@@ -175,10 +175,13 @@ def _keep_only(engine: Bare, own: range, epoch: int) -> None:
         if any(isinstance(answer, Exception) for answer in dropped):  # only Valkey 9 has that
             found = talk.obey([("CLUSTER", "GETKEYSINSLOT", slot, 100_000) for slot in part])
             talk.obey([("UNLINK", *keys) for keys in found if keys])
-    for part in _parts(foreign):
-        talk.each([("CLUSTER", "DELSLOTS", slot) for slot in part])  # refused for one that had no keys
-    for part in _parts(own):
-        talk.each([("CLUSTER", "ADDSLOTS", slot) for slot in part])  # refused for those that had keys
+    beside = [each for pair in ((0, own.start - 1), (own.stop, SLOTS - 1)) if pair[0] <= pair[1] for each in pair]
+    if isinstance(talk.each([("CLUSTER", "DELSLOTSRANGE", *beside)])[0], Exception):  # of few keys, none is in some slots
+        for part in _parts(foreign):
+            talk.each([("CLUSTER", "DELSLOTS", slot) for slot in part])
+    if b"cluster_slots_assigned:%d\r" % len(own) not in talk.say("CLUSTER", "INFO"):
+        for part in _parts(own):
+            talk.each([("CLUSTER", "ADDSLOTS", slot) for slot in part])
     talk.each([("CLUSTER", "SET-CONFIG-EPOCH", epoch)])
     talk.close()
 
