@@ -23,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agents.supervisor import AgentSilentError, Supervisor
 from api_schemas.agent.agent import Orders
+from api_schemas.agent.examination import ExaminationOrder
 from api_schemas.agent.identity import Identity, identity_in
 from api_schemas.agent.metrics import MetricsWanted
 from api_schemas.shape import Shape
@@ -55,6 +56,8 @@ class OrderDoor:
             Route("/v1/orders", self.take, methods=["PUT"]),
             Route("/v1/reports", self.show, methods=["GET"]),
             Route("/v1/metrics", self.measure, methods=["POST"]),  # it changes nothing, but asks for more than a path can hold
+            Route("/v1/examinations", self.examine, methods=["POST"]),
+            Route("/v1/examinations/{name}", self.cancel_examination, methods=["DELETE"]),
             Route("/healthz", self.health, methods=["GET"]),
         ]
         return Starlette(routes=routes, exception_handlers={RefusedError: _refuse})
@@ -87,6 +90,29 @@ class OrderDoor:
         except AgentSilentError as silent:
             raise RefusedError(503, "ServiceUnavailable", str(silent)) from silent
         return Response(measured.model_dump_json(exclude_defaults=True), media_type="application/json")
+
+    async def examine(self, request: Request) -> Response:
+        """How far an examination is, which is begun if it is not known."""
+        self._admit(request)
+        self._must_be_meant(request)
+        order = _understood(ExaminationOrder, await _body(request), "order")
+        try:
+            state = await run_in_threadpool(self._supervisor.examine, order)
+        except ValueError as wrong:
+            raise RefusedError(400, "InvalidParameterValue", str(wrong)) from wrong
+        except AgentSilentError as silent:
+            raise RefusedError(503, "ServiceUnavailable", str(silent)) from silent
+        return Response(state.model_dump_json(), media_type="application/json")
+
+    async def cancel_examination(self, request: Request) -> Response:
+        """204 whether there was one of that name or not."""
+        self._admit(request)
+        self._must_be_meant(request)
+        try:
+            await run_in_threadpool(self._supervisor.cancel_examination, request.path_params["name"])
+        except AgentSilentError as silent:
+            raise RefusedError(503, "ServiceUnavailable", str(silent)) from silent
+        return Response(status_code=204)
 
     async def health(self, _: Request) -> Response:
         """200 while orders are taken."""

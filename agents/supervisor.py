@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agents.engines.engine import Engine
 from agents.engines.memcached_arguments import SOCKET
+from agents.examinations import Examinations
 from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
 from agents.journal import Entry, Journal
@@ -26,6 +27,7 @@ from agents.rounds import Rounds
 from agents.runtimes.runtime import Handle, Runtime
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders
 from api_schemas.agent.discovery import DiscoveryList
+from api_schemas.agent.examination import ExaminationOrder, ExaminationState
 from api_schemas.agent.fault import FaultSpec
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Phase
@@ -89,6 +91,7 @@ class Supervisor:
         self._rounds = Rounds(host.agent, self._visit)
         self._pulse = Pulse(self._kill_hung, self._pace.pulse_within)
         self._sampler = Sampler(host.agent, host.folder, runtime.footprint, self._pace.sample)
+        self._examinations = Examinations(host.folder, self._own, host.binaries)
         self._faults = FaultKeeper(host.folder, host.network, runtime, host.packet_filter, self._processes, self.report_all)
 
     def hello(self) -> AgentHello:
@@ -105,6 +108,7 @@ class Supervisor:
         for runtime in self._runtimes:
             for stray in runtime.strays([*known, *self._relay.handles()]):
                 _end_stray(runtime, stray)
+        self._examinations.clear()
         self._rounds.wake(_STRAYS, self._pace.sweep)
         self._faults.sweep(known)
         for key, entry in entries.items():
@@ -172,9 +176,25 @@ class Supervisor:
 
     def measure(self, wanted: MetricsWanted) -> AgentMetrics:
         """What the nodes that run measure now. Raises AgentSilentError while a fault has the agent keep silent."""
+        self._must_speak()
+        return AgentMetrics(agent=self.host.agent, nodes=self._sampler.measure(wanted))
+
+    def examine(self, order: ExaminationOrder) -> ExaminationState:
+        """Begin an examination, or say how far the one of that name is.
+
+        Raises ValueError for one that cannot be done here, AgentSilentError while a fault has the agent keep silent.
+        """
+        self._must_speak()
+        return self._examinations.begin_or_look(order)
+
+    def cancel_examination(self, name: str) -> None:
+        """Have no more to do with an examination. Raises AgentSilentError while a fault has the agent keep silent."""
+        self._must_speak()
+        self._examinations.cancel(name)
+
+    def _must_speak(self) -> None:
         if self._faults.silent:
             raise AgentSilentError(f"{self.host.agent} is silent: a fault was injected")
-        return AgentMetrics(agent=self.host.agent, nodes=self._sampler.measure(wanted))
 
     @property
     def silent(self) -> bool:
@@ -187,6 +207,7 @@ class Supervisor:
         self.lease.close()
         self._pulse.close()
         self._sampler.close()
+        self._examinations.close()
         self._rounds.close()
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.suspend, list(self._nodes.values())))
@@ -199,6 +220,7 @@ class Supervisor:
         self.lease.close()
         self._pulse.close()
         self._sampler.close()
+        self._examinations.close()
         self._rounds.close()
         for node in list(self._nodes.values()):
             node.release()
@@ -210,6 +232,7 @@ class Supervisor:
         self.lease.close()
         self._pulse.close()
         self._sampler.close()
+        self._examinations.close()
         self._rounds.close()
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.remove, list(self._nodes.values())))
@@ -273,7 +296,7 @@ class Supervisor:
     def _sweep(self) -> float:
         """End what is ours and has been known to nobody for some time: a start can succeed although we never heard of it."""
         now = time.monotonic()
-        known = [*self._processes().values(), *self._relay.handles()]
+        known = [*self._processes().values(), *self._relay.handles(), *self._examinations.handles()]
         found = {stray: runtime for runtime in self._runtimes for stray in runtime.strays(known)}
         self._strays = {stray: self._strays.get(stray, now) for stray in found}
         for stray, since in list(self._strays.items()):

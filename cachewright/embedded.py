@@ -16,10 +16,11 @@ from agents.runtime_settings import RuntimeSettings
 from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import AgentSilentError, Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
+from api_schemas.agent.examination import ExaminationOrder, ExaminationState
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from controlplane.app import ControlPlane, Outside, build, outside_of
 from controlplane.dns.listening import Listeners
-from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
+from controlplane.reconciler.fleet import AgentUnreachableError, ExaminationRefusedError, Fleet
 from controlplane.settings import Settings
 
 log = logging.getLogger("cachewright")
@@ -56,6 +57,22 @@ class EmbeddedFleet:
         except AgentSilentError as silent:
             raise AgentUnreachableError(str(silent)) from silent
 
+    def examine(self, agent: str, order: ExaminationOrder) -> ExaminationState:
+        """Begin an examination, or ask how far it is. Raises AgentUnreachableError, ExaminationRefusedError."""
+        try:
+            return self._of(agent).examine(order)
+        except ValueError as wrong:
+            raise ExaminationRefusedError(f"agent {agent} refuses the examination: {wrong}") from wrong
+        except AgentSilentError as silent:
+            raise AgentUnreachableError(str(silent)) from silent
+
+    def cancel_examination(self, agent: str, name: str) -> None:
+        """End an examination and forget it. Raises AgentUnreachableError."""
+        try:
+            self._of(agent).cancel_examination(name)
+        except AgentSilentError as silent:
+            raise AgentUnreachableError(str(silent)) from silent
+
     def _of(self, agent: str) -> Supervisor:
         if agent not in self._agents:
             raise AgentUnreachableError(f"agent {agent} does not run in this process")
@@ -76,6 +93,14 @@ class MixedFleet:
     def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
         """What the agent measures now. Raises AgentUnreachableError."""
         return self._to(agent).measure(agent, wanted)
+
+    def examine(self, agent: str, order: ExaminationOrder) -> ExaminationState:
+        """Begin an examination, or ask how far it is. Raises AgentUnreachableError, ExaminationRefusedError."""
+        return self._to(agent).examine(agent, order)
+
+    def cancel_examination(self, agent: str, name: str) -> None:
+        """End an examination and forget it. Raises AgentUnreachableError."""
+        self._to(agent).cancel_examination(agent, name)
 
     def _to(self, agent: str) -> Fleet:
         return self._embedded if self._embedded.has(agent) else self._remote

@@ -7,7 +7,7 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection
+from redis.connection import AbstractConnection, Connection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 from agents.engines.engine import EngineUnreachableError
@@ -21,7 +21,7 @@ class Talk:
     """Connects when it is first used. Not for two threads at once."""
 
     def __init__(self, address: str, port: int, patience: float = 60.0) -> None:
-        self._connection = Connection(
+        self._connection: AbstractConnection = Connection(
             host=address, port=port, socket_timeout=patience, socket_connect_timeout=1.0, protocol=2, retry=Retry(NoBackoff(), 0)
         )
 
@@ -71,6 +71,30 @@ class Talk:
             return self._connection.read_response()
         except redis.ResponseError as refused:
             return refused
+
+
+class SocketTalk(Talk):
+    """As Talk, over a Unix socket. An answer may be awaited without taking it."""
+
+    def __init__(self, socket: str, patience: float = 60.0) -> None:
+        self._connection = UnixDomainSocketConnection(  # type: ignore[abstract]  # the library's own class, whose host is there
+            path=socket, socket_timeout=patience, protocol=2, retry=Retry(NoBackoff(), 0)
+        )
+
+    def connect(self) -> None:
+        """Connect now, so that the path of the socket need not stay. Raises EngineUnreachableError."""
+        try:
+            self._connection.connect()
+        except (redis.RedisError, OSError) as failed:
+            self.close()
+            raise EngineUnreachableError(str(failed)) from failed
+
+    def hears(self, within: float) -> bool:
+        """Whether an answer, or the end of the connection, comes within so many seconds."""
+        try:
+            return bool(self._connection.can_read(timeout=within))
+        except (redis.RedisError, OSError):
+            return True  # to read it says what happened
 
 
 class Talks:

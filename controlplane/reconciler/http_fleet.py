@@ -6,15 +6,17 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
 
 from api_schemas.agent.agent import Orders
+from api_schemas.agent.examination import ExaminationOrder, ExaminationState
 from api_schemas.agent.identity import agent_host
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from api_schemas.shape import Shape
-from controlplane.reconciler.fleet import AgentUnreachableError
+from controlplane.reconciler.fleet import AgentUnreachableError, ExaminationRefusedError
 
 _TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 _SHORT = httpx.Timeout(2.0, connect=1.0)  # somebody waits for the answer, who would rather have those of all others
@@ -55,7 +57,25 @@ class HttpFleet:
         except ValidationError as wrong:
             raise AgentUnreachableError(f"what agent {agent} says of its nodes makes no sense: {wrong.error_count()} problems") from wrong
 
-    def _asked(self, agent: str, method: str, what: str, said: Shape, patience: httpx.Timeout) -> httpx.Response:
+    def examine(self, agent: str, order: ExaminationOrder) -> ExaminationState:
+        """Begin an examination, or ask how far it is. Raises AgentUnreachableError, ExaminationRefusedError."""
+        answer = self._asked(agent, "POST", "examinations", order, _TIMEOUT)
+        if answer.status_code == 400:
+            raise ExaminationRefusedError(f"agent {agent} refuses the examination with {_refusal(answer)}")
+        if answer.status_code != 200:
+            raise AgentUnreachableError(f"agent {agent} does not examine: {_refusal(answer)}")
+        try:
+            return ExaminationState.model_validate_json(answer.content)
+        except ValidationError as wrong:
+            raise AgentUnreachableError(f"what agent {agent} says of it makes no sense: {wrong.error_count()} problems") from wrong
+
+    def cancel_examination(self, agent: str, name: str) -> None:
+        """End an examination and forget it. Raises AgentUnreachableError."""
+        answer = self._asked(agent, "DELETE", f"examinations/{quote(name, safe='')}", None, _TIMEOUT)
+        if answer.status_code != 204:
+            raise AgentUnreachableError(f"agent {agent} does not cancel {name}: {_refusal(answer)}")
+
+    def _asked(self, agent: str, method: str, what: str, said: Shape | None, patience: httpx.Timeout) -> httpx.Response:
         """The agent's answer. Raises AgentUnreachableError when there is none."""
         url = self._urls(agent)
         if url is None:
@@ -64,7 +84,7 @@ class HttpFleet:
             raise AgentUnreachableError(f"agent {agent} has not joined over TLS, and nobody is given orders otherwise")
         self._known.add(agent)
         try:
-            return self._send(agent, method, f"{url.rstrip('/')}/v1/{what}", said.model_dump_json(), patience)
+            return self._send(agent, method, f"{url.rstrip('/')}/v1/{what}", said.model_dump_json() if said else "", patience)
         except (httpx.HTTPError, httpx.InvalidURL) as failed:
             why = str(failed) or type(failed).__name__
             raise AgentUnreachableError(f"agent {agent} does not answer at {url}: {why}") from failed

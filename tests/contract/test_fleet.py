@@ -5,7 +5,9 @@ Then what only agents that are programs of their own can show.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -22,6 +24,7 @@ import httpx
 import pytest
 import redis
 from agents_door import OpenDoor, another_plane, ask
+from engine_aside import engine_aside
 from factories import FixedClock, a_group
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -37,6 +40,7 @@ from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import Host, Supervisor
 from agents.tls import AgentTls
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders, Welcome
+from api_schemas.agent.examination import ExaminationKind, ExaminationOrder, ExaminationPhase, ExaminationState
 from api_schemas.agent.fault import FaultSpec, FaultyNode
 from api_schemas.agent.identity import agent_host
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted, NodeMetrics
@@ -44,9 +48,10 @@ from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Pha
 from api_schemas.agent.route import RouteSpec
 from api_schemas.fault_kind import FaultKind
 from api_schemas.faults import InvalidParameterValue
+from archives.directory import DirectoryArchive
 from cachewright.embedded import EmbeddedFleet, MixedFleet
 from controlplane.operations.fleet import Registry
-from controlplane.reconciler.fleet import AgentUnreachableError, Fleet
+from controlplane.reconciler.fleet import AgentUnreachableError, ExaminationRefusedError, Fleet
 from controlplane.reconciler.http_fleet import HttpFleet
 from controlplane.store.fleet import HEARD_WITHIN, Heartbeats
 from controlplane.store.store import Store
@@ -595,6 +600,120 @@ def test_what_was_not_taken_is_said_again(ground: Ground, order: Orderer) -> Non
     wait_until(lambda: ground.desk.phase(order.key(2)) is Phase.GONE)
 
 
+# --- Examinations ---
+
+
+@pytest.fixture
+def examined(tmp_path: Path) -> ExaminationOrder:
+    """An order to restore a file with a hundred keys."""
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    with engine_aside(binary(), saved) as client:
+        client.mset({f"key:{number}": number for number in range(100)})
+        client.save()
+    content = (saved / "dump.rdb").read_bytes()
+    archive = DirectoryArchive(tmp_path / "archive")
+    archive.found()
+    archive.put_bytes("a1/0001.rdb", content)
+    return ExaminationOrder(name="a1.0001", kind=ExaminationKind.RESTORE, binary=binary(), archive=archive.url, key="a1/0001.rdb",
+                            size=len(content), sha256=hashlib.sha256(content).hexdigest(), keys=100)  # fmt: skip
+
+
+SLOW = {"key-load-delay": "100000"}  # microseconds for each key: ten seconds for all
+
+
+def finished(ground: Ground, order: ExaminationOrder) -> ExaminationState:
+    def over() -> ExaminationState | None:
+        state = ground.fleet.examine(ground.name, order)
+        return state if state.phase is not ExaminationPhase.RUNNING else None
+
+    state = wait_until(over, within=30)
+    assert state is not None
+    return state
+
+
+def examining(ground: Ground) -> list[int]:
+    """The engines that run for examinations, whoever knows them."""
+    runtime = ProcessRuntime(ground.folder)
+    found = [handle.pid for handle in runtime.strays([]) if handle.key.startswith("examination.")]
+    runtime.close()
+    return found
+
+
+def scratch(ground: Ground) -> list[Path]:
+    folder = ground.folder / "examinations"
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+@pytest.mark.parametrize("kind", list(ExaminationKind))
+def test_a_file_is_examined_and_asked_about_by_its_name(kind: ExaminationKind, ground: Ground, examined: ExaminationOrder) -> None:
+    order = examined.model_copy(update={"kind": kind})
+    first = ground.fleet.examine(ground.name, order)
+    assert (first.name, first.phase) == ("a1.0001", ExaminationPhase.RUNNING)
+    state = finished(ground, order)
+    assert (state.phase, state.keys, state.problem) == (ExaminationPhase.DONE, 100, None)
+    assert ground.fleet.examine(ground.name, order) == state
+    wait_until(lambda: not scratch(ground))
+    assert examining(ground) == []
+
+
+def test_a_file_that_is_not_what_it_should_be_fails_its_examination(ground: Ground, examined: ExaminationOrder) -> None:
+    state = finished(ground, examined.model_copy(update={"sha256": "0" * 64}))
+    assert state.phase is ExaminationPhase.FAILED
+    assert "has been changed" in str(state.problem)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"binary": EngineBinary(engine="valkey", version="9.1.2", path="/bin/true")}, "this agent has no valkey 9.1.2 at /bin/true"),
+        ({"binary": EngineBinary(engine="valkey", version="9.1.2", path="valkey-server", image="valkey:9.1")}, "in the image valkey:9.1"),
+        ({"name": "../outside"}, "name"),
+    ],
+)
+def test_an_examination_that_cannot_be_done_there_is_refused(
+    ground: Ground, examined: ExaminationOrder, change: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ExaminationRefusedError, match=re.escape(told)):
+        ground.fleet.examine(ground.name, examined.model_copy(update=change))
+    assert scratch(ground) == []
+
+
+def test_an_examination_is_cancelled(ground: Ground, examined: ExaminationOrder) -> None:
+    slow = examined.model_copy(update={"parameters": SLOW})
+    ground.fleet.examine(ground.name, slow)
+    wait_until(lambda: examining(ground))
+    ground.fleet.cancel_examination(ground.name, slow.name)
+    wait_until(lambda: not scratch(ground))
+    assert examining(ground) == []
+    ground.fleet.cancel_examination(ground.name, slow.name)
+    ground.fleet.cancel_examination(ground.name, "never-heard-of")
+    assert finished(ground, examined).phase is ExaminationPhase.DONE
+
+
+def test_an_examination_that_an_agent_ended_in_leaves_nothing_and_begins_anew(ground: Ground, examined: ExaminationOrder) -> None:
+    slow = examined.model_copy(update={"parameters": SLOW})
+    ground.fleet.examine(ground.name, slow)
+    wait_until(lambda: examining(ground))
+    ground.crash()
+    with pytest.raises(AgentUnreachableError, match="agent-b"):
+        ground.fleet.examine(ground.name, slow)
+    ground.begin()
+    assert examining(ground) == []
+    assert scratch(ground) == []
+    assert finished(ground, examined).phase is ExaminationPhase.DONE
+
+
+def test_a_silent_agent_examines_nothing(ground: Ground, order: Orderer, examined: ExaminationOrder) -> None:
+    order.give(faults=[FaultSpec(id="fault-1", kind=FaultKind.SILENCE, seconds=60, whole=True)])
+    with pytest.raises(AgentUnreachableError, match="silent"):
+        ground.fleet.examine(ground.name, examined)
+    with pytest.raises(AgentUnreachableError, match="silent"):
+        ground.fleet.cancel_examination(ground.name, examined.name)
+    assert scratch(ground) == []
+    order.give(faults=[])
+
+
 # --- What only programs of their own can show ---
 
 
@@ -617,7 +736,9 @@ def test_the_newest_reports_can_be_read(http: HttpGround) -> None:
 
 
 @pytest.mark.parametrize("who", ["nobody", "another agent", "the agent itself"])
-def test_an_agent_takes_orders_of_the_control_plane_alone(http: HttpGround, tmp_path: Path, who: str) -> None:
+def test_an_agent_takes_orders_of_the_control_plane_alone(
+    http: HttpGround, tmp_path: Path, examined: ExaminationOrder, who: str
+) -> None:
     order = Orderer(http)
     contexts = {
         "nobody": http.door.without_certificate(),
@@ -629,12 +750,15 @@ def test_an_agent_takes_orders_of_the_control_plane_alone(http: HttpGround, tmp_
         http.ask("PUT", "/v1/orders", contexts[who], content=body),
         http.ask("GET", "/v1/reports", contexts[who]),
         http.ask("POST", "/v1/metrics", contexts[who], content="{}"),
+        http.ask("POST", "/v1/examinations", contexts[who], content=examined.model_dump_json()),
+        http.ask("DELETE", "/v1/examinations/a1.0001", contexts[who]),
     ]
-    assert [answer.status_code for answer in answers] == [401 if who == "nobody" else 403] * 3
+    assert [answer.status_code for answer in answers] == [401 if who == "nobody" else 403] * 5
     assert all(answer.json()["error"]["code"] == "AccessDenied" for answer in answers)
     assert "stranger refused" in http.log.read_text()
     order.settle()
     assert Journal(http.folder).entries() == {}
+    assert scratch(http) == []
     assert order.key(1) not in http.desk.nodes
 
 
@@ -886,6 +1010,13 @@ def test_a_mixed_fleet_gives_each_agent_its_orders_where_it_lives() -> None:
             self.pushed.append(f"{agent} measures")
             return AgentMetrics(agent=agent, nodes=[])
 
+        def examine(self, agent: str, order: ExaminationOrder) -> ExaminationState:
+            self.pushed.append(f"{agent} examines")
+            return ExaminationState(name=order.name, phase=ExaminationPhase.RUNNING)
+
+        def cancel_examination(self, agent: str, name: str) -> None:
+            self.pushed.append(f"{agent} cancels {name}")
+
         def has(self, agent: str) -> bool:
             return agent == "agent-a"
 
@@ -895,4 +1026,8 @@ def test_a_mixed_fleet_gives_each_agent_its_orders_where_it_lives() -> None:
     mixed.push("agent-b", Orders())
     assert mixed.measure("agent-b", MetricsWanted()) == AgentMetrics(agent="agent-b", nodes=[])
     mixed.measure("agent-a", MetricsWanted())
-    assert (embedded.pushed, remote.pushed) == (["agent-a", "agent-a measures"], ["agent-b", "agent-b measures"])
+    asked = ExaminationOrder(name="e1", kind=ExaminationKind.CHECK, binary=binary(), archive="file:///a", key="k", size=0, sha256="0" * 64)
+    assert mixed.examine("agent-a", asked).name == "e1"
+    mixed.cancel_examination("agent-b", "e1")
+    assert embedded.pushed == ["agent-a", "agent-a measures", "agent-a examines"]
+    assert remote.pushed == ["agent-b", "agent-b measures", "agent-b cancels e1"]
