@@ -11,6 +11,8 @@ MODULES = (
     "failover",
     "cache_clusters",
     "snapshots",
+    "snapshot_progress",
+    "snapshot_verification",
     "engine_versions",
     "parameter_groups",
     "subnet_groups",
