@@ -43,6 +43,7 @@ from controlplane.reconciler.gathering import Gatherer
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
 from controlplane.reconciler.seeding import SeedMaker
+from controlplane.reconciler.verifying import Verifier
 from controlplane.reconciler.watchdog import Watchdog
 from controlplane.reconciler.worker import Reconciler
 from controlplane.settings import Settings
@@ -188,7 +189,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     archive = archive_place(settings)
     faults = FaultPusher(store, fleet, clock)
     seeds = SeedMaker(store, clock, archive, open_buckets(settings.buckets_url()), settings.data_dir / "scratch")
-    archivist = Archivist(store, clock, seeds)
+    archivist = Archivist(store, clock, seeds, Verifier(store, fleet, clock))
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network, archive), clock, policy)
     watchdog = Watchdog(store, reconciler)
     operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive)

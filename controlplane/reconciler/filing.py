@@ -60,6 +60,17 @@ def remove(snapshot: Snapshot) -> None:
     archive.delete_all(snapshot.uid)
 
 
+def must_have_its_manifest(snapshot: Snapshot) -> None:
+    """Raises ManifestRefusedError or ArchiveError for a snapshot whose manifest, or the size of whose files, is another than it was."""
+    archive = opened(snapshot.archive)
+    content = archive.read_bytes(f"{snapshot.uid}/{m.NAME}", m.LARGEST)
+    manifest = m.read_manifest(content)
+    if m.digest_of(content) != snapshot.manifest:
+        raise m.ManifestRefusedError(f"the manifest of snapshot {snapshot.name} was replaced by another")
+    sizes = {entry.key.rpartition("/")[2]: entry.size for entry in archive.list(f"{snapshot.uid}/")}
+    m.must_be_whole(manifest, sizes)
+
+
 def manifest_of(snapshot: Snapshot) -> m.Manifest:
     """What the snapshot is, for whoever reads its files. Raises ArchiveError where a file is still missing."""
     origin = snapshot.origin

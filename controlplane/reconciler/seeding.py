@@ -26,9 +26,8 @@ from controlplane.domain.node_types import MIB
 from controlplane.domain.resources import resources_of
 from controlplane.domain.seeding import Cut, cuts
 from controlplane.domain.slots import Slots
-from controlplane.domain.snapshot import Snapshot
 from controlplane.domain.topology import Topology
-from controlplane.reconciler.filing import opened
+from controlplane.reconciler.filing import must_have_its_manifest, opened
 from controlplane.store.store import Store
 
 log = logging.getLogger("cachewright.reconciler")
@@ -106,7 +105,7 @@ class SeedMaker:
             snapshot = unit.snapshots.get(uid)
         if snapshot is None:
             raise SeedRefusedError("the snapshot was deleted")
-        _must_have_its_manifest(snapshot)
+        must_have_its_manifest(snapshot)
         return [Source(part.group, part.slots, part.file, snapshot.archive) for part in snapshot.parts if part.file is not None]
 
     def _of_buckets(self, topology: Topology, seed: Seed, folder: Path, goes_on: Callable[[], bool]) -> list[Source]:
@@ -191,17 +190,6 @@ def _staging(uid: str) -> str:
 def _pairs(cut: Cut, topology: Topology) -> tuple[tuple[int, int], ...] | None:
     """The slots of a cut, as the cutter takes them; None for every key outside cluster mode."""
     return tuple((part.first, part.last) for part in cut.slots) if topology.has_bus else None
-
-
-def _must_have_its_manifest(snapshot: Snapshot) -> None:
-    """Raises ManifestRefusedError or ArchiveError for a snapshot whose manifest, or the size of whose files, is another than it was."""
-    archive = opened(snapshot.archive)
-    content = archive.read_bytes(f"{snapshot.uid}/{m.NAME}", m.LARGEST)
-    manifest = m.read_manifest(content)
-    if m.digest_of(content) != snapshot.manifest:
-        raise m.ManifestRefusedError(f"the manifest of snapshot {snapshot.name} was replaced by another")
-    sizes = {entry.key.rpartition("/")[2]: entry.size for entry in archive.list(f"{snapshot.uid}/")}
-    m.must_be_whole(manifest, sizes)
 
 
 def _fetch(archive: Archive, file: SavedFile, target: Path) -> None:
