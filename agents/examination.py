@@ -140,7 +140,9 @@ class Examination:
         self._step(f"is read by the check of {self._program}", self.order.size)
         done = 0
         with self._file.open("rb") as file, RdbCheck(self.order.binary) as check:
-            self._checking = check
+            with self._lock:  # who cancels either finds the check or comes before it is fed
+                self._goes_on_or_raise()
+                self._checking = check
             while chunk := file.read(_CHUNK):
                 check.feed(chunk)
                 done += len(chunk)
@@ -192,8 +194,7 @@ class Examination:
         launch = launch_aside(f"examination.{self.order.name}", self.order.binary, self.order.parameters, self._folder, databases)
         self._step(f"is loaded by {self._program}", self.order.size)
         with self._lock:  # who cancels either finds the handle or comes before the start
-            if self._cancelled:
-                raise _CancelledError
+            self._goes_on_or_raise()
             self.handle = self._runtime.start(launch)
 
     def _load(self, summary: Summary) -> None:

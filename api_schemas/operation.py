@@ -36,7 +36,7 @@ class Operation(Generic[Asked, Answer]):
 
     ``name`` is the operation's name in the service model, ``route`` its REST method and path below ``/v1``,
     ``says`` one sentence for people. ``subject`` names the resource that a caller may wait for; ``reads`` is true
-    where nothing is changed. ``only_refuses`` marks one that is not built, but refuses what can never be with the service's own code.
+    where nothing is changed.
     """
 
     name: str
@@ -47,7 +47,6 @@ class Operation(Generic[Asked, Answer]):
     subject: Subject | None = None
     reads: bool = False
     ours: bool = field(default=False)
-    only_refuses: bool = field(default=False)
 
     def __post_init__(self) -> None:
         if self.name in _PROMISES:

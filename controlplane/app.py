@@ -37,6 +37,8 @@ from controlplane.operations import keepers
 from controlplane.operations.fleet import Registry
 from controlplane.operations.performs import Operations
 from controlplane.reconciler.archivist import Archivist
+from controlplane.reconciler.examining import Examiner
+from controlplane.reconciler.exporting import Exporter
 from controlplane.reconciler.faults import FaultPusher
 from controlplane.reconciler.fleet import Fleet
 from controlplane.reconciler.gathering import Gatherer
@@ -188,11 +190,13 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     pusher = Pusher(fleet)
     archive = archive_place(settings)
     faults = FaultPusher(store, fleet, clock)
-    seeds = SeedMaker(store, clock, archive, open_buckets(settings.buckets_url()), settings.data_dir / "scratch")
-    archivist = Archivist(store, clock, seeds, Verifier(store, fleet, clock))
+    buckets = open_buckets(settings.buckets_url())
+    scratch = settings.data_dir / "scratch"
+    seeds = SeedMaker(store, clock, archive, buckets, Examiner(store, fleet), scratch / "seeds")
+    archivist = Archivist(store, clock, seeds, Exporter(buckets, scratch / "exports"), Verifier(store, fleet, clock))
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network, archive), clock, policy)
     watchdog = Watchdog(store, reconciler)
-    operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive)
+    operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive, buckets)
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
     gatherer = Gatherer(store, fleet)

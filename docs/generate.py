@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 def operations() -> str:
     """Which operations are built, and what each changes."""
     keepers.load()
-    built = {name: promise for name, promise in kept_promises().items() if not promise.ours and not promise.only_refuses}
+    built = {name: promise for name, promise in kept_promises().items() if not promise.ours}
     ours = sorted([*(promise for promise in kept_promises().values() if promise.ours), DESCRIBE_METRICS], key=lambda promise: promise.name)
     missing = sorted(Wire.load().operations - built.keys())
     return "\n".join([*_built(built), "", *_ours(ours), "", *_missing(missing), "", *_fields(), ""])
@@ -57,10 +57,6 @@ def _missing(missing: list[str]) -> Iterator[str]:
     yield "These are recognised and answer `UnsupportedOperation` (400); nothing is changed."
     yield ""
     yield ", ".join(missing)
-    yield ""
-    for promise in kept_promises().values():
-        if promise.only_refuses:
-            yield f"{promise.name}: {promise.says}"
 
 
 def _fields() -> Iterator[str]:

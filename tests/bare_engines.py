@@ -81,7 +81,7 @@ class BareEngine:
             values = _all(client, [tuple(key if part is None else part for part in _READS[kind]) for key, kind in zip(keys, kinds, strict=True)])
             expiries = _all(client, [("PEXPIRETIME", key) for key in keys])
             fields = {key: _field_expiries(client, key, value) for key, kind, value in zip(keys, kinds, values, strict=True) if kind == b"hash"}
-        sorts = {b"set": sorted, b"hash": _pairs, b"zset": _pairs}
+        sorts = {b"set": sorted, b"hash": _pairs, b"zset": _scored}
         return {
             key: (kind, sorts.get(kind, lambda value: value)(value), expiry, fields.get(key))
             for key, kind, value, expiry in zip(keys, kinds, values, expiries, strict=True)
@@ -100,6 +100,11 @@ _READS = {
 
 def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
     return sorted(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _scored(flat: list[bytes]) -> list[tuple[bytes, float]]:
+    """By member: engines write the same score in digits of their own."""
+    return [(member, float(score)) for member, score in _pairs(flat)]
 
 
 def _all(client: redis.Redis, commands: list[tuple[Any, ...]]) -> list[Any]:

@@ -73,7 +73,7 @@ def remove_group(client: Any, name: str) -> None:
 
 def remove_cache_cluster(client: Any, name: str) -> None:
     """A stand-alone cache cluster is gone, in whatever state it was."""
-    settled = ("available", "deleting", "create-failed")
+    settled = ("available", "deleting", "create-failed", "restore-failed")
     with contextlib.suppress(client.exceptions.CacheClusterNotFoundFault):
         wait_until(lambda: describe_cache_cluster(client, name)["CacheClusterStatus"] in settled, within=30)
         if describe_cache_cluster(client, name)["CacheClusterStatus"] != "deleting":

@@ -34,7 +34,7 @@ class RdbAsideError(Exception):
 class Limits:
     """What a child may use up."""
 
-    memory: int = 1 << 30
+    memory: int = 2 << 30
     """Bytes of address space, next to the size of the files: they are mapped."""
     niceness: int = 10
     seconds: float = 3600.0

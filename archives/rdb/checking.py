@@ -86,7 +86,7 @@ def summarise(path: Path, *, unchecked: bool = False, deep: bool = False, told: 
     """Look at all of a file. ``unchecked`` allows one whose writer computed no checksum (a footer of 0).
 
     ``deep`` looks into every value as well, and for keys that are there twice: what engines find no sooner than while they load, or
-    not even then. It takes as long as ``digest``. Raises RdbRefusedError with what is wrong and where, OSError.
+    not even then. It takes as long as ``digest`` and half again. Raises RdbRefusedError with what is wrong and where, OSError.
     """
     with mapped(path) as data:
         version = version_of(data)
@@ -145,7 +145,8 @@ def _count(data: Data, deep: bool, told: Told | None) -> _Counted:
         if kind == kinds.MODULE_2:
             counted.modules.add(module_name(read_length(data, value)[0]))
         elif deep:
-            family_content(data, kind, value, start)
+            for _ in family_content(data, kind, value, start):
+                pass
     return counted
 
 

@@ -18,6 +18,7 @@ from archives.rdb.slots import SLOTS, marked, slot_of
 from archives.rdb.strings import Data, read_length, read_string
 from archives.rdb.writing import RdbFile
 
+_BEFORE_ALL_TIME = -(1 << 63)  # the least that an expiry can be
 _IN_FRONT = (kinds.FUNCTION_2, kinds.MODULE_AUX, kinds.SLOT_IMPORT)
 
 
@@ -114,7 +115,7 @@ class _Cutter:
     ) -> None:
         self._sources, self._files = sources, files
         self._must_place = must_place
-        self._drop_before = -1 if drop_before is None else drop_before
+        self._drop_before = _BEFORE_ALL_TIME if drop_before is None else drop_before
         owned = [marked(((0, SLOTS - 1),) if target.slots is None else target.slots) for target in targets]
         self._by_slot = [tuple(file for file, slots in zip(files, owned, strict=True) if slots[slot]) for slot in range(SLOTS)]
         self._only_first_database = not every_database and any(target.slots is not None for target in targets)

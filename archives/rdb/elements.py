@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import pairwise
+from hashlib import blake2b
+from itertools import chain, islice, pairwise
 from struct import Struct
 
 from archives.rdb import kinds
 from archives.rdb.header import RdbRefusedError
 from archives.rdb.packed import pairs, unpack
-from archives.rdb.strings import I64, Data, read_string
-from archives.rdb.values import SKIP, read_count
+from archives.rdb.streams import check_groups, count_entries
+from archives.rdb.strings import I64, Data, read_length, read_string, skip_length
+from archives.rdb.values import NUMBERS_OF_A_STREAM, SKIP, read_count
 
 _DOUBLE = Struct("<d")
 _LENGTH = Struct("<I").pack
 _NEVER = b"\xff" * 8  # the expiry of a field that has none
 
-Content = Callable[[Data, int, int], Iterable[bytes]]
+_SORTED = 200_000  # elements that are kept in memory to be sorted; of a larger value, no more than one at a time is
+
+Elements = Callable[[Data, int, int], Iterable[bytes]]
+Content = Elements
 
 
-def family_content(data: Data, kind: int, at: int, record: int) -> list[bytes]:
+def family_content(data: Data, kind: int, at: int, record: int) -> Iterable[bytes]:
     """The content of the value that begins at ``at``, in pieces. ``record`` is the offset to name if it is damaged.
 
-    Elements of hash tables are in the order of their bytes, as tables have none of their own. Raises RdbRefusedError.
+    Where elements have no order of their own, they are sorted, or added up where there are very many. Raises RdbRefusedError, among
+    others for an element that is there twice, where there are not very many.
     """
-    return list(_CONTENT[kind](data, at, record))
+    return _CONTENT[kind](data, at, record)
 
 
 def _framed(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -35,20 +41,38 @@ def _framed(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield part
 
 
-def _strings(data: Data, at: int, each: int) -> list[bytes]:
+def _without_order(elements: Iterable[tuple[bytes, ...]], record: int) -> Iterator[bytes]:
+    """The parts of each element, the first of which is its name: the same in whichever order they come."""
+    rest = iter(elements)
+    kept = list(islice(rest, _SORTED))
+    if (another := next(rest, None)) is not None:
+        total = sum(_number(element) for element in chain(kept, (another,), rest))
+        yield b"%d" % total
+        return
+    kept.sort()
+    for first, second in pairwise(kept):
+        if first[0] == second[0]:
+            raise RdbRefusedError(f"The value in the record at offset {record} has {first[0][:200]!r} twice.")
+    for element in kept:
+        yield from _framed(element)
+
+
+def _number(element: tuple[bytes, ...]) -> int:
+    return int.from_bytes(blake2b(b"".join(_framed(element)), digest_size=16).digest(), "little")
+
+
+def _strings(data: Data, at: int, each: int) -> Iterator[bytes]:
     count, at = read_count(data, at, each)
-    found = []
     for _ in range(count * each):
         element, at = read_string(data, at)
-        found.append(element)
-    return found
+        yield element
 
 
-def _packed(form: str) -> Callable[[Data, int, int], list[bytes]]:
+def _packed(form: str) -> Elements:
     return lambda data, at, record: unpack(form, read_string(data, at)[0], record)
 
 
-def _plain(each: int) -> Callable[[Data, int, int], list[bytes]]:
+def _plain(each: int) -> Elements:
     return lambda data, at, record: _strings(data, at, each)
 
 
@@ -56,49 +80,49 @@ def _string(data: Data, at: int, record: int) -> Iterable[bytes]:
     return (read_string(data, at)[0],)
 
 
-def _in_order(elements: Callable[[Data, int, int], list[bytes]]) -> Content:
+def _list(elements: Elements) -> Content:
     return lambda data, at, record: _framed(elements(data, at, record))
 
 
-def _without_order(elements: Callable[[Data, int, int], list[bytes]]) -> Content:
-    return lambda data, at, record: _framed(_unlike(elements(data, at, record), record))
+def _set(elements: Elements) -> Content:
+    return lambda data, at, record: _without_order(((element,) for element in elements(data, at, record)), record)
 
 
-def _unlike(elements: Iterable[bytes], record: int) -> list[bytes]:
-    found = sorted(elements)
-    if any(first == second for first, second in pairwise(found)):
-        raise RdbRefusedError(f"The value in the record at offset {record} has an element twice.")
-    return found
-
-
-def _hash(elements: Callable[[Data, int, int], list[bytes]]) -> Content:
+def _hash(elements: Elements) -> Content:
     def content(data: Data, at: int, record: int) -> Iterable[bytes]:
-        fields = sorted(pairs(elements(data, at, record), record))
-        _unlike((name for name, _ in fields), record)
-        return _framed(part for name, value in fields for part in (name, value, _NEVER))
+        fields = pairs(elements(data, at, record), record)
+        return _without_order(((name, value, _NEVER) for name, value in fields), record)
 
     return content
 
 
 def _hash_2(data: Data, at: int, record: int) -> Iterable[bytes]:
+    return _without_order(_expiring_fields(data, at, record), record)
+
+
+def _expiring_fields(data: Data, at: int, record: int) -> Iterator[tuple[bytes, bytes, bytes]]:
     count, at = read_count(data, at, 10)
-    fields = []
     for _ in range(count):
         name, at = read_string(data, at)
         value, at = read_string(data, at)
-        fields.append((name, value, I64(data, at)[0].to_bytes(8, "little", signed=True)))
+        expiry = I64(data, at)[0]
+        if expiry < -1:
+            raise RdbRefusedError(f"In the record at offset {record} a field expires {-expiry} ms before 1970.")
+        yield name, value, expiry.to_bytes(8, "little", signed=True)
         at += 8
-    _unlike((name for name, _, _ in fields), record)
-    return _framed(part for field in sorted(fields) for part in field)
 
 
 def _zset(scored: Callable[[Data, int, int], Iterable[tuple[bytes, float]]]) -> Content:
     def content(data: Data, at: int, record: int) -> Iterable[bytes]:
-        members = sorted(scored(data, at, record))
-        _unlike((member for member, _ in members), record)
-        return _framed(part for member, score in members for part in (member, _DOUBLE.pack(score)))
+        return _without_order(((member, _packed_score(score, record)) for member, score in scored(data, at, record)), record)
 
     return content
+
+
+def _packed_score(score: float, record: int) -> bytes:
+    if score != score:
+        raise RdbRefusedError(f"The value in the record at offset {record} has a score that is not a number.")
+    return _DOUBLE.pack(score)
 
 
 def _scores_in_digits(data: Data, at: int, record: int) -> Iterator[tuple[bytes, float]]:
@@ -137,30 +161,38 @@ def _score(digits: bytes, record: int) -> float:
         raise RdbRefusedError(f"In the record at offset {record} the score {digits[:40]!r} is not a number.") from wrong
 
 
-def _ziplists(data: Data, at: int, record: int) -> list[bytes]:
-    return [element for node in _strings(data, at, 1) for element in unpack("ziplist", node, record)]
+def _ziplists(data: Data, at: int, record: int) -> Iterator[bytes]:
+    for node in _strings(data, at, 1):
+        yield from unpack("ziplist", node, record)
 
 
-def _nodes(data: Data, at: int, record: int) -> list[bytes]:
+def _nodes(data: Data, at: int, record: int) -> Iterator[bytes]:
     count, at = read_count(data, at, 2)
-    found: list[bytes] = []
     for _ in range(count):
         is_plain = data[at] == 1
         node, at = read_string(data, at + 1)
-        found += [node] if is_plain else unpack("listpack", node, record)
-    return found
+        if is_plain:
+            yield node
+        else:
+            yield from unpack("listpack", node, record)
 
 
 def _stream(data: Data, at: int, record: int, kind: int) -> Iterable[bytes]:
     """Its listpacks, then all the rest as it is: what has no order in memory is written in order."""
     end = SKIP[kind](data, at)
     count, at = read_count(data, at, 2)
+    there = 0
     for _ in range(count):
         first_id, at = read_string(data, at)
         entries, at = read_string(data, at)
-        unpack("listpack", entries, record)
+        there += count_entries(unpack("listpack", entries, record), record)
         yield from _framed((first_id, entries))
+    if (said := read_length(data, at)[0]) != there:
+        raise RdbRefusedError(f"The stream in the record at offset {record} says to have {said} entries, and has {there}.")
     yield data[at:end]
+    for _ in range(NUMBERS_OF_A_STREAM[kind]):
+        at = skip_length(data, at)
+    check_groups(data, at, kind, record)
 
 
 def _module(data: Data, at: int, record: int) -> Iterable[bytes]:
@@ -169,13 +201,13 @@ def _module(data: Data, at: int, record: int) -> Iterable[bytes]:
 
 _CONTENT: dict[int, Content] = {
     kinds.STRING: _string,
-    kinds.LIST: _in_order(_plain(1)),
-    kinds.LIST_ZIPLIST: _in_order(_packed("ziplist")),
-    kinds.LIST_QUICKLIST: _in_order(_ziplists),
-    kinds.LIST_QUICKLIST_2: _in_order(_nodes),
-    kinds.SET: _without_order(_plain(1)),
-    kinds.SET_INTSET: _without_order(_packed("intset")),
-    kinds.SET_LISTPACK: _without_order(_packed("listpack")),
+    kinds.LIST: _list(_plain(1)),
+    kinds.LIST_ZIPLIST: _list(_packed("ziplist")),
+    kinds.LIST_QUICKLIST: _list(_ziplists),
+    kinds.LIST_QUICKLIST_2: _list(_nodes),
+    kinds.SET: _set(_plain(1)),
+    kinds.SET_INTSET: _set(_packed("intset")),
+    kinds.SET_LISTPACK: _set(_packed("listpack")),
     kinds.ZSET: _zset(_scores_in_digits),
     kinds.ZSET_2: _zset(_binary_scores),
     kinds.ZSET_ZIPLIST: _zset(_packed_scores("ziplist")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from struct import Struct, error
 
@@ -45,10 +45,25 @@ def _listpack(packed: bytes) -> list[bytes]:
             element, length = _listpack_element(packed, at, first)
             found.append(element)
         at += length
-        at += 1 if length < 128 else 2 if length < 16384 else 3 if length < 2097152 else 4 if length < 268435456 else 5
+        if length < 128 and packed[at] == length:
+            at += 1
+        else:
+            at = _behind(packed, at, length)
     if at != end or (count != 65535 and count != len(found)):
         raise _DamagedError(f"it says to have {count} elements and has {len(found)}, which end at {at} of {end} bytes")
     return found
+
+
+def _behind(packed: bytes, at: int, length: int) -> int:
+    """Where the length that is written behind an element ends: seven bits a byte, the highest first, all but the first marked."""
+    backwards = bytearray((length & 127,))
+    while length := length >> 7:
+        backwards[-1] |= 128
+        backwards.append(length & 127)
+    said = bytes(reversed(backwards))
+    if packed[at : at + len(said)] != said:
+        raise _DamagedError(f"the element in front of its byte {at} has another length than is said behind it")
+    return at + len(said)
 
 
 def _listpack_element(packed: bytes, at: int, first: int) -> tuple[bytes, int]:
@@ -139,8 +154,11 @@ def _intset(packed: bytes) -> list[bytes]:
 _UNPACK: dict[str, Unpack] = {"listpack": _listpack, "ziplist": _ziplist, "zipmap": _zipmap, "intset": _intset}
 
 
-def pairs(elements: list[bytes], at: int) -> Iterator[tuple[bytes, bytes]]:
+def pairs(elements: Iterable[bytes], at: int) -> Iterator[tuple[bytes, bytes]]:
     """Two by two. Raises RdbRefusedError for an odd number of elements."""
-    if len(elements) % 2:
-        raise RdbRefusedError(f"The value in the record at offset {at} has {len(elements)} elements, and should have pairs.")
-    return zip(elements[::2], elements[1::2], strict=True)
+    rest = iter(elements)
+    for first in rest:
+        second = next(rest, None)
+        if second is None:
+            raise RdbRefusedError(f"The value in the record at offset {at} has an odd number of elements, and should have pairs.")
+        yield first, second

@@ -62,9 +62,13 @@ def _quicklist_2(data: Data, at: int) -> int:
     return at
 
 
+NUMBERS_OF_A_STREAM = {kinds.STREAM_1: 3, kinds.STREAM_2: 8, kinds.STREAM_3: 8}
+"""How many lengths there are between a stream's entries and its groups."""
+
+
 def _stream(version: int) -> Skip:
     """Listpacks under their first ids, the stream's own numbers, then its groups with what is pending and their consumers."""
-    lengths = 3 if version == 1 else 8
+    lengths = NUMBERS_OF_A_STREAM[kinds.STREAM_1 if version == 1 else kinds.STREAM_2]
     in_group = 2 if version == 1 else 3
     in_consumer = _TIME * (2 if version >= 3 else 1)
 

@@ -42,6 +42,11 @@ class Holding:
         """Waiters live in this loop."""
         self._loop = loop
 
+    @property
+    def waits(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
     async def until_changed(self, world: World, subject: Subject, asked: Shape, within: float) -> None:
         """Return when the resource's status is not the transitional one it is now, or after ``within`` seconds."""
         before = (await self._look(world, subject, asked)).status

@@ -39,6 +39,12 @@ def resources_of(topology: Topology, make: Make | None = None) -> Resources:
     return _resources(made.engine, made.engine_version, made.node_type, made.clustered, values)
 
 
+def databases_of(topology: Topology) -> int:
+    """How many databases its engines have: in cluster mode one, unless a parameter of Valkey 9 says more."""
+    parameter = "cluster-databases" if topology.has_bus else "databases"
+    return max(1, int(resources_of(topology).parameters.get(parameter, "1")))
+
+
 @lru_cache(maxsize=512)
 def _resources(engine: str, version: str, type_name: str, cluster_mode: bool, differing: Values) -> Resources:
     size = node_type(type_name)

@@ -69,6 +69,10 @@ class Export:
     target: str
     asked_at: datetime
 
+    def key_of(self, part: SnapshotPart) -> str:
+        """What the file of a node group is called there."""
+        return f"{self.target}-{part.group}.rdb"
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -26,6 +26,7 @@ from api_schemas.faults import (
     InvalidParameterValue,
     InvalidReplicationGroupState,
     NodeQuotaForClusterExceeded,
+    SnapshotFeatureNotSupported,
 )
 from api_schemas.paging import page
 from controlplane.domain import status as s
@@ -41,7 +42,7 @@ from controlplane.operations.inheritance import inherited_by_cluster
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
-from controlplane.operations.seeding import must_join_empty, seeded, snapshot_asked
+from controlplane.operations.seeding import files_to_find, must_join_empty, seeded, snapshot_asked
 from controlplane.operations.settings import (
     changed_settings,
     new_settings,
@@ -50,12 +51,13 @@ from controlplane.operations.settings import (
     subnet_group,
     without_cluster_mode,
 )
+from controlplane.operations.snapshot_sources import ended_by
 from controlplane.operations.tagging import checked_tags, copy_to_members, tag_new
 
 _VALKEY = "This API doesn't support Valkey engine. Please use CreateReplicationGroup API for Valkey cluster creation."
 
 
-@performs(CREATE_CACHE_CLUSTER)
+@performs(CREATE_CACHE_CLUSTER, beforehand=files_to_find)
 def create_cache_cluster(ctx: Context, asked: CreateCacheCluster) -> CacheClusterResult:
     """One Redis node, a Memcached cluster, or one more replica of a replication group."""
     name = cache_cluster_id(asked.cache_cluster_id)
@@ -108,7 +110,7 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
     status = ctx.status(topology)
     if status != s.AVAILABLE:
         raise InvalidCacheClusterState(f"Cache cluster {topology.name} must be available to be modified; it is {status}.")
-    settings = changed_settings(topology.settings, asked, snapshots=not topology.is_memcached)
+    settings = changed_settings(topology.settings, asked, snapshots=not topology.is_memcached, of=topology)
     change = None
     if topology.is_memcached:
         settings = replace(settings, cross_az=memcached.cross_az(topology, asked))
@@ -131,22 +133,26 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
 
 @performs(DELETE_CACHE_CLUSTER)
 def delete_cache_cluster(ctx: Context, asked: DeleteCacheCluster) -> CacheClusterResult:
-    """A stand-alone cache cluster with its nodes, or one replica of a replication group."""
+    """A stand-alone cache cluster with its nodes, or one replica of a replication group.
+
+    With FinalSnapshotIdentifier a stand-alone one goes once that snapshot is taken; if it cannot be, it is available again.
+    """
     topology, member = ctx.cache_cluster(asked.cache_cluster_id)
     if topology.is_memcached:
         memcached.refuse_what_memcached_lacks(asked)
     refuse_what_is_not_built(asked)
     shown = describe.cache_cluster(ctx, topology, member, with_nodes=False)
-    if shown.cache_cluster_status not in (s.AVAILABLE, s.CREATE_FAILED):
+    final = asked.final_snapshot_identifier
+    if shown.cache_cluster_status not in ((s.AVAILABLE,) if final else (s.AVAILABLE, s.CREATE_FAILED, s.RESTORE_FAILED)):
         why = f"it is {shown.cache_cluster_status}"
         raise InvalidCacheClusterState(f"Cache cluster {shown.cache_cluster_id} is not in a valid state to be deleted: {why}.")
     if member is None:
-        leaving = topology.with_deletion()
+        saved = ended_by(ctx, topology, final) if final else ctx.unit.topologies.save(topology.with_deletion())
     else:
         _must_not_be_in_cluster_mode(topology, member, "deleted by itself; DecreaseReplicaCount is for that")
+        _must_not_be_saved_alone(topology, member, final)
         _must_be_dispensable(ctx, topology, member)
-        leaving = topology.with_departure_of([member.id], ctx.now)
-    saved = ctx.unit.topologies.save(leaving)
+        saved = ctx.unit.topologies.save(topology.with_departure_of([member.id], ctx.now))
     gone = saved.node(member.id) if member else None
     return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, saved, gone, with_nodes=False))
 
@@ -316,6 +322,13 @@ def _must_not_be_in_cluster_mode(topology: Topology, member: Node, what: str) ->
     if topology.cluster_mode is ClusterMode.ENABLED:
         raise InvalidCacheClusterState(
             f"Cache cluster {member.id} belongs to {topology.name}, which has cluster mode enabled, and cannot be {what}."
+        )
+
+
+def _must_not_be_saved_alone(topology: Topology, member: Node, final: str | None) -> None:
+    if final and len(topology.group_of(member.id).staying) > 1:
+        raise SnapshotFeatureNotSupported(
+            f"No final snapshot is taken of {member.id}: others of {topology.name} have its data. Leave out FinalSnapshotIdentifier."
         )
 
 

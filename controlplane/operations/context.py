@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from api_schemas.faults import CacheClusterNotFound, ReplicationGroupNotFound
+from archives.buckets import Buckets
 from controlplane.clock import Clock
 from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.endpoint_names import EndpointStyle
@@ -21,7 +22,8 @@ from controlplane.store.store import Unit
 class Context:
     """One call of one operation.
 
-    ``memcached_discovery`` is for clusters that it creates, ``style`` says how endpoints are shown, ``archive`` is where new snapshots go.
+    ``memcached_discovery`` is for clusters that it creates, ``style`` says how endpoints are shown, ``archive`` is where new snapshots go,
+    ``buckets`` are those of callers, which are asked outside of any unit of work.
     """
 
     world: World
@@ -31,6 +33,7 @@ class Context:
     memcached_discovery: MemcachedDiscovery = MemcachedDiscovery.EVERY_NODE
     style: EndpointStyle = field(default_factory=EndpointStyle)
     archive: ArchivePlace = field(default_factory=lambda: ArchivePlace(""))
+    buckets: Buckets | None = None
 
     @property
     def now(self) -> datetime:

@@ -234,13 +234,17 @@ def _notification(topology: Topology) -> NotificationConfiguration | None:
 
 
 def _snapshotting(group: Topology) -> str | None:
-    """The member that snapshots are taken from: the last replica, while snapshots are kept at all."""
+    """The member that automatic snapshots are taken from, while any are kept: the one that was chosen, else the last."""
     if group.settings.snapshot_retention_limit == 0 or not group.node_groups or group.cluster_mode is ClusterMode.ENABLED:
         return None
-    nodes = [node.id for node in group.node_groups[0].members]
-    return nodes[-1] if nodes else None
+    nodes = [node.id for node in group.node_groups[0].members if not node.leaving]
+    chosen = group.settings.snapshotting_cluster
+    return chosen if chosen in nodes else nodes[-1] if nodes else None
 
 
 def _retention(topology: Topology, member: Node | None) -> int:
-    mine = member is None or topology.kind is Kind.CACHE_CLUSTER or _snapshotting(topology) == member.id
+    """Outside cluster mode only the member that is saved has the group's."""
+    if member is None or topology.kind is Kind.CACHE_CLUSTER:
+        return topology.settings.snapshot_retention_limit
+    mine = topology.cluster_mode is ClusterMode.ENABLED or _snapshotting(topology) == member.id
     return topology.settings.snapshot_retention_limit if mine else 0

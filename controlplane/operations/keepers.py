@@ -11,6 +11,7 @@ MODULES = (
     "failover",
     "cache_clusters",
     "snapshots",
+    "snapshot_copies",
     "snapshot_progress",
     "snapshot_verification",
     "engine_versions",

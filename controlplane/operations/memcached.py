@@ -9,7 +9,6 @@ from api_schemas.faults import (
     InvalidParameterCombination,
     InvalidParameterValue,
     NodeQuotaForClusterExceeded,
-    SnapshotFeatureNotSupported,
 )
 from api_schemas.shape import Shape
 from controlplane.domain.engine_versions import engine_version
@@ -28,6 +27,7 @@ _LACKS: Mapping[str, str] = {
     "snapshot_retention_limit": _SNAPSHOTS,
     "snapshot_window": _SNAPSHOTS,
     "snapshotting_cluster_id": _SNAPSHOTS,
+    "final_snapshot_identifier": _SNAPSHOTS,
     "auth_token": "Memcached knows no AUTH tokens",
     "auth_token_update_strategy": "Memcached knows no AUTH tokens",
     "log_delivery_configurations": "Memcached delivers no logs",
@@ -35,13 +35,11 @@ _LACKS: Mapping[str, str] = {
 
 
 def refuse_what_memcached_lacks(asked: Shape) -> None:
-    """Raises InvalidParameterCombination, or SnapshotFeatureNotSupported for a last snapshot."""
+    """Raises InvalidParameterCombination."""
     names = asked.aws_names()
     for name, why in _LACKS.items():
         if name in names and getattr(asked, name):
             raise InvalidParameterCombination(f"{why}: leave out {names[name]}.")
-    if getattr(asked, "final_snapshot_identifier", None):
-        raise SnapshotFeatureNotSupported(f"{_SNAPSHOTS}: leave out FinalSnapshotIdentifier.")
 
 
 def must_not_resize(asked: ModifyCacheCluster) -> None:

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from api_schemas.faults import InvalidParameterValue
 from api_schemas.shape import Shape
 
-_SNAPSHOTS = "snapshots are not built yet"
 _TLS = "encryption in transit is not built yet"
 _ACCESS = "access control by users and tokens is not built yet"
 
 NOT_BUILT: Mapping[str, str] = {
-    "final_snapshot_identifier": _SNAPSHOTS,
-    "snapshotting_cluster_id": _SNAPSHOTS,
     "serverless_cache_snapshot_name": "serverless caches are not built yet",
     "auth_token": _ACCESS,
     "auth_token_update_strategy": _ACCESS,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from api_schemas.faults import (
+    CacheClusterNotFound,
     InvalidParameterCombination,
     InvalidParameterValue,
     InvalidReplicationGroupState,
@@ -38,7 +39,7 @@ from controlplane.operations.inheritance import inherited_by_group
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
-from controlplane.operations.seeding import seeded, snapshot_asked
+from controlplane.operations.seeding import files_to_find, seeded, snapshot_asked
 from controlplane.operations.settings import (
     changed_settings,
     new_settings,
@@ -46,6 +47,7 @@ from controlplane.operations.settings import (
     subnet_group,
 )
 from controlplane.operations.shards import Shard, shards_asked
+from controlplane.operations.snapshot_sources import ended_by
 from controlplane.operations.tagging import checked_tags, tag_new
 
 DEFAULT_NODE_TYPE = "cache.t4g.small"
@@ -53,7 +55,7 @@ LONGEST_DESCRIPTION = 1000
 _NOTHING = "No modifications were requested"
 
 
-@performs(CREATE_REPLICATION_GROUP)
+@performs(CREATE_REPLICATION_GROUP, beforehand=files_to_find)
 def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> ReplicationGroupResult:
     """Node groups of a primary and its replicas, spread over zones, behind the endpoints that the cluster mode asks for."""
     name = replication_group_id(asked.replication_group_id)
@@ -120,7 +122,9 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
     _refuse_what_modify_cannot_do(group, asked)
     if ctx.status(group) != s.AVAILABLE:
         raise InvalidReplicationGroupState("Replication group must be in available state to modify.")
-    settings = changed_settings(group.settings, asked)
+    settings = changed_settings(group.settings, asked, of=group)
+    if asked.snapshotting_cluster_id:
+        settings = replace(settings, snapshotting_cluster=_snapshotting_member(group, asked.snapshotting_cluster_id))
     if asked.replication_group_description is not None:
         settings = replace(settings, description=_description(asked.replication_group_description))
     if asked.automatic_failover_enabled is not None:
@@ -142,9 +146,15 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
 
 @performs(DELETE_REPLICATION_GROUP)
 def delete_replication_group(ctx: Context, asked: DeleteReplicationGroup) -> ReplicationGroupResult:
-    """Every node goes; with RetainPrimaryCluster the primary stays, as a cache cluster of its own."""
+    """Every node goes; with RetainPrimaryCluster the primary stays, as a cache cluster of its own.
+
+    With FinalSnapshotIdentifier the nodes go once that snapshot is taken; if it cannot be, the group is available again.
+    """
     group = ctx.replication_group(asked.replication_group_id)
     refuse_what_is_not_built(asked)
+    final = asked.final_snapshot_identifier
+    if final and asked.retain_primary_cluster:
+        raise InvalidParameterCombination("FinalSnapshotIdentifier cannot be given with RetainPrimaryCluster, which keeps the data.")
     status = ctx.status(group)
     if status not in (s.AVAILABLE, s.CREATE_FAILED):
         raise InvalidReplicationGroupState(f"Replication group {group.name} is not in a valid state to be deleted: it is {status}.")
@@ -157,7 +167,9 @@ def delete_replication_group(ctx: Context, asked: DeleteReplicationGroup) -> Rep
         )
     if retained and status != s.AVAILABLE:
         raise InvalidReplicationGroupState(f"Replication group {group.name} has no working primary to retain: it is {status}.")
-    deleting = ctx.unit.topologies.save(group.with_deletion(retained))
+    if final and status != s.AVAILABLE:
+        raise InvalidReplicationGroupState(f"Replication group {group.name} holds nothing to take a final snapshot of: it is {status}.")
+    deleting = ended_by(ctx, group, final) if final else ctx.unit.topologies.save(group.with_deletion(retained))
     return ReplicationGroupResult(replication_group=describe.replication_group(ctx, deleting))
 
 
@@ -201,6 +213,15 @@ def _must_be_possible(settings: Settings, mode: ClusterMode, zones: Sequence[Seq
         raise InvalidParameterCombination("Multi-AZ needs automatic failover: set AutomaticFailoverEnabled to true as well.")
     if settings.multi_az and any(len(set(of_group)) < 2 for of_group in zones):
         raise InvalidParameterCombination("Multi-AZ needs nodes in at least 2 availability zones in every node group.")
+
+
+def _snapshotting_member(group: Topology, asked: str) -> str:
+    """The member that automatic snapshots are to be taken from. Raises InvalidParameterCombination and CacheClusterNotFound."""
+    if group.cluster_mode is ClusterMode.ENABLED:
+        raise InvalidParameterCombination("SnapshottingClusterId cannot be given with cluster mode enabled: every shard is saved.")
+    if asked.lower() not in {node.id for node in group.members if not node.leaving}:
+        raise CacheClusterNotFound(message="Specified snapshotting cluster does not exist")
+    return asked.lower()
 
 
 def _description(asked: str) -> str:

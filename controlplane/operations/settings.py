@@ -8,6 +8,7 @@ from typing import Protocol
 
 from api_schemas.faults import CacheSubnetGroupNotFound, InvalidParameterCombination, InvalidParameterValue
 from controlplane.domain.engine_versions import EngineVersion, engine_version
+from controlplane.domain.node_types import takes_snapshots
 from controlplane.domain.parameter_group import ParameterGroup, conditionals
 from controlplane.domain.parameters import DefaultGroup, default_group_for
 from controlplane.domain.settings import Settings
@@ -17,6 +18,7 @@ from controlplane.operations.context import Context
 from controlplane.operations.parameter_groups import parameter_group
 
 MOST_SECURITY_GROUPS = 50
+LONGEST_RETENTION = 35  # days
 
 
 class AskedSettings(Protocol):
@@ -43,13 +45,12 @@ def new_settings(ctx: Context, asked: AskedSettings, *, snapshots: bool = True) 
     return changed_settings(picked, asked, snapshots=snapshots)
 
 
-def changed_settings(settings: Settings, asked: AskedSettings, *, snapshots: bool = True) -> Settings:
-    """The settings with what was asked. Raises InvalidParameterValue, and InvalidParameterCombination for what is not built.
+def changed_settings(settings: Settings, asked: AskedSettings, *, snapshots: bool = True, of: Topology | None = None) -> Settings:
+    """The settings with what was asked, of that topology if there is one yet. Raises InvalidParameterValue for what is not possible.
 
-    Without ``snapshots`` there is no snapshot window that the maintenance window could overlap.
+    Without ``snapshots`` there is no snapshot window that the maintenance window could overlap. Raises InvalidParameterCombination where
+    automatic snapshots are asked for of nodes that have none.
     """
-    if asked.snapshot_retention_limit:
-        raise InvalidParameterValue("SnapshotRetentionLimit can only be 0: automatic snapshots are not built yet. Nothing was changed.")
     if asked.notification_topic_arn:
         raise InvalidParameterValue("NotificationTopicArn cannot be given: notifications are not built yet. Nothing was changed.")
     changed = settings
@@ -57,6 +58,8 @@ def changed_settings(settings: Settings, asked: AskedSettings, *, snapshots: boo
         changed = replace(changed, maintenance_window=maintenance_window(asked.preferred_maintenance_window))
     if asked.snapshot_window:
         changed = replace(changed, snapshot_window=snapshot_window(asked.snapshot_window))
+    if asked.snapshot_retention_limit is not None:
+        changed = replace(changed, snapshot_retention_limit=_retention(asked.snapshot_retention_limit, of))
     if asked.auto_minor_version_upgrade is not None:
         changed = replace(changed, auto_minor_version_upgrade=asked.auto_minor_version_upgrade)
     if asked.security_group_ids is not None:
@@ -138,6 +141,14 @@ def subnet_group(ctx: Context, asked: str | None) -> str:
     if name != "default" and ctx.unit.subnet_groups.get(ctx.world, name) is None:
         raise CacheSubnetGroupNotFound(asked or name)
     return name
+
+
+def _retention(days: int, of: Topology | None) -> int:
+    if not 0 <= days <= LONGEST_RETENTION:
+        raise InvalidParameterValue(f"Invalid value {days} for SnapshotRetentionLimit. Must be between 0 and {LONGEST_RETENTION}")
+    if days and of is not None and not takes_snapshots(of.node_type):
+        raise InvalidParameterCombination(f"SnapshotRetentionLimit can only be 0 on {of.node_type}, of which no snapshots can be taken.")
+    return days
 
 
 def _checked_security_groups(asked: list[str]) -> tuple[str, ...]:

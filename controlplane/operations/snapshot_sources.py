@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -14,13 +15,15 @@ from api_schemas.faults import (
     SnapshotFeatureNotSupported,
     SnapshotQuotaExceeded,
 )
+from api_schemas.parts import Tag
 from controlplane.domain.backup import Cause, ManualBackup
-from controlplane.domain.naming import arn
+from controlplane.domain.naming import arn, snapshot_name
 from controlplane.domain.node_types import takes_snapshots
 from controlplane.domain.snapshot import Snapshot, begun
 from controlplane.domain.status import AVAILABLE, member_status
 from controlplane.domain.topology import ClusterMode, Kind, Node, Topology
 from controlplane.operations.context import Context
+from controlplane.operations.tagging import as_tags, tag_new
 
 _ROLLING = timedelta(hours=24)
 
@@ -92,8 +95,23 @@ def must_be_new(ctx: Context, name: str) -> None:
         raise SnapshotAlreadyExists(name)
 
 
-def taken(ctx: Context, source: Source, name: str, cause: Cause) -> Snapshot:
-    """A snapshot of the source is being taken: it and its topology are written down. Raises SnapshotQuotaExceeded."""
+def ended_by(ctx: Context, topology: Topology, asked: str) -> Topology:
+    """The topology, which goes as soon as a last snapshot of that name is taken of its primaries.
+
+    Raises InvalidParameterValue, SnapshotFeatureNotSupported, SnapshotAlreadyExists and SnapshotQuotaExceeded.
+    """
+    name = snapshot_name(asked, "FinalSnapshotIdentifier")
+    must_have_snapshots(topology)
+    must_be_new(ctx, name)
+    taken(ctx, Source(topology), name, Cause.FINAL)
+    return ctx.unit.topologies.get(topology.uid) or topology
+
+
+def taken(ctx: Context, source: Source, name: str, cause: Cause, tags: Sequence[Tag] = ()) -> Snapshot:
+    """A snapshot of the source is being taken: it and its topology are written down. Without tags it has those of the source.
+
+    Raises SnapshotQuotaExceeded.
+    """
     topology = source.topology
     member = source.member.id if source.member else _member(topology, cause)
     counted = _counted(ctx, topology, member or _usual(topology))
@@ -102,6 +120,7 @@ def taken(ctx: Context, source: Source, name: str, cause: Cause) -> Snapshot:
     )
     ctx.unit.topologies.save(begins)
     ctx.unit.snapshots.save(snapshot)
+    tag_new(ctx, arn(ctx.world, "snapshot", name), tags or as_tags(ctx.unit.tags.of(source.arn)))
     return snapshot
 
 

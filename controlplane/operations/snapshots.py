@@ -23,7 +23,7 @@ from api_schemas.snapshot import (
 )
 from api_schemas.snapshot import Snapshot as Shown
 from controlplane.domain.backup import Cause
-from controlplane.domain.naming import arn, snapshot_name
+from controlplane.domain.naming import snapshot_name
 from controlplane.domain.snapshot import Snapshot, SnapshotState
 from controlplane.domain.status import AVAILABLE, snapshot_status
 from controlplane.operations.context import Context
@@ -31,7 +31,7 @@ from controlplane.operations.describe_snapshot import is_of_cache_cluster, is_of
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.snapshot_sources import must_be_new, source_asked, taken
-from controlplane.operations.tagging import as_tags, checked_tags, tag_new
+from controlplane.operations.tagging import checked_tags
 
 _SOURCES = {"user": False, "system": True}
 
@@ -44,9 +44,7 @@ def create_snapshot(ctx: Context, asked: CreateSnapshot) -> SnapshotResult:
     checked_tags(asked.tags)
     source = source_asked(ctx, asked.replication_group_id, asked.cache_cluster_id)
     must_be_new(ctx, name)
-    snapshot = taken(ctx, source, name, Cause.MANUAL)
-    tags = asked.tags or as_tags(ctx.unit.tags.of(source.arn))
-    tag_new(ctx, arn(ctx.world, "snapshot", name), tags)
+    snapshot = taken(ctx, source, name, Cause.MANUAL, asked.tags)
     return SnapshotResult(snapshot=shown(ctx, snapshot))
 
 

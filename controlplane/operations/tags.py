@@ -16,7 +16,6 @@ from api_schemas.faults import (
     ReservedCacheNodeNotFound,
     ServerlessCacheNotFound,
     ServerlessCacheSnapshotNotFound,
-    SnapshotNotFound,
     TagNotFound,
     UserGroupNotFound,
     UserNotFound,
@@ -37,6 +36,7 @@ from controlplane.domain.topology import Topology, World
 from controlplane.operations.context import Context
 from controlplane.operations.parameter_groups import parameter_group
 from controlplane.operations.performs import performs
+from controlplane.operations.snapshots import snapshot_of
 from controlplane.operations.subnet_groups import subnet_group
 from controlplane.operations.tagging import as_tags, checked_tags, member_arns, within_quota
 
@@ -124,6 +124,10 @@ def _cache_cluster(ctx: Context, name: str) -> Tagged:
     return Tagged(naming.arn(ctx.world, "cluster", name))
 
 
+def _snapshot(ctx: Context, name: str) -> Tagged:
+    return Tagged(naming.arn(ctx.world, "snapshot", snapshot_of(ctx, name).name))
+
+
 def _subnet_group(ctx: Context, name: str) -> Tagged:
     return Tagged(naming.arn(ctx.world, "subnetgroup", subnet_group(ctx, name).name))
 
@@ -143,13 +147,13 @@ _GLOBAL = "globalreplicationgroup"
 _FINDERS: Mapping[str, Callable[[Context, str], Tagged]] = {
     "cluster": _cache_cluster,
     "replicationgroup": _replication_group,
+    "snapshot": _snapshot,
     "subnetgroup": _subnet_group,
     "parametergroup": _parameter_group,
 }
 
 _THERE_IS_NONE: Mapping[str, type[NotFound]] = {
     "securitygroup": CacheSecurityGroupNotFound,
-    "snapshot": SnapshotNotFound,
     "user": UserNotFound,
     "usergroup": UserGroupNotFound,
     "serverlesscache": ServerlessCacheNotFound,

@@ -11,13 +11,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from archives.archive import ArchiveAwayError, ArchiveError
+from archives.buckets import BucketAwayError, BucketError
 from controlplane.clock import Clock
 from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.events import Event
 from controlplane.domain.naming import arn
 from controlplane.domain.snapshot import Snapshot, SnapshotState
-from controlplane.domain.topology import Kind, Topology
+from controlplane.domain.topology import Topology
 from controlplane.reconciler import filing
+from controlplane.reconciler.backups import say_export, say_outcome
+from controlplane.reconciler.examining import NotWantedError
+from controlplane.reconciler.exporting import Exporter, ExportFailedError
 from controlplane.reconciler.seeding import SeedMaker
 from controlplane.reconciler.verifying import Verifier
 from controlplane.store.leadership import NotLeadingError
@@ -37,10 +41,11 @@ _AT_ONCE = 4
 class Archivist:
     """A level: whatever a record says that is not so yet is done, again after a crash; doing a part of it twice changes nothing."""
 
-    def __init__(self, store: Store, clock: Clock, seeds: SeedMaker, verifier: Verifier) -> None:
+    def __init__(self, store: Store, clock: Clock, seeds: SeedMaker, exporter: Exporter, verifier: Verifier) -> None:
         self._store = store
         self._clock = clock
         self._seeds = seeds
+        self._exporter = exporter
         self._verifier = verifier
         self._verified_at: dict[str, float] = {}
         self._made: dict[str, ArchivePlace] = {}
@@ -102,6 +107,8 @@ class Archivist:
             case SnapshotState.DELETING:
                 filing.remove(snapshot)
                 self._change(snapshot, _forget)
+            case SnapshotState.AVAILABLE if snapshot.exports:
+                self._export(snapshot)
             case SnapshotState.AVAILABLE:
                 self._verify(snapshot)
                 self._keep(snapshot)
@@ -121,7 +128,10 @@ class Archivist:
             return
         try:
             made = self._seeds.make(topology, lambda: self._still_begins(topology))
-        except ArchiveAwayError as away:
+        except NotWantedError:
+            self.wake(uid)
+            return
+        except (ArchiveAwayError, BucketAwayError) as away:
             if self._clock.now() - topology.requested_at < AWAY_FOR:
                 raise
             made = replace(seed, refusal=f"the archive did not answer for too long: {away}")
@@ -165,10 +175,29 @@ class Archivist:
         def settle(unit: Unit, now: Snapshot) -> None:
             there = replace(now, state=SnapshotState.AVAILABLE, parts=published.parts, manifest=published.manifest, gathered=True)
             unit.snapshots.save(there)
-            _say(unit, now, "succeeded", self._clock.now())
+            say_outcome(unit, now, "succeeded", self._clock.now())
 
         self._change(snapshot, settle)
         log.info("snapshot available  snapshot=%s bytes=%d keys=%s", snapshot.name, published.size, published.keys)
+
+    def _export(self, snapshot: Snapshot) -> None:
+        """Carry out the oldest export; the record is looked at again when that is no longer there."""
+        export = snapshot.exports[0]
+        problem = None
+        try:
+            self._exporter.carry_out(snapshot, export)
+        except (ArchiveAwayError, BucketAwayError) as away:
+            if self._clock.now() - export.asked_at < AWAY_FOR:
+                raise
+            problem = f"it did not answer for too long: {away}"
+        except (ArchiveError, BucketError, ExportFailedError) as failed:
+            problem = str(failed)
+
+        def settle(unit: Unit, now: Snapshot) -> None:
+            unit.snapshots.save(replace(now, exports=tuple(each for each in now.exports if each != export)))
+            say_export(unit, now, export, self._clock.now(), problem)
+
+        self._change(snapshot, settle)
 
     def _copy(self, snapshot: Snapshot) -> Snapshot:
         with self._store.reading() as unit:
@@ -230,7 +259,7 @@ class Archivist:
 
         def settle(unit: Unit, now: Snapshot) -> None:
             unit.snapshots.save(replace(now, state=SnapshotState.FAILED, problem=problem))
-            _say(unit, now, "failed", self._clock.now(), problem)
+            say_outcome(unit, now, "failed", self._clock.now(), problem)
 
         self._change(snapshot, settle)
 
@@ -262,7 +291,7 @@ class Archivist:
         except Exception as failed:  # what fails of one snapshot must not end the work on all others
             tries = self._tries.get(uid, (0, 0.0))[0] + 1
             self._tries[uid] = (tries, time.monotonic())
-            if isinstance(failed, ArchiveError):
+            if isinstance(failed, ArchiveError | BucketError):
                 log.warning("work on a snapshot failed, trying again  snapshot=%s because=%s", uid, failed)
             else:
                 log.exception("work on a snapshot failed  snapshot=%s", uid)
@@ -292,12 +321,3 @@ class Archivist:
 def _forget(unit: Unit, snapshot: Snapshot) -> None:
     unit.snapshots.forget(snapshot)
     unit.tags.put(arn(snapshot.world, "snapshot", snapshot.name), {})
-
-
-def _say(unit: Unit, snapshot: Snapshot, word: str, now: datetime, because: str | None = None) -> None:
-    """What the service says of it: under the name of the cache cluster that it is of, or of a member of the group."""
-    member = snapshot.cache_cluster or snapshot.parts[0].node
-    is_of_group = snapshot.cache_cluster is None and snapshot.origin.kind is Kind.REPLICATION_GROUP
-    of = f"replication group with ID '{snapshot.origin.name}'" if is_of_group else f"cache cluster with ID '{member}'"
-    message = f"Snapshot {word} for snapshot with ID '{snapshot.name}' of {of}"
-    unit.events.say(Event(snapshot.world, Kind.CACHE_CLUSTER.value, member, message, now, because))

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from controlplane.domain.backup import Cause
-from controlplane.domain.snapshot import SnapshotState, begun
-from controlplane.domain.topology import Topology
+from controlplane.domain.events import Event
+from controlplane.domain.snapshot import Export, Snapshot, SnapshotState, begun
+from controlplane.domain.topology import Kind, Topology
 from controlplane.planner import decisions as d
 from controlplane.planner.outcome import Addresses
 from controlplane.store.store import Unit
@@ -29,10 +30,20 @@ def note_snapshots(unit: Unit, topology: Topology, decision: d.Decision, now: da
             given_up = unit.snapshots.get(backup.snapshot)
             if given_up is not None:
                 unit.snapshots.save(replace(given_up, state=SnapshotState.FAILED, problem=problem))
+                say_outcome(unit, given_up, "failed", now, problem)
         case d.Bury():
             _outlive(unit, topology)
         case _:
             pass
+
+
+def say_outcome(unit: Unit, snapshot: Snapshot, word: str, now: datetime, because: str | None = None) -> None:
+    """What the service says of it: under the name of the cache cluster that it is of, or of a member of the group."""
+    member = snapshot.cache_cluster or snapshot.parts[0].node
+    is_of_group = snapshot.cache_cluster is None and snapshot.origin.kind is Kind.REPLICATION_GROUP
+    of = f"replication group with ID '{snapshot.origin.name}'" if is_of_group else f"cache cluster with ID '{member}'"
+    message = f"Snapshot {word} for snapshot with ID '{snapshot.name}' of {of}"
+    unit.events.say(Event(snapshot.world, Kind.CACHE_CLUSTER.value, member, message, now, because))
 
 
 def _outlive(unit: Unit, topology: Topology) -> None:
@@ -43,3 +54,11 @@ def _outlive(unit: Unit, topology: Topology) -> None:
         elif snapshot.state is SnapshotState.CREATING and not snapshot.gathered:
             problem = f"its source {topology.name} was deleted before it was taken"
             unit.snapshots.save(replace(snapshot, state=SnapshotState.FAILED, problem=problem))
+
+
+def say_export(unit: Unit, snapshot: Snapshot, export: Export, now: datetime, problem: str | None) -> None:
+    """Write down what became of an export. The service says nothing of it."""
+    member = snapshot.cache_cluster or snapshot.parts[0].node
+    end = f"failed: {problem}" if problem else "succeeded"
+    message = f"Export of snapshot '{snapshot.name}' to the S3 bucket {export.bucket} {end}"
+    unit.events.say(Event(snapshot.world, Kind.CACHE_CLUSTER.value, member, message, now, problem))

@@ -492,7 +492,7 @@ def test_members_that_are_needed_cannot_be_deleted_alone(elasticache: Any, group
     first, second, third = group["MemberClusters"]
     refused(lambda: elasticache.delete_cache_cluster(CacheClusterId=first), STATE, "serving as primary")
     call = {"CacheClusterId": second, "FinalSnapshotIdentifier": "last"}
-    refused(lambda: elasticache.delete_cache_cluster(**call), VALUE, "FinalSnapshotIdentifier")
+    refused(lambda: elasticache.delete_cache_cluster(**call), "SnapshotFeatureNotSupportedFault", "FinalSnapshotIdentifier")
     elasticache.modify_replication_group(ReplicationGroupId=name, AutomaticFailoverEnabled=True)
     group_available(elasticache, name)
     remove_cache_cluster(elasticache, third)

@@ -392,3 +392,23 @@ def test_scratch_folders_are_for_their_owner_alone(stalled: tuple[Ground, Engine
     folder = ground.folder / "examinations" / order.name
     assert [path.stat().st_mode & 0o777 for path in (folder, folder.parent)] == [0o700, 0o700]
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
+
+
+def test_a_checker_that_hangs_can_be_cancelled(stalled: tuple[Ground, EngineBinary]) -> None:
+    ground, binary = stalled
+    order = ground.order(bytes(4 << 20), binary=binary, kind=CHECK)
+    ground.examinations.begin_or_look(order)
+    wait_until(lambda: "is read by the check" in ground.examinations.begin_or_look(order).step)
+    ground.examinations.cancel(order.name)
+    wait_until(lambda: ground.left() == [])
+
+
+def test_an_engine_aside_listens_at_no_port(ground: Ground, engine: str, files: dict[str, bytes]) -> None:
+    slow = ground.order(files[engine], engine, parameters={"key-load-delay": "100000"})  # microseconds for each key
+    ground.examinations.begin_or_look(slow)
+    wait_until(lambda: (ground.folder / "examinations" / slow.name / "engine.sock").exists())
+    (handle,) = ground.examinations.handles()
+    sockets = {str(path.readlink()) for path in Path(f"/proc/{handle.pid}/fd").iterdir()}
+    tables = [Path(f"/proc/{handle.pid}/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6", "udp", "udp6")]
+    assert not sockets & {f"socket:[{line.split()[9]}]" for table in tables for line in table}
+    ground.examinations.cancel(slow.name)

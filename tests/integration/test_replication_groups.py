@@ -405,7 +405,7 @@ COMBINATION, VALUE = "InvalidParameterCombination", "InvalidParameterValue"
         ({"PreferredMaintenanceWindow": "sun:05:00-sun:05:30"}, VALUE, "60 minutes"),
         ({"SnapshotWindow": "05:00-05:30"}, VALUE, "60 minutes"),
         ({"SnapshotWindow": "05:00-06:00", "PreferredMaintenanceWindow": "sun:05:30-sun:06:30"}, VALUE, "must not overlap"),
-        ({"SnapshotRetentionLimit": 5}, VALUE, "SnapshotRetentionLimit"),
+        ({"SnapshotRetentionLimit": 36}, VALUE, "SnapshotRetentionLimit"),
         ({"SecurityGroupIds": ["default"]}, VALUE, "security group"),
         ({"CacheSecurityGroupNames": ["default"]}, VALUE, "CacheSecurityGroupNames"),
         ({"TransitEncryptionEnabled": True}, VALUE, "TransitEncryptionEnabled cannot be given"),
@@ -560,8 +560,8 @@ def test_a_modify_that_changes_nothing_is_refused_in_the_services_words(elastica
         ({"PrimaryClusterId": "x-002"}, VALUE, "x-002 is not a cache cluster of replication group"),
         ({"NotificationTopicArn": "arn:aws:sns:us-east-1:1:t"}, VALUE, "not built"),
         ({"NotificationTopicStatus": "inactive"}, VALUE, "not built"),
-        ({"SnapshotRetentionLimit": 3}, VALUE, "not built"),
-        ({"SnapshottingClusterId": "x-002"}, VALUE, "not built"),
+        ({"SnapshotRetentionLimit": 36}, VALUE, "Must be between 0 and 35"),
+        ({"SnapshottingClusterId": "x-002"}, "CacheClusterNotFound", "Specified snapshotting cluster does not exist"),
         ({"AuthToken": "sixteen-or-more-characters"}, VALUE, "not built"),
         ({"UserGroupIdsToAdd": ["admins"]}, VALUE, "not built"),
         ({"RemoveUserGroups": True}, VALUE, "not built"),
@@ -643,11 +643,11 @@ def test_a_deleted_groups_id_can_be_used_again_and_its_data_is_gone(elasticache:
     assert elasticache.list_tags_for_resource(ResourceName=second["ARN"])["TagList"] == []
 
 
-def test_a_final_snapshot_is_refused_and_the_group_stays(elasticache: Any, other: Any) -> None:
+def test_what_can_not_be_the_name_of_a_final_snapshot_is_refused_and_the_group_stays(elasticache: Any, other: Any) -> None:
     name = other["ReplicationGroupId"]
     available(elasticache, name)
-    call = {"ReplicationGroupId": name, "FinalSnapshotIdentifier": "last"}
-    refused(lambda: elasticache.delete_replication_group(**call), VALUE, "FinalSnapshotIdentifier", "not built")
+    call = {"ReplicationGroupId": name, "FinalSnapshotIdentifier": "no--name"}
+    refused(lambda: elasticache.delete_replication_group(**call), VALUE, "FinalSnapshotIdentifier", "not a valid identifier")
     assert describe_group(elasticache, name)["Status"] == "available"
 
 

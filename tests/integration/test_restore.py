@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 from caches import connected, describe_cache_cluster, new_account, new_name, refused, remove_everything
 from datasets import FUNCTION, contents, fill, load_functions, replicas_have_the_same
 from groups import Group
@@ -54,12 +55,16 @@ class Saved:
         with group.connect() as client:
             fill(client, KEYS, int(time.time() + 3600) * 1000)
         load_functions(group)
-        snapshot = new_name("snap")
-        self._client.create_snapshot(ReplicationGroupId=group.name, SnapshotName=snapshot)
-        wait_until(lambda: self.status_of(snapshot) == "available", within=60)
-        data = contents(group)
+        snapshot, data = self.snapshot(group), contents(group)
         assert len(data) == KEYS
         return snapshot, data
+
+    def snapshot(self, group: Group) -> str:
+        """The name of a new snapshot of a group, which is available."""
+        name = new_name("snap")
+        self._client.create_snapshot(ReplicationGroupId=group.name, SnapshotName=name)
+        wait_until(lambda: self.status_of(name) == "available", within=60)
+        return name
 
     def group(self, name: str, **asked: Any) -> Group:
         """A new group that is available."""
@@ -71,7 +76,8 @@ class Saved:
 
     def status_of(self, snapshot: str) -> str:
         (found,) = self._client.describe_snapshots(SnapshotName=snapshot)["Snapshots"]
-        return str(found["SnapshotStatus"])
+        status: str = found["SnapshotStatus"]
+        return status
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +123,30 @@ def test_every_key_comes_back_with_its_value_and_its_expiry(
         assert client.get("written") == "after"
 
 
+@pytest.mark.parametrize("asked", [{}, {"NumNodeGroups": 2}], ids=["the same shards", "others"])
+def test_what_has_expired_by_then_does_not_come_back(saved: Saved, asked: dict[str, Any]) -> None:
+    source = saved.group(new_name("s"), **VALKEY_8, NumNodeGroups=3)
+    soon = int(time.time() + 4) * 1000
+    with source.connect() as client:
+        fill(client, 600, soon)
+    snapshot = saved.snapshot(source)
+    wait_until(lambda: time.time() * 1000 > soon, within=5)
+    staying = {key: value for key, value in contents(source).items() if value.expires_at == -1}
+    assert len(staying) == 400
+    group = saved.group(new_name("r"), SnapshotName=snapshot, **asked)
+    assert contents(group) == staying
+
+
+@pytest.mark.parametrize("asked", [{}, {"NumNodeGroups": 2}], ids=["the same shards", "others"])
+def test_nothing_comes_back_as_nothing(saved: Saved, asked: dict[str, Any]) -> None:
+    source = saved.group(new_name("s"), **VALKEY_8, NumNodeGroups=3)
+    load_functions(source)
+    group = saved.group(new_name("r"), SnapshotName=saved.snapshot(source), **asked)
+    assert contents(group) == {}
+    with group.connect() as client:
+        assert client.fcall(FUNCTION, 1, "counted by a function") == 1
+
+
 def test_a_restored_group_survives_the_loss_of_its_primary(saved: Saved) -> None:
     snapshot, data = saved.of(VALKEY_8, **ONE)
     group = saved.group(new_name("r"), SnapshotName=snapshot, AutomaticFailoverEnabled=True)
@@ -145,7 +175,9 @@ def test_the_snapshot_is_restoring_meanwhile_and_the_group_shows_what_it_is_to_b
     answer = elasticache.create_replication_group(ReplicationGroupId=name, ReplicationGroupDescription="d", SnapshotName=snapshot)
     group = answer["ReplicationGroup"]
     assert (group["Status"], group["ClusterEnabled"], len(group["MemberClusters"])) == ("creating", True, 6)
-    assert saved.status_of(snapshot) == "restoring"
+    shown = elasticache.describe_snapshots()["Snapshots"]  # an answer about one alone is held until it changes
+    assert [each["SnapshotStatus"] for each in shown if each["SnapshotName"] == snapshot] == ["restoring"]
+    refused(lambda: elasticache.delete_snapshot(SnapshotName=snapshot), "InvalidSnapshotState", "restoring")
     elasticache.get_waiter("replication_group_available").wait(ReplicationGroupId=name, WaiterConfig={"Delay": 1})
     assert saved.status_of(snapshot) == "available"
 
@@ -170,16 +202,18 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(
 
 def test_keys_of_several_databases_stay_outside_cluster_mode(saved: Saved, elasticache: Any) -> None:
     source = saved.group(new_name("s"), **VALKEY_8)
-    at = source.seen()["NodeGroups"][0]["PrimaryEndpoint"]
-    with connected(at) as engine:
-        engine.set("first", "0")
-        engine.select(3)
-        engine.set("third", "3")
-    snapshot = new_name("snap")
-    elasticache.create_snapshot(ReplicationGroupId=source.name, SnapshotName=snapshot)
-    wait_until(lambda: saved.status_of(snapshot) == "available", within=60)
+    with in_database(source, 0) as first, in_database(source, 3) as fourth:
+        first.set("where", "first")
+        fourth.set("where", "fourth")
+    snapshot = saved.snapshot(source)
     wanted = {"ReplicationGroupId": new_name("n"), "ReplicationGroupDescription": "d", "SnapshotName": snapshot, "NumNodeGroups": 2}
     refused(lambda: elasticache.create_replication_group(**wanted), COMBINATION, "keys in database 3")
     again = saved.group(new_name("r"), SnapshotName=snapshot)
-    with connected(again.seen()["NodeGroups"][0]["PrimaryEndpoint"]) as engine:
-        assert engine.info("keyspace") == {"db0": engine.info("keyspace")["db0"], "db3": engine.info("keyspace")["db3"]}
+    with in_database(again, 0) as first, in_database(again, 3) as fourth:
+        assert (first.get("where"), fourth.get("where"), fourth.dbsize()) == ("first", "fourth", 1)
+
+
+def in_database(group: Group, number: int) -> redis.Redis:
+    """A client of the primary endpoint that uses another database."""
+    at = group.seen()["NodeGroups"][0]["PrimaryEndpoint"]
+    return redis.Redis(host=at["Address"], port=at["Port"], db=number, decode_responses=True)

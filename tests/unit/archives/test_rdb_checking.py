@@ -25,7 +25,7 @@ from rdb_maker import (
     ziplist,
 )
 
-from archives.rdb import kinds
+from archives.rdb import elements, kinds
 from archives.rdb.checking import summarise
 from archives.rdb.digest import digest
 from archives.rdb.header import RdbRefusedError, RdbVersion, is_readable, read_version, why_unreadable
@@ -90,6 +90,9 @@ def test_a_file_that_is_not_there_is_not_the_files_fault(tmp_path: Path) -> None
         summarise(tmp_path / "nothing.rdb")
 
 
+STREAM = VALUES["stream 1"][1]
+ENTRIES = b"\x814\x02\xff"  # how they end
+
 DAMAGED = {
     "a listpack of another size": record(kinds.HASH_LISTPACK, b"k", as_string(listpack(b"f", b"v") + b"\xff")),
     "a listpack of another count": record(kinds.HASH_LISTPACK, b"k", as_string(listpack(b"f", b"v").replace(b"\x02\x00", b"\x04\x00", 1))),
@@ -101,6 +104,14 @@ DAMAGED = {
     "numbers without order": record(kinds.SET_INTSET, b"k", as_string(intset(5, 3))),
     "numbers of a strange width": record(kinds.SET_INTSET, b"k", as_string(struct.pack("<II", 3, 1) + bytes(3))),
     "a ziplist without an end": record(kinds.LIST_ZIPLIST, b"k", as_string(ziplist(b"a")[:-1])),
+    "another length behind an element": record(kinds.SET_LISTPACK, b"k", as_string(listpack(b"abc").replace(b"abc\x04", b"abc\x05"))),
+    "a score that is not one in binary": record(kinds.ZSET_2, b"k", as_length(1) + as_string(b"m") + struct.pack("<d", float("nan"))),
+    "a field that expires before all time": record(kinds.HASH_2, b"k", as_length(1) + as_string(b"f") + as_string(b"v") + struct.pack("<q", -9)),
+    "a stream of more entries than it has": record(kinds.STREAM_1, b"k", STREAM.replace(ENTRIES + b"\x01", ENTRIES + b"\x02")),
+    "an entry of fewer parts than it says": record(kinds.STREAM_1, b"k", STREAM.replace(b"\x814\x02", b"\x815\x02")),
+    "entries that are no numbers": record(kinds.STREAM_1, b"k", STREAM.replace(b"\x812\x02", b"\x81x\x02")),
+    "a consumer who has what is not pending": record(kinds.STREAM_1, b"k", STREAM[:-1] + b"\x02"),
+    "something pending that no consumer has": record(kinds.STREAM_1, b"k", STREAM[:-17] + b"\x00"),
     "a key that is there twice": string(b"k") + string(b"k"),
 }
 
@@ -226,3 +237,13 @@ def test_a_digest_is_of_any_order_of_many_keys(tmp_path: Path) -> None:
     one = digest(file(tmp_path, rdb(*records)))
     random.Random(1).shuffle(records)
     assert digest(file(tmp_path, rdb(*records))) == one
+
+
+def test_a_digest_is_of_any_order_of_very_many_elements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elements, "_SORTED", 10)
+    members = [b"%d" % number for number in range(1000)]
+    other = random.Random(1).sample(members, len(members))
+    found = [digest(file(tmp_path, rdb(record(kinds.SET, b"k", counted(order))))) for order in (members, other, members[1:])]
+    assert found[0] == found[1] != found[2]
+    packed = rdb(record(kinds.SET_INTSET, b"k", as_string(intset(*range(1000)))))
+    assert digest(file(tmp_path, packed)) == found[0]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import struct
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdb_maker import VALUES, aux, every_type, expiring, function, lzf, rdb, record, select, string
 
@@ -73,6 +72,7 @@ def test_whatever_bit_is_another_it_is_read_or_refused_and_soon(tmp_path: Path) 
     assert time.monotonic() - began < 30
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_nonsense_is_read_or_refused(nonsense: bytes) -> None:
     for data in (nonsense, b"VALKEY080" + nonsense, b"REDIS0011" + nonsense, rdb(nonsense)):
@@ -82,6 +82,7 @@ def test_nonsense_is_read_or_refused(nonsense: bytes) -> None:
             assert str(refused)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(SKIP)), st.binary(max_size=60))
 def test_nonsense_in_place_of_a_value_is_read_or_refused(kind: int, nonsense: bytes) -> None:
     try:
@@ -150,9 +151,10 @@ def test_strings_are_read_in_every_form() -> None:
     assert forms == {"string": b"value", "int8": b"-1", "int16": b"-32768", "int32": b"-2147483647", "compressed": b"a" * 101}
 
 
+@settings(deadline=None)
 @given(st.integers(0, (1 << 64) - 1))
 def test_lengths_are_read_as_they_are_written(length: int) -> None:
-    assert next(iter(walk(rdb(record(kinds.STREAM_1, b"s", b"\x00" + as_length(length) * 3 + b"\x00")))))[3] == b"s"
+    assert b"s" in keys_of(rdb(record(kinds.STREAM_1, b"s", b"\x00" + as_length(length) * 3 + b"\x00")))
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,7 @@ def test_damaged_compression_is_refused(packed: bytes, length: int) -> None:
         decompress(packed, length, 77)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100), st.integers(0, 9000))
 def test_endless_compression_makes_no_more_than_it_says(packed: bytes, length: int) -> None:
     try:
@@ -186,7 +189,7 @@ def test_functions_and_notes_are_told_with_their_names() -> None:
     assert found == [(kinds.AUX, b"redis-ver"), (kinds.FUNCTION_2, code), (kinds.EOF, b"")]
 
 
-def test_a_million_small_keys_are_walked_in_seconds() -> None:
+def test_small_keys_are_walked_by_the_hundred_thousand_a_second() -> None:
     data = rdb(*(string(b"key:%d" % number) for number in range(200_000)))
     began = time.process_time()
     assert sum(1 for _ in walk(data)) == 200_001
@@ -199,4 +202,4 @@ def test_one_is_told_how_far_it_is() -> None:
     list(walk(data, told.append))
     assert told == sorted(told)
     assert len(told) == 3
-    assert struct.calcsize("q") and told[-1] <= len(data)
+    assert told[-1] <= len(data)

@@ -16,7 +16,6 @@ from api_schemas.faults import (
     InvalidParameterCombination,
     InvalidParameterValue,
     NodeQuotaForClusterExceeded,
-    SnapshotFeatureNotSupported,
 )
 from controlplane.domain.resizing import Discovery, Resizing
 from controlplane.domain.settings import Settings
@@ -214,7 +213,7 @@ def test_a_memcached_cluster_is_not_created_with_what_it_lacks(three: Context, m
 
 
 def test_memcached_takes_no_last_snapshot(three: Context) -> None:
-    with pytest.raises(SnapshotFeatureNotSupported):
+    with pytest.raises(InvalidParameterCombination, match="FinalSnapshotIdentifier"):
         delete_cache_cluster(three, DeleteCacheCluster(cache_cluster_id="sessions", final_snapshot_identifier="last"))
 
 

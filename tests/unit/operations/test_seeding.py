@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import NOW, WORLD, a_cache_cluster, a_group, a_sharded_group, an_agent
+from factories import NOW, WORLD, FixedClock, a_cache_cluster, a_group, a_sharded_group, an_agent
 
 from api_schemas.agent.node import EngineBinary
 from api_schemas.cache_cluster import CreateCacheCluster
@@ -16,10 +18,20 @@ from api_schemas.faults import (
     InvalidParameterCombination,
     InvalidParameterValue,
     InvalidSnapshotState,
+    ServiceUnavailable,
     SnapshotNotFound,
 )
 from api_schemas.parts import Tag
 from api_schemas.replication_group import CreateReplicationGroup
+from archives.archive import Told
+from archives.buckets import (
+    BadKeyError,
+    BucketAwayError,
+    BucketError,
+    DirectoryBuckets,
+    NotAccessibleError,
+    OutsideRegionError,
+)
 from controlplane.domain.backup import ArchivePlace, Cause, SavedFile
 from controlplane.domain.naming import arn
 from controlplane.domain.node_types import MIB
@@ -31,14 +43,18 @@ from controlplane.domain.snapshot import Snapshot, SnapshotState, begun
 from controlplane.domain.topology import ClusterMode, Kind, Topology
 from controlplane.operations.cache_clusters import create_cache_cluster
 from controlplane.operations.context import Context
+from controlplane.operations.performs import Operations
 from controlplane.operations.replication_groups import create_replication_group
+from controlplane.operations.seeding import files_to_find
+from controlplane.planner.situation import Policy
+from controlplane.store.store import Store
 
 COMBINATION, VALUE = InvalidParameterCombination, InvalidParameterValue
 A, B, C = (f"us-east-1{letter}" for letter in "abc")
 ARCHIVE = ArchivePlace("file:///archive", "a1")
 SETTINGS = Settings(
     description="of old", maintenance_window="mon:01:00-mon:02:00", snapshot_window="05:00-06:00", auto_minor_version_upgrade=False,
-    security_group_ids=("sg-0123456789abcdef0",), automatic_failover=True, multi_az=True,
+    security_group_ids=("sg-0123456789abcdef0",), automatic_failover=True, multi_az=True, snapshot_retention_limit=7,
 )  # fmt: skip
 BINARIES = [("redis", "6.2.6"), ("redis", "7.0.15"), ("redis", "7.1.0"), ("valkey", "7.2.6"), ("valkey", "8.1.0"), ("valkey", "9.1.0")]
 
@@ -53,11 +69,11 @@ def ctx(ctx: Context) -> Context:
     return replace(ctx, archive=ARCHIVE)
 
 
-def saved(ctx: Context, topology: Topology, *, used: int = MIB, databases: int = 1, member: str | None = None,
-          **fields: Any) -> Snapshot:  # fmt: skip
+def saved(ctx: Context, topology: Topology, *, used: int = MIB, databases: int = 1, version: str = "REDIS0009",
+          member: str | None = None, **fields: Any) -> Snapshot:  # fmt: skip
     """A snapshot of the topology that is available, with so many bytes in each of its node groups."""
     _, snapshot = begun(topology, "monday", Cause.MANUAL, ARCHIVE, NOW, "snap-1", member, whole=member is None)
-    file = SavedFile("snap-1/0001-1.rdb", 1000, "ab" * 32, "VALKEY080", NOW, keys=10, databases=databases, used_memory=used)
+    file = SavedFile("snap-1/0001-1.rdb", 1000, "ab" * 32, version, NOW, keys=10, databases=databases, used_memory=used)
     parts = tuple(replace(part, file=file) for part in snapshot.parts)
     snapshot = replace(snapshot, parts=parts, gathered=True, state=SnapshotState.AVAILABLE, **fields)
     ctx.unit.snapshots.save(snapshot)
@@ -138,14 +154,14 @@ def test_what_a_request_says_wins(ctx: Context) -> None:
     saved(ctx, plain())
     group = restored(
         ctx, engine="redis", engine_version="7.1", cache_node_type="cache.r6g.large", port=6400, preferred_maintenance_window="tue:01:00-tue:02:00",
-        snapshot_window="09:00-10:00", auto_minor_version_upgrade=True, security_group_ids=["sg-0aaaaaaaaaaaaaaa0"], num_cache_clusters=2,
+        snapshot_window="09:00-10:00", auto_minor_version_upgrade=True, security_group_ids=["sg-0aaaaaaaaaaaaaaa0"], num_cache_clusters=2, snapshot_retention_limit=0,
         preferred_cache_cluster_azs=[C, B], automatic_failover_enabled=True, cache_parameter_group_name="default.redis7",
     )  # fmt: skip
     assert (group.engine_version, group.node_type, group.port) == ("7.1", "cache.r6g.large", 6400)
     settings = group.settings
     assert (settings.maintenance_window, settings.snapshot_window) == ("tue:01:00-tue:02:00", "09:00-10:00")
     assert settings.auto_minor_version_upgrade and settings.security_group_ids == ("sg-0aaaaaaaaaaaaaaa0",)
-    assert settings.automatic_failover and shape(group) == [("0001", "", "cb")]
+    assert settings.automatic_failover and settings.snapshot_retention_limit == 0 and shape(group) == [("0001", "", "cb")]
 
 
 def test_a_window_that_overlaps_the_one_from_the_snapshot_is_refused(ctx: Context) -> None:
@@ -483,6 +499,50 @@ def test_keys_in_databases_that_would_not_be_there_are_refused(
             restored(ctx, **asked)
 
 
+def only(ctx: Context, *binaries: tuple[str, str], zones: str = "abc") -> None:
+    """The agents of these zones have no other engines."""
+    engines = [EngineBinary(engine=engine, version=version, path=f"/{engine}-{version}") for engine, version in binaries]
+    for letter in zones:
+        ctx.unit.agents.put(an_agent(f"agent-{letter}", f"{WORLD.region}{letter}").model_copy(update={"engines": engines}))
+
+
+@pytest.mark.parametrize(
+    ("version", "source", "asked", "there", "says"),
+    [
+        ("REDIS0010", ("redis", "7.0"), {}, None, None),
+        ("REDIS0010", ("redis", "6.2"), {}, None, "The file is REDIS0010, and redis 6.2.6 reads no later than REDIS0009"),
+        ("REDIS0011", ("valkey", "8.1"), {"engine_version": "9.1"}, None, None),
+        ("VALKEY080", ("valkey", "9.1"), {}, None, None),
+        # written by a Valkey 9 that stood in for an earlier one
+        ("VALKEY080", ("valkey", "8.1"), {}, None, "into valkey 8.1 in us-east-1a. The file is VALKEY080, and valkey 8.1.0 reads no later than"),
+        ("VALKEY080", ("valkey", "8.1"), {}, [("valkey", "9.1.2")], None),
+        ("VALKEY080", ("valkey", "8.1"), {"engine_version": "9.1"}, None, None),
+        # and by a Valkey 8 that stood in for Redis
+        ("REDIS0011", ("redis", "7.1"), {}, [("redis", "7.0.15")], "redis 7.0.15 reads no later than REDIS0010"),
+        ("REDIS0011", ("redis", "7.1"), {}, [("valkey", "8.1.3")], None),
+        ("REDIS0011", ("redis", "7.1"), {"engine": "valkey"}, None, None),
+        ("REDIS0012", ("redis", "7.1"), {"engine": "valkey"}, None, "valkey 9.1.0 reads no later than REDIS0011 and VALKEY080"),
+    ],
+)  # fmt: skip
+def test_the_programs_that_are_there_must_be_able_to_read_the_files(
+    ctx: Context, version: str, source: tuple[str, str], asked: dict[str, Any], there: list[tuple[str, str]] | None, says: str | None
+) -> None:
+    saved(ctx, plain(engine=source[0], engine_version=source[1]), version=version)
+    if there is not None:
+        only(ctx, *there)
+    if says is None:
+        assert restored(ctx, **asked).seed is not None
+    else:
+        with pytest.raises(InvalidParameterCombination, match=re.escape(says)):
+            restored(ctx, **asked)
+
+
+def test_only_the_zones_of_primaries_count_for_who_reads_a_file(ctx: Context) -> None:
+    saved(ctx, plain(engine="valkey", engine_version="8.1"), version="VALKEY080")
+    only(ctx, ("valkey", "9.1.2"), zones="b")
+    assert shape(restored(ctx, preferred_cache_cluster_azs=[B, A, C])) == [("0001", "", "bac")]
+
+
 def test_making_an_existing_cluster_the_primary_stays_refused(ctx: Context) -> None:
     saved(ctx, plain())
     with pytest.raises(InvalidParameterValue, match="PrimaryClusterId"):
@@ -497,5 +557,147 @@ ARNS = [f"arn:aws:s3:::backups/orders-000{number}.rdb" for number in (1, 2, 3)]
 def test_a_group_can_begin_with_a_file_of_a_caller(ctx: Context) -> None:
     group = restored(ctx, snapshot_name=None, snapshot_arns=ARNS[:1])
     assert group.seed is not None and (group.seed.arns, group.seed.snapshot, group.seed.name) == ((ARNS[0],), None, ARNS[0])
+    assert group.seed.archive == ARCHIVE and ctx.status(group) == "creating"
     alone = restored_alone(ctx, snapshot_name=None, snapshot_arns=ARNS[:1], engine="redis")
     assert alone.seed is not None and alone.seed.arns == (ARNS[0],)
+
+
+SLOTTED = [{"slots": "0-99"}, {"slots": "100-16383"}]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"num_node_groups": 2, "snapshot_arns": ARNS}, None),
+        ({"num_node_groups": 3, "snapshot_arns": ARNS[:1]}, None),
+        ({"node_group_configuration": SLOTTED, "snapshot_arns": ARNS[:2]}, None),
+        ({"node_group_configuration": SLOTTED, "snapshot_arns": ARNS}, "names 3 files for 2 node groups with Slots"),
+        ({"snapshot_arns": ARNS}, "names 3 files, and a cache without several shards begins with exactly 1"),
+        ({"cluster_mode": "compatible", "snapshot_arns": ARNS}, "names 3 files"),
+        ({"num_node_groups": 2, "snapshot_arns": [ARNS[0], ARNS[0]]}, f"names {ARNS[0]} more than once"),
+    ],
+)
+def test_there_must_be_as_many_files_as_node_groups_can_use(ctx: Context, asked: dict[str, Any], says: str | None) -> None:
+    wanted = {"snapshot_name": None, "engine": "valkey", **asked}
+    if says is None:
+        seed = restored(ctx, **wanted).seed
+        assert seed is not None and list(seed.arns) == asked["snapshot_arns"]
+    else:
+        with pytest.raises(InvalidParameterValue, match=says):
+            restored(ctx, **wanted)
+
+
+def test_a_cache_cluster_begins_with_one_file(ctx: Context) -> None:
+    with pytest.raises(InvalidParameterValue, match="names 2 files"):
+        restored_alone(ctx, snapshot_name=None, snapshot_arns=ARNS[:2], engine="redis")
+    with pytest.raises(InvalidParameterValue, match="Engine must be given"):
+        restored_alone(ctx, snapshot_name=None, snapshot_arns=ARNS[:1])
+
+
+@pytest.fixture
+def buckets(ctx: Context, tmp_path: Path) -> Context:
+    """With a folder of buckets, in one of which there is a file, and an empty one."""
+    there = tmp_path / "buckets" / "backups"
+    (there / "old").mkdir(parents=True)
+    (there / "old" / "orders.rdb").write_bytes(b"REDIS0011")
+    (there / "empty.rdb").touch()
+    return replace(ctx, buckets=DirectoryBuckets(tmp_path / "buckets"))
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("arn:aws:s3:::backups/old/orders.rdb", None),
+        ("arn:aws-cn:s3:::backups/old/orders.rdb", None),
+        ("arn:aws:s3:::backups/orders.rdb", "The S3 bucket backups does not contain an object with key orders.rdb."),
+        ("arn:aws:s3:::backups/old", "does not contain an object with key old"),
+        ("arn:aws:s3:::others/orders.rdb", "The S3 bucket others does not exist."),
+        ("arn:aws:s3:::backups/../backups/old/orders.rdb", "has no place in a folder"),
+        ("arn:aws:s3:::backups/empty.rdb", "The object empty.rdb in the S3 bucket backups is empty"),
+        ("arn:aws:s3:::backups", "is not of the form arn:aws:s3:::bucket/key"),
+        ("arn:aws:s3:::backups/", "is no ARN of an object"),
+        ("backups/orders.rdb", "is not of the form"),
+        ("arn:aws:sqs:::backups/orders.rdb", "is not of the form"),
+    ],
+)
+def test_the_files_must_be_there(buckets: Context, named: str, says: str | None) -> None:
+    asked = CreateReplicationGroup(replication_group_id="new", replication_group_description="d", snapshot_arns=[named])
+    if says is None:
+        look(buckets, asked)
+        assert files_to_find(buckets, asked) is not None
+    else:
+        with pytest.raises(InvalidParameterValue) as refused:
+            look(buckets, asked)
+        assert says in refused.value.message
+
+
+def look(ctx: Context, asked: CreateReplicationGroup | CreateCacheCluster) -> None:
+    """What happens before the transaction."""
+    if (make_sure := files_to_find(ctx, asked)) is not None:
+        make_sure()
+
+
+def test_no_file_is_looked_for_where_none_is_named(ctx: Context) -> None:
+    named = CreateCacheCluster(cache_cluster_id="new", snapshot_name="monday", snapshot_arns=ARNS)
+    assert files_to_find(ctx, named) is None and files_to_find(ctx, CreateCacheCluster(cache_cluster_id="new")) is None
+    with pytest.raises(InvalidParameterValue, match="reaches no buckets"):
+        files_to_find(ctx, CreateCacheCluster(cache_cluster_id="new", snapshot_arns=ARNS))
+
+
+class Failing:
+    """Buckets that fail in one way."""
+
+    def __init__(self, kind: type[BucketError]) -> None:
+        self._kind = kind
+
+    def exists(self, bucket: str) -> bool:
+        raise self._kind(bucket, "", "it {is} so")
+
+    def size(self, bucket: str, key: str) -> int:
+        raise self._kind(bucket, key, "it {is} so")
+
+    def fetch(self, bucket: str, key: str, target: Path, told: Told | None = None) -> None:
+        raise self._kind(bucket, key, "it {is} so")
+
+    def put(self, bucket: str, key: str, source: Path, told: Told | None = None) -> None:
+        raise self._kind(bucket, key, "it {is} so")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "says"),
+    [
+        (NotAccessibleError, VALUE, "ElastiCache has not been granted READ permissions backups on the S3 Bucket."),
+        (OutsideRegionError, VALUE, "The S3 bucket backups is outside of the region."),
+        (BadKeyError, VALUE, "it {is} so."),
+        (BucketAwayError, ServiceUnavailable, "The S3 bucket backups does not answer; nothing was changed. Try again. It said: it {is} so"),
+    ],
+)
+def test_what_fails_of_a_bucket_is_said_in_the_services_words(
+    ctx: Context, kind: type[BucketError], fault: type[Fault], says: str
+) -> None:
+    asked = CreateCacheCluster(cache_cluster_id="new", engine="redis", snapshot_arns=ARNS[:1])
+    with pytest.raises(fault) as refused:
+        look(replace(ctx, buckets=Failing(kind)), asked)
+    assert refused.value.message == says
+
+
+def test_files_are_looked_for_before_the_database_is_locked(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'plane.db'}")
+    asked = CreateReplicationGroup(replication_group_id="new", replication_group_description="d", snapshot_arns=ARNS[:1])
+
+    class Writing(Failing):
+        """Buckets that take so long that somebody else writes meanwhile."""
+
+        def size(self, bucket: str, key: str) -> int:
+            with store.transaction() as unit:
+                unit.agents.put(an_agent("agent-a", A))
+            return super().size(bucket, key)
+
+    try:
+        operations = Operations(store, FixedClock(), Policy(), archive=ARCHIVE, buckets=Writing(NotAccessibleError))
+        with pytest.raises(InvalidParameterValue, match="READ permissions backups"):
+            operations.run("CreateReplicationGroup", WORLD, asked)
+        with store.reading() as unit:
+            assert [hello.agent for hello in unit.agents.all()] == ["agent-a"]
+    finally:
+        store.close()
