@@ -45,6 +45,7 @@ from controlplane.reconciler.gathering import Gatherer
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
 from controlplane.reconciler.seeding import SeedMaker
+from controlplane.reconciler.verifying import Verifier
 from controlplane.reconciler.watchdog import Watchdog
 from controlplane.reconciler.worker import Reconciler
 from controlplane.settings import Settings
@@ -192,7 +193,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     buckets = open_buckets(settings.buckets_url())
     scratch = settings.data_dir / "scratch"
     seeds = SeedMaker(store, clock, archive, buckets, Examiner(store, fleet), scratch / "seeds")
-    archivist = Archivist(store, clock, seeds, Exporter(buckets, scratch / "exports"))
+    archivist = Archivist(store, clock, seeds, Exporter(buckets, scratch / "exports"), Verifier(store, fleet, clock))
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network, archive), clock, policy)
     watchdog = Watchdog(store, reconciler)
     operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive, buckets)

@@ -25,6 +25,7 @@ from api_schemas.operation import Operation, Subject
 from api_schemas.shape import Shape
 from controlplane.api.bounded import Bounded
 from controlplane.api.caller import Callers
+from controlplane.api.files import FilesDoor
 from controlplane.api.holding import Holding
 from controlplane.api.metrics import MetricsDoor
 from controlplane.api.problems import fault_of, fault_of_request
@@ -64,6 +65,7 @@ class RestDoor:
         self._callers = callers
         self._holding = holding
         self._events = EventStream(store)
+        self._files = FilesDoor(store, callers)
         self._hold = hold
         self._longest_wait = longest_wait
         self._largest_body = largest_body
@@ -95,6 +97,7 @@ class RestDoor:
         for single in SINGLES.values():
             self._add_one(app, single)
         app.get("/v1/events/stream", tags=["events"], summary="Events as they happen", include_in_schema=False)(self._stream)
+        app.get("/v1/snapshots/{snapshot_name}/files/{file}", include_in_schema=False)(self._files.download)
         _handle_problems(app)
         return app
 

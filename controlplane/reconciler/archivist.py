@@ -23,6 +23,7 @@ from controlplane.reconciler.backups import say_export, say_outcome
 from controlplane.reconciler.examining import NotWantedError
 from controlplane.reconciler.exporting import Exporter, ExportFailedError
 from controlplane.reconciler.seeding import SeedMaker
+from controlplane.reconciler.verifying import Verifier
 from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Committed, Store, Unit
 
@@ -33,17 +34,20 @@ AWAY_FOR = timedelta(minutes=10)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before another try
 _LONGEST_SLEEP = 3600.0
+_LOOK_EVERY = 0.3  # at a verification
 _AT_ONCE = 4
 
 
 class Archivist:
     """A level: whatever a record says that is not so yet is done, again after a crash; doing a part of it twice changes nothing."""
 
-    def __init__(self, store: Store, clock: Clock, seeds: SeedMaker, exporter: Exporter) -> None:
+    def __init__(self, store: Store, clock: Clock, seeds: SeedMaker, exporter: Exporter, verifier: Verifier) -> None:
         self._store = store
         self._clock = clock
         self._seeds = seeds
         self._exporter = exporter
+        self._verifier = verifier
+        self._verified_at: dict[str, float] = {}
         self._made: dict[str, ArchivePlace] = {}
         self._changed = threading.Condition()
         self._due: dict[str, float] = {}
@@ -106,6 +110,7 @@ class Archivist:
             case SnapshotState.AVAILABLE if snapshot.exports:
                 self._export(snapshot)
             case SnapshotState.AVAILABLE:
+                self._verify(snapshot)
                 self._keep(snapshot)
             case _:
                 pass
@@ -201,6 +206,27 @@ class Archivist:
             raise ArchiveError("the snapshot that it was to be a copy of is gone")
         return filing.publish(filing.copied(source, snapshot))
 
+    def _verify(self, snapshot: Snapshot) -> None:
+        """Look how far a verification is, now and then; every word of it is written down, so that anybody may go on with it."""
+        verification = snapshot.verification
+        if verification is None or not verification.is_running:
+            self._verified_at.pop(snapshot.uid, None)
+            return
+        due = self._verified_at.get(snapshot.uid, 0.0) + _LOOK_EVERY
+        if (early := due - time.monotonic()) > 0:
+            self.wake(snapshot.uid, early)
+            return
+        advanced = self._verifier.advanced(snapshot, verification)
+        self._verified_at[snapshot.uid] = time.monotonic()
+
+        def settle(unit: Unit, now: Snapshot) -> None:
+            if now.verification is not None and now.verification.id == verification.id:
+                unit.snapshots.save(replace(now, verification=advanced))
+
+        if advanced != verification:
+            self._change(snapshot, settle)
+        self.wake(snapshot.uid, _LOOK_EVERY)
+
     def _keep(self, snapshot: Snapshot) -> None:
         """An automatic one leaves when its time has come."""
         leaves = self._leaves_at(snapshot)
@@ -226,7 +252,7 @@ class Archivist:
         with self._store.reading() as unit:
             copied = any(other.copy_of == snapshot.uid and other.state is SnapshotState.COPYING for other in unit.snapshots.all())
             seeds = any(topology.seed is not None and topology.seed.snapshot == snapshot.uid for topology in unit.topologies.all())
-        return copied or seeds or bool(snapshot.exports)
+        return copied or seeds or bool(snapshot.exports) or snapshot.is_being_verified
 
     def _fail(self, snapshot: Snapshot, problem: str) -> None:
         log.warning("snapshot failed  snapshot=%s because=%s", snapshot.name, problem)
