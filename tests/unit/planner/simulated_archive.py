@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from api_schemas.agent.backup import SaveOrder, SeedOrder
+from api_schemas.agent.node import NodeSpec
 from controlplane.domain.backup import ArchivePlace, BackupPart, Cause, SavedFile, Seed, SeedFile, key_of
 from controlplane.domain.reported import Saved
 from controlplane.domain.topology import Topology
@@ -30,10 +31,7 @@ class Saver(Protocol):
     def alive(self) -> bool:
         """Whether its process runs."""
 
-    @property
-    def saves(self) -> SaveOrder | None:
-        """What it was told to save."""
-
+    spec: NodeSpec
     data: int
     boot: int
     has_synced: bool
@@ -77,7 +75,7 @@ class Archive:
 
     def visit(self, engine: Saver, group: str, now: datetime) -> None:
         """The engine gets one step further with what it saves, or begins."""
-        order, save = engine.saves, engine.save
+        order, save = engine.spec.saves, engine.save
         if order is not None and (save is None or save.order != order):
             fails = self.random.random() < self.likes_to_fail
             engine.save = Save(order, engine.data, self.floors.get(group, 0), now, fails=fails)

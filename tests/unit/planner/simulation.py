@@ -15,7 +15,6 @@ from factories import NOW
 from simulated_archive import PLACE, Archive, Save
 from simulated_bus import Belief, Bus
 
-from api_schemas.agent.backup import SaveOrder
 from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import NodeSpec, Role
 from api_schemas.agent.route import RouteSpec
@@ -25,17 +24,8 @@ from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, 
 from controlplane.domain.resolution import addresses
 from controlplane.domain.slots import merged, shown_slots, without
 from controlplane.domain.topology import Binary, Make, Node, NodeGroup, Topology
-from controlplane.planner.decisions import (
-    Announce,
-    BeginBackup,
-    CloseBackup,
-    CloseRestart,
-    Decision,
-    ElectPrimary,
-    LookAgain,
-    PublishConfiguration,
-    WelcomeNode,
-)
+from controlplane.planner import decisions as d
+from controlplane.planner.decisions import CloseRestart, Decision, ElectPrimary, LookAgain, PublishConfiguration, WelcomeNode
 from controlplane.planner.outcome import Addresses, after
 from controlplane.planner.rules import plan
 from controlplane.planner.situation import Policy, Situation
@@ -84,10 +74,6 @@ class Engine:
     @property
     def alive(self) -> bool:
         return self.phase in (STARTING, RUNNING)
-
-    @property
-    def saves(self) -> SaveOrder | None:
-        return self.spec.saves
 
     @property
     def place(self) -> str:
@@ -156,11 +142,11 @@ class Fleet:
     def _after(self, topology: Topology, decision: Decision) -> Topology | None:
         changed = after(topology, decision, self.now, self._draw(topology))
         self.archive.judge(topology, decision, changed, self.engines)
-        if isinstance(decision, BeginBackup):
+        if isinstance(decision, d.BeginBackup):
             self.archive.open(topology, self.engines, self.safe)
-        if isinstance(decision, Announce) and topology.seed is not None:
+        if isinstance(decision, d.Announce) and topology.seed is not None:
             self.recount(seeded=True)
-        if isinstance(decision, CloseBackup) and changed is not None and changed.deleting:
+        if isinstance(decision, d.CloseBackup) and changed is not None and changed.deleting:
             self.safe = dict.fromkeys(self.safe, 0)
         return changed
 
@@ -525,10 +511,7 @@ class Fleet:
         self.archive.lower(self.safe)
 
     def recount(self, *, seeded: bool = False) -> None:
-        """Only the end of a process loses data; being told to copy from an emptier node must never happen to the last that has it.
-
-        What nodes have begun with is promised from now on if ``seeded``.
-        """
+        """Only the end of a process loses data; being told to copy from an emptier node must never happen to the last that has it."""
         for group in self.topology.node_groups if self.topology else ():
             alive = (engine for engine in self._in(group) if engine.alive and not self._is_condemned(engine))
             held = max((engine.data for engine in alive), default=0)

@@ -27,7 +27,7 @@ from controlplane.domain.windows import next_opening
 
 STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES, STORMS_OVER_COUNTS = 1000, 300, 600, 600
 PER_TEST, PER_TEST_OVER_SHARDS = 200, 50
-MOST_ROUNDS = 40
+MOST_ROUNDS = 60
 
 Happening = Callable[[Fleet], None]
 
