@@ -38,8 +38,8 @@ class SnapshotFile(Shape):
 class SnapshotPart(Shape):
     """One node group of a snapshot: the node that saves, at which attempt, and how far it is.
 
-    ``phase`` is waiting, saving, storing, copying, done or failed. ``done`` of ``total`` are keys while it is saving, bytes while it is
-    storing. ``problem`` is what the newest attempt says. ``file`` is there once it is kept.
+    ``phase`` is waiting, saving, storing, importing, copying, done or failed. ``done`` of ``total`` are keys while it is saving, bytes
+    while it is storing. ``problem`` is what the newest attempt says. ``file`` is there once it is kept.
     """
 
     node_group_id: str
@@ -54,10 +54,10 @@ class SnapshotPart(Shape):
 
 
 class SnapshotProgress(Shape):
-    """How far a snapshot is. ``phase`` is saving, publishing, copying, done, failed or deleting; ``percent`` is of all its parts.
+    """How far a snapshot is. ``phase`` is saving, importing, publishing, copying, done, failed or deleting.
 
-    ``problem`` says why it failed. ``keys`` and ``bytes`` are those of the files that are kept; ``keys`` is absent where nobody counted.
-    ``manifest`` is the SHA-256 of manifest.json, once that is there.
+    ``percent`` is of all its parts, each of which counts alike. ``problem`` says why it failed. ``keys`` and ``bytes`` are those of the
+    files that are kept; ``keys`` is absent where nobody counted. ``manifest`` is the SHA-256 of manifest.json, once that is there.
     """
 
     snapshot_name: str

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ MANIFEST = "manifest.json"
 IMPORTS = "snapshot-imports"
 
 _PIECE = 1 << 20
+_LOOK_EVERY = 0.2  # seconds
 _CHECKING = 6 * 3600.0  # seconds that a server may look at what it was sent
 
 
@@ -116,11 +118,11 @@ def import_files(
 ) -> None:
     """Make a snapshot of RDB files, once every one was checked from its first to its last byte."""
     paths = _listed(files)
+    _must_be_new(session, name)
     body: dict[str, Any] = {"engine": engine, "engine_version": engine_version, "cache_node_type": node_type}
     try:
         _send_all(session, name, paths)
-        session.paper.aside(f"{name}: is checked")
-        made = session.server.post(IMPORTS, name, body=body, patience=_CHECKING)[MEMBER]
+        made = _made(session, name, body)
     except (RefusedError, UnreachableError, KeyboardInterrupt, OSError) as ended:
         with suppress(RefusedError, UnreachableError):  # what goes on there ends by itself as well
             session.server.delete(IMPORTS, name)
@@ -128,6 +130,29 @@ def import_files(
             fail(f"{ended.filename} cannot be read: {ended.strerror}.", REFUSED)
         raise
     show_one(session, until_available(session, made["snapshot_name"], "importing"))
+
+
+def _must_be_new(session: Session, name: str) -> None:
+    """Before anything is sent in vain."""
+    try:
+        described(session, name)
+    except RefusedError as unknown:
+        if unknown.code == "SnapshotNotFoundFault":
+            return
+        raise
+    fail(f"SnapshotAlreadyExistsFault: Snapshot {name} already exists.", REFUSED)
+
+
+def _made(session: Session, name: str, body: Json) -> Json:
+    """The snapshot, once the server has checked what it was sent; what it is at is shown meanwhile."""
+    with ThreadPoolExecutor(1) as pool, drawing(session) as draw:
+        answer = pool.submit(session.server.post, IMPORTS, name, body=body, patience=_CHECKING)
+        while not answer.done():
+            with suppress(RefusedError):  # it may have ended just now
+                seen = session.server.get(IMPORTS, name)
+                draw([Bar(name, seen["step"], seen["done"], seen["total"])])
+            wait([answer], _LOOK_EVERY)
+        return dict(answer.result()[MEMBER])
 
 
 def _listed(files: list[Path]) -> list[Path]:

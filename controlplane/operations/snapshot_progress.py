@@ -18,7 +18,7 @@ from controlplane.operations.performs import performs
 from controlplane.operations.snapshots import snapshot_of, status_of
 
 WAITING, SAVING, STORING, DONE, FAILED = "waiting", "saving", "storing", "done", "failed"
-PUBLISHING, COPYING = "publishing", "copying"
+PUBLISHING, COPYING, IMPORTING = "publishing", "copying", "importing"
 
 _OF_SAVING, _OF_STORING = 80, 15  # percent of a part; the rest is the manifest's
 _PHASES = {SnapshotState.COPYING: COPYING, SnapshotState.AVAILABLE: DONE, SnapshotState.FAILED: FAILED, SnapshotState.DELETING: "deleting"}
@@ -32,7 +32,7 @@ def describe_snapshot_progress(ctx: Context, asked: DescribeSnapshotProgress) ->
     return SnapshotProgress(
         snapshot_name=snapshot.name,
         status=status_of(ctx, snapshot),
-        phase=_PHASES.get(snapshot.state, PUBLISHING if snapshot.gathered else SAVING),
+        phase=_PHASES.get(snapshot.state, PUBLISHING if snapshot.gathered else IMPORTING if snapshot.imported else SAVING),
         percent=_percent(snapshot, parts),
         problem=snapshot.problem,
         keys=_keys(parts),
@@ -70,6 +70,8 @@ def _said(backup: Backup, part: BackupPart, saved: dict[str, Saved | None]) -> S
 
 
 def _settled(snapshot: Snapshot, part: SnapshotPart) -> ShownPart:
+    if snapshot.imported and not snapshot.gathered:  # its record names what will be in the archive
+        return _shown(part, None, node=part.node, attempt=0, phase=IMPORTING)
     phase = {SnapshotState.COPYING: COPYING, SnapshotState.FAILED: FAILED}.get(snapshot.state, WAITING)
     return _shown(part, part.file, node=part.node, attempt=0, phase=phase)
 

@@ -41,12 +41,15 @@ _AT_ONCE = 4
 class Archivist:
     """A level: whatever a record says that is not so yet is done, again after a crash; doing a part of it twice changes nothing."""
 
-    def __init__(self, store: Store, clock: Clock, seeds: SeedMaker, exporter: Exporter, verifier: Verifier) -> None:
+    def __init__(self, store: Store, clock: Clock, seeds: SeedMaker, exporter: Exporter, verifier: Verifier,
+                 is_importing: Callable[[str], bool]) -> None:  # fmt: skip
+        """``is_importing`` says whether this process is at making the snapshot of a uid of a caller's files."""
         self._store = store
         self._clock = clock
         self._seeds = seeds
         self._exporter = exporter
         self._verifier = verifier
+        self._is_importing = is_importing
         self._verified_at: dict[str, float] = {}
         self._made: dict[str, ArchivePlace] = {}
         self._changed = threading.Condition()
@@ -99,6 +102,9 @@ class Archivist:
         match snapshot.state:
             case SnapshotState.CREATING if snapshot.gathered:
                 self._publish(snapshot, filing.publish)
+            case SnapshotState.CREATING if snapshot.imported and not self._is_importing(snapshot.uid):
+                log.warning("import is undone, for whoever was at it has ended  snapshot=%s", snapshot.name)
+                self._change(snapshot, lambda unit, now: unit.snapshots.save(replace(now, state=SnapshotState.DELETING)))
             case SnapshotState.COPYING:
                 self._publish(snapshot, self._copy)
             case SnapshotState.FAILED if not snapshot.swept:
