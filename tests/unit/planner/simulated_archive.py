@@ -14,7 +14,7 @@ from typing import Protocol
 
 from api_schemas.agent.backup import SaveOrder, SeedOrder
 from api_schemas.agent.node import NodeSpec
-from controlplane.domain.backup import ArchivePlace, BackupPart, Cause, SavedFile, Seed, SeedFile, key_of
+from controlplane.domain.backup import ArchivePlace, Backup, BackupPart, Cause, SavedFile, Seed, SeedFile, key_of
 from controlplane.domain.reported import Saved
 from controlplane.domain.topology import Topology
 from controlplane.planner import decisions as d
@@ -133,12 +133,7 @@ class Archive:
             case d.KeepFile(group=group, file=file) if backup is not None:
                 yield from self._wrong_file(backup.snapshot, backup.part(group), file)
             case d.CloseBackup() if backup is not None:
-                if any(part.file is None or not part.file.key.startswith(f"{key_of(backup.snapshot, part)}-") for part in backup.parts):
-                    yield "a backup is closed without a file of each present attempt"
-                if {part.group for part in backup.parts} != {group.id for group in before.node_groups}:
-                    yield "a backup lacks a node group"
-                if after is None or after.deleting != (backup.cause is Cause.FINAL):
-                    yield "what was closed is not what was asked"
+                yield from _wrong_end(before, backup, after)
             case d.GiveUpBackup() if backup is not None and (after is None or after.deleting or after.is_going):
                 yield "something was deleted without its final snapshot"
             case d.ElectPrimary() if before.seed is not None:
@@ -178,3 +173,12 @@ def seeded(topology: Topology, writes: int, at: datetime, *, ready: bool) -> Top
         for number, group in enumerate(topology.node_groups)
     )
     return replace(topology, seed=Seed("old", PLACE, "old", files=files if ready else None))
+
+
+def _wrong_end(before: Topology, backup: Backup, after: Topology | None) -> Iterator[str]:
+    if any(part.file is None or not part.file.key.startswith(f"{key_of(backup.snapshot, part)}-") for part in backup.parts):
+        yield "a backup is closed without a file of each present attempt"
+    if {part.group for part in backup.parts} != {group.id for group in before.node_groups}:
+        yield "a backup lacks a node group"
+    if after is None or after.deleting != (backup.cause is Cause.FINAL):
+        yield "what was closed is not what was asked"
