@@ -64,6 +64,13 @@ class Examiner:
                 log.warning("agent did not examine a file  agent=%s file=%s because=%s", agent, of.file.key, failed)
         raise NotExaminedError(why)
 
+    def programs_for(self, engine: str, version: str) -> list[Binary]:
+        """What each agent that is heard would run for that engine and version, of those that can."""
+        with self._store.reading() as unit:
+            agents = seen_agents(unit)
+        found = (best_binary(engine, version, agent.binaries) for agent in agents if agent.heard)
+        return [program for program in found if program is not None]
+
     def _ask(self, agent: str, order: ExaminationOrder, goes_on: Callable[[], bool], told: Progress | None) -> ExaminationState:
         pause = _ASK
         while True:

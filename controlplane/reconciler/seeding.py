@@ -131,7 +131,7 @@ class SeedMaker:
             self._buckets.fetch(bucket, key, path)
             try:
                 summary = aside.summarise(path, deep=True, goes_on=goes_on)
-                _must_suit(summary, topology)
+                self._must_suit(summary, topology)
             except RdbRefusedError as refused:
                 raise SeedRefusedError(f"{arn}: {refused}") from refused
             kept = f"{_staging(topology.uid)}/asked-{number}-{unique()}.rdb"
@@ -139,6 +139,17 @@ class SeedMaker:
             sources.append(Source(arn, (), _file(kept, summary, self._clock.now()), seed.archive))
         _must_fit(sources, topology)
         return sources
+
+    def _must_suit(self, summary: Summary, topology: Topology) -> None:
+        """Raises RdbRefusedError for a file that the programs which would serve the topology could not load, or not all of."""
+        programs = self._examiner.programs_for(topology.engine, topology.engine_version)
+        reasons = [why_unreadable(summary.version, program.engine, program.version) for program in programs]
+        if None not in reasons and reasons:
+            raise RdbRefusedError(str(reasons[0]))
+        if summary.modules:
+            raise RdbRefusedError(f"it has data of the modules {', '.join(summary.modules)}, which no engine here has")
+        if max(summary.keys, default=0) >= (most := databases_of(topology)):
+            raise RdbRefusedError(f"it has keys in database {max(summary.keys)}; the new cache has {most}, see {topology.parameter_group}")
 
     def _must_pass(self, topology: Topology, begins: SeedFile, name: str, goes_on: Callable[[], bool]) -> None:
         """Raises SeedRefusedError for a stranger's file that the engine's own check refuses. In containers there is none."""
@@ -182,16 +193,6 @@ def _file(key: str, summary: Summary, at: datetime) -> SavedFile:
         key, summary.size, summary.sha256, str(summary.version), at, summary.total_keys, summary.expires, len(summary.functions), databases,
         summary.used_memory or 0,
     )  # fmt: skip
-
-
-def _must_suit(summary: Summary, topology: Topology) -> None:
-    """Raises RdbRefusedError for a file that the topology's engine could not load, or not all of."""
-    if why := why_unreadable(summary.version, topology.engine, topology.engine_version):
-        raise RdbRefusedError(why)
-    if summary.modules:
-        raise RdbRefusedError(f"it has data of the modules {', '.join(summary.modules)}, which no engine here has")
-    if max(summary.keys, default=0) >= (most := databases_of(topology)):
-        raise RdbRefusedError(f"it has keys in database {max(summary.keys)}, and the new cache has {most} (see {topology.parameter_group})")
 
 
 def _must_fit(sources: Sequence[Source], topology: Topology) -> None:
