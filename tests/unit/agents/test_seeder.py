@@ -66,6 +66,28 @@ def test_the_file_is_where_the_engine_loads_it(archive: DirectoryArchive, folder
     seeder.fetch(spec)  # another boot begins with the same file, which is here
 
 
+def test_what_was_loaded_takes_no_room_twice(archive: DirectoryArchive, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loaded:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def say(self, *_: str) -> bytes:
+            return b"rdb_last_load_keys_expired:1\r\nrdb_last_load_keys_loaded:2\r\n"
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("agents.seeder.Talk", Loaded)
+    for keys, says in ((3, None), (4, "loaded 3 keys of a file that has 4")):
+        changed = threading.Event()
+        seeder = Seeder(folder, changed.set)
+        spec = a_spec(seed=a_seed(archive, keys=keys))
+        fetched(seeder, spec, changed)
+        seeder.place(spec)
+        complaint = seeder.complaint(spec)
+        assert (complaint is None) == (says is None) and (says or "") in (complaint or "")
+        assert bool(seeder.seeded) == (says is None)
+        assert bool(list(folder.glob("*.seed"))) == (says is not None)
+
+
 def test_a_replica_and_a_node_that_begins_empty_fetch_nothing(archive: DirectoryArchive, folder: Path) -> None:
     seeder = Seeder(folder, lambda: None)
     for spec in (a_spec(), a_spec(role=Role.REPLICA, seed=a_seed(archive))):
