@@ -20,6 +20,7 @@ from controlplane.domain.snapshot import Snapshot, SnapshotState
 from controlplane.domain.topology import Topology
 from controlplane.reconciler import filing
 from controlplane.reconciler.backups import say_export, say_outcome
+from controlplane.reconciler.due import Due
 from controlplane.reconciler.examining import NotWantedError
 from controlplane.reconciler.exporting import Exporter, ExportFailedError
 from controlplane.reconciler.seeding import SeedMaker
@@ -52,11 +53,8 @@ class Archivist:
         self._is_importing = is_importing
         self._verified_at: dict[str, float] = {}
         self._made: dict[str, ArchivePlace] = {}
-        self._changed = threading.Condition()
-        self._due: dict[str, float] = {}
-        self._busy: set[str] = set()
-        self._tries: dict[str, tuple[int, float]] = {}
-        self._closing = False
+        self._due = Due(lambda: store.leadership.leads)
+        self._tries: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="archivist")
         self._thread = threading.Thread(target=self._watch, name="archivist", daemon=True)
         store.listen(self._on_commit)
@@ -77,17 +75,11 @@ class Archivist:
 
     def wake(self, uid: str, delay: float = 0.0) -> None:
         """Look at the snapshot or topology after so many seconds, or earlier if it is due earlier."""
-        at = time.monotonic() + delay
-        with self._changed:
-            if self._due.get(uid, at + 1) > at:
-                self._due[uid] = at
-                self._changed.notify()
+        self._due.wake(uid, delay)
 
     def close(self) -> None:
         """End; what is under way is done anew by whoever leads next."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self._due.close()
         if self._thread.is_alive():
             self._thread.join(10)
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -163,7 +155,7 @@ class Archivist:
     def _still_begins(self, topology: Topology) -> bool:
         """Whether a topology is still to begin with that."""
         now = self._store.topologies.by_uid.get(topology.uid)
-        return not self._closing and now is not None and now.seed == topology.seed and not now.deleting
+        return not self._due.closing and now is not None and now.seed == topology.seed and not now.deleting
 
     def _publish(self, snapshot: Snapshot, carry_out: Callable[[Snapshot], Snapshot]) -> None:
         """The snapshot is available once its manifest is in the archive, and not before."""
@@ -285,7 +277,7 @@ class Archivist:
                 self.wake(uid)
 
     def _watch(self) -> None:
-        while (uid := self._next()) is not None:
+        while (uid := self._due.take()) is not None:
             self._pool.submit(self._work, uid)
 
     def _work(self, uid: str) -> None:
@@ -295,33 +287,15 @@ class Archivist:
         except NotLeadingError:
             log.info("work on a snapshot given up, for another control plane leads  snapshot=%s", uid)
         except Exception as failed:  # what fails of one snapshot must not end the work on all others
-            tries = self._tries.get(uid, (0, 0.0))[0] + 1
-            self._tries[uid] = (tries, time.monotonic())
+            tries = self._tries[uid] = self._tries.get(uid, 0) + 1
             if isinstance(failed, ArchiveError | BucketError):
                 log.warning("work on a snapshot failed, trying again  snapshot=%s because=%s", uid, failed)
             else:
                 log.exception("work on a snapshot failed  snapshot=%s", uid)
             self.wake(uid, min(_FIRST_PAUSE * 2 ** min(tries, 10), _LONGEST_PAUSE))
         finally:
-            with self._changed:
-                self._busy.discard(uid)
-                self._changed.notify()
+            self._due.done(uid)
 
-    def _next(self) -> str | None:
-        with self._changed:
-            while not self._closing:
-                if not self._store.leadership.leads:
-                    self._due.clear()  # all will be due when we lead
-                    self._changed.wait(_FIRST_PAUSE)
-                    continue
-                now = time.monotonic()
-                free = [(at, uid) for uid, at in self._due.items() if uid not in self._busy]
-                if free and (first := min(free))[0] <= now:
-                    del self._due[first[1]]
-                    self._busy.add(first[1])
-                    return first[1]
-                self._changed.wait(min(free)[0] - now if free else None)
-            return None
 
 
 def _forget(unit: Unit, snapshot: Snapshot) -> None:
