@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,33 @@ def node_folder(data_dir: Path, node: str) -> Path:
     return found
 
 
+@dataclass(frozen=True)
+class Program:
+    """What a node of ours is started with."""
+
+    path: str
+    config: str
+    address: str
+    folder: str
+
+    @classmethod
+    def of(cls, node: dict[str, Any], data_dir: Path) -> Program:
+        folder = node_folder(data_dir, node["node"])
+        return cls(node["engine_binary"]["path"], (folder / "engine.conf").read_text(), node["address"], str(folder))
+
+
 class Bare:
     """The same program with the same configuration at an address of its own; ``dump`` is what it begins with. It does not wait for itself."""
 
-    def __init__(self, node: dict[str, Any], data_dir: Path, folder: Path, number: int = 1, dump: Path | None = None,
-                 options: Sequence[str] = ()) -> None:  # fmt: skip
+    def __init__(self, program: Program, folder: Path, number: int = 1, dump: Path | None = None, options: Sequence[str] = ()) -> None:
         self.address = f"{_NETWORK}.{number}"
         self.folder = folder / f"{number}"
         self.folder.mkdir()
         if dump is not None:
             shutil.copyfile(dump, self.folder / "dump.rdb")
-        former = node_folder(data_dir, node["node"])
-        config = (former / "engine.conf").read_text().replace(node["address"], self.address).replace(str(former), str(self.folder))
+        config = program.config.replace(program.address, self.address).replace(program.folder, str(self.folder))
         (self.folder / "engine.conf").write_text(config + "".join(f"{option}\n" for option in options))
-        self._command = [node["engine_binary"]["path"], str(self.folder / "engine.conf")]
+        self._command = [program.path, str(self.folder / "engine.conf")]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

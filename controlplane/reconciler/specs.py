@@ -99,7 +99,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
 
 
 def _saves(topology: Topology, group: NodeGroup, node: Node) -> SaveOrder | None:
-    """What the node writes to the archive, until that is kept. One that was started again since it was chosen is empty, and is not asked."""
+    """What the node writes to the archive, until that is kept. One that was started again since is empty, and is not asked."""
     backup = topology.backup
     mine = (group.id, node.id, node.boot)
     part = next((part for part in backup.open_parts if (part.group, part.node, part.boot) == mine), None) if backup else None

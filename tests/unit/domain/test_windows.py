@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_schemas.faults import InvalidParameterValue
-from controlplane.domain.windows import chosen_windows, maintenance_window, must_not_overlap, next_opening, snapshot_opening, snapshot_window
+from controlplane.domain.windows import (
+    chosen_windows,
+    maintenance_window,
+    must_not_overlap,
+    next_opening,
+    snapshot_opening,
+    snapshot_window,
+)
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY, WEEK = 1440, 7 * 1440

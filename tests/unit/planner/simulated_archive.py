@@ -117,11 +117,12 @@ class Archive:
 
     def judge(self, before: Topology, decision: d.Decision, after: Topology | None, engines: Mapping[str, Saver]) -> None:
         """Note what is wrong about a decision that concerns the archive."""
-        self.wrongs += [f"{wrong}: {decision}" for wrong in self._wrongs(before, decision, after, engines)]
+        wrongs = (*self._wrong_saves(before, decision), *_wrong_ends(before, decision, after), *_wrong_seeds(before, decision, engines))
+        self.wrongs += [f"{wrong}: {decision}" for wrong in wrongs]
         if isinstance(decision, d.CloseBackup | d.GiveUpBackup):
             self.ended.append(type(decision).__name__)
 
-    def _wrongs(self, before: Topology, decision: d.Decision, after: Topology | None, engines: Mapping[str, Saver]) -> Iterator[str]:
+    def _wrong_saves(self, before: Topology, decision: d.Decision) -> Iterator[str]:
         backup = before.backup
         match decision:
             case d.BeginBackup() if backup is not None or before.is_going:
@@ -132,21 +133,8 @@ class Archive:
                     yield "an attempt was left out, or is not needed"
             case d.KeepFile(group=group, file=file) if backup is not None:
                 yield from self._wrong_file(backup.snapshot, backup.part(group), file)
-            case d.CloseBackup() if backup is not None:
-                if any(part.file is None or not part.file.key.startswith(f"{key_of(backup.snapshot, part)}-") for part in backup.parts):
-                    yield "a backup is closed without a file of each present attempt"
-                if {part.group for part in backup.parts} != {group.id for group in before.node_groups}:
-                    yield "a backup lacks a node group"
-                if after is None or after.deleting != (backup.cause is Cause.FINAL):
-                    yield "what was closed is not what was asked"
-            case d.GiveUpBackup() if backup is not None and (after is None or after.deleting or after.is_going):
-                yield "something was deleted without its final snapshot"
-            case d.ElectPrimary() if before.seed is not None:
-                yield "an election before what begins with data is announced"
-            case d.PlaceNode() if before.seed is not None and not before.seed.is_ready:
-                yield "a node is placed before its data is there"
-            case d.Announce() if before.seed is not None:
-                yield from self._unseeded(before, before.seed, engines)
+            case _:
+                return
 
     def _wrong_file(self, snapshot: str, part: BackupPart, file: SavedFile) -> Iterator[str]:
         written = self.files.get(file.key)
@@ -160,15 +148,41 @@ class Archive:
             yield "two files are kept of one node group"
         self.kept.add((snapshot, part.group))
 
-    def _unseeded(self, topology: Topology, seed: Seed, engines: Mapping[str, Saver]) -> Iterator[str]:
-        """Who has ended unseen since, or was told to, would have lost its data a moment later just as well."""
-        for group in topology.node_groups:
-            primary, begins = group.primary_node, seed.file_of(group.id)
-            engine = engines.get(topology.key(primary.id)) if primary else None
-            if primary is None or begins is None or engine is None or not engine.alive or engine.boot != primary.boot:
-                continue
-            if engine.data < begins.file.size or engine.seeded != begins.file.sha256:
-                yield f"{primary.id} has {engine.data} of {begins.file.size} writes"
+
+def _wrong_ends(before: Topology, decision: d.Decision, after: Topology | None) -> Iterator[str]:
+    backup = before.backup
+    if isinstance(decision, d.CloseBackup) and backup is not None:
+        if any(part.file is None or not part.file.key.startswith(f"{key_of(backup.snapshot, part)}-") for part in backup.parts):
+            yield "a backup is closed without a file of each present attempt"
+        if {part.group for part in backup.parts} != {group.id for group in before.node_groups}:
+            yield "a backup lacks a node group"
+        if after is None or after.deleting != (backup.cause is Cause.FINAL):
+            yield "what was closed is not what was asked"
+    elif isinstance(decision, d.GiveUpBackup) and backup is not None and (after is None or after.is_going):
+        yield "something was deleted without its final snapshot"
+
+
+def _wrong_seeds(before: Topology, decision: d.Decision, engines: Mapping[str, Saver]) -> Iterator[str]:
+    seed = before.seed
+    if seed is None:
+        return
+    if isinstance(decision, d.ElectPrimary):
+        yield "an election before what begins with data is announced"
+    elif isinstance(decision, d.PlaceNode) and not seed.is_ready:
+        yield "a node is placed before its data is there"
+    elif isinstance(decision, d.Announce):
+        yield from _unseeded(before, seed, engines)
+
+
+def _unseeded(topology: Topology, seed: Seed, engines: Mapping[str, Saver]) -> Iterator[str]:
+    """Who has ended unseen since, or was told to, would have lost its data a moment later just as well."""
+    for group in topology.node_groups:
+        primary, begins = group.primary_node, seed.file_of(group.id)
+        engine = engines.get(topology.key(primary.id)) if primary else None
+        if primary is None or begins is None or engine is None or not engine.alive or engine.boot != primary.boot:
+            continue
+        if engine.data < begins.file.size or engine.seeded != begins.file.sha256:
+            yield f"{primary.id} has {engine.data} of {begins.file.size} writes"
 
 
 def seeded(topology: Topology, writes: int, at: datetime, *, ready: bool) -> Topology:

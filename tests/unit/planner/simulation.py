@@ -542,6 +542,7 @@ class Fleet:
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+        self.bus.let_pass(seconds)
 
 
 def is_quiet(decisions: list[Decision]) -> bool:

@@ -9,7 +9,20 @@ import pytest
 from factories import NOW
 from simulated_archive import PLACE, seeded
 from simulation import Fleet
-from test_storms import COUNTING, Happening, _calm, _must_be_as_desired, _scalable, _some_group, _some_shards, _storm, _weather
+from test_storms import (
+    COUNTING,
+    Happening,
+    _calm,
+    _crash,
+    _link_stalls,
+    _must_be_as_desired,
+    _scalable,
+    _some_group,
+    _some_shards,
+    _start_fails,
+    _storm,
+    _weather,
+)
 
 from controlplane.domain.backup import Cause
 from controlplane.domain.snapshot import begun
@@ -30,6 +43,12 @@ def test_every_storm_over_backups_passes_and_what_is_kept_is_whole(first: int) -
         assert fleet.topology is None or fleet.topology.backup is None, f"storm {seed}: a backup does not end"
         ended.update(fleet.archive.ended)
     assert ended["CloseBackup"] > PER_TEST // 4, f"hardly anything was saved: {ended}"
+
+
+def test_a_storm_over_backups_that_once_kept_the_file_of_an_empty_node() -> None:
+    fleet = Fleet(_some_topology(10219), 10219)
+    fleet.archive.likes_to_fail = 0.1
+    _weather(fleet, 10219, SAVING | {_crash: 6, _start_fails: 3, _link_stalls: 6} | COUNTING)
 
 
 @pytest.mark.parametrize("first", range(0, STORMS_OVER_SEEDS, PER_TEST))
