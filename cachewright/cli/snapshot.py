@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cachewright.cli import snapshot_files
-from cachewright.cli.command import REFUSED, Session, fail, remote
+from cachewright.cli.command import INTERRUPTED, REFUSED, Session, fail, remote
 from cachewright.cli.create import NodeType, Port, Tags, Version, Wait, parsed_tags
 from cachewright.cli.describe import show_when_settled
 from cachewright.cli.resource import CACHE, GROUP, Found, Inventory, Kind, KindName, find
@@ -153,10 +153,19 @@ def _kind_of(snapshot: Json, engine: str | None, wants_group: bool) -> Kind:
 def verify(session: Session, name: Name, wait: Wait = True) -> None:
     """Restore every file aside, by a real engine, and compare it with what that holds then. Exits with 1 unless all is as it should be."""
     begun = session.server.post(PATH, name, "verify", body={})
-    found = watch(session, lambda: session.server.get(PATH, name, "verification"), _verified_bars, _is_verified) if wait else begun
+    found = _verification(session, name) if wait else begun
     session.paper.answer(found, lambda: _show_verification(session, found))
     if found["state"] == "failed":
         fail(f"Snapshot {found['snapshot_name']} is not what it should be: {_why(found)}", REFUSED)
+
+
+def _verification(session: Session, name: str) -> Json:
+    """The newest, once it is over."""
+    try:
+        return watch(session, lambda: session.server.get(PATH, name, "verification"), _verified_bars, _is_verified)
+    except KeyboardInterrupt:
+        session.paper.aside(f"Stopped waiting. The server goes on verifying {name}; the same command shows how it stands.")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _is_verified(seen: Json) -> bool:

@@ -147,11 +147,15 @@ def _made(session: Session, name: str, body: Json) -> Json:
     """The snapshot, once the server has checked what it was sent; what it is at is shown meanwhile."""
     with ThreadPoolExecutor(1) as pool, drawing(session) as draw:
         answer = pool.submit(session.server.post, IMPORTS, name, body=body, patience=_CHECKING)
-        while not answer.done():
-            with suppress(RefusedError):  # it may have ended just now
-                seen = session.server.get(IMPORTS, name)
-                draw([Bar(name, seen["step"], seen["done"], seen["total"])])
-            wait([answer], _LOOK_EVERY)
+        try:
+            while not answer.done():
+                with suppress(RefusedError):  # it may have ended just now
+                    seen = session.server.get(IMPORTS, name)
+                    draw([Bar(name, seen["step"], seen["done"], seen["total"])])
+                wait([answer], _LOOK_EVERY)
+        except KeyboardInterrupt:
+            session.server.delete(IMPORTS, name)  # then the answer comes, for which the pool waits
+            raise
         return dict(answer.result()[MEMBER])
 
 

@@ -71,10 +71,11 @@ class ImportsDoor:
         return Response(answer.model_dump_json(exclude_none=True), 202, media_type="application/json")
 
     async def forget(self, request: Request) -> Response:
-        """Keep nothing of what was sent."""
+        """Keep nothing of what was sent; a snapshot that is being made of it is given up."""
         world, name = self._asked(request)
         await run_in_threadpool(self._importer.uploads.forget, world, name)
-        return Response(status_code=204)
+        told = SnapshotImport(snapshot_name=name, step="given up", done=0, total=0, files=[])
+        return Response(told.model_dump_json(), media_type="application/json")
 
     def _asked(self, request: Request) -> tuple[World, str]:
         return self._callers.from_headers(request.headers), snapshot_name(request.path_params["snapshot_name"], "SnapshotName")

@@ -124,7 +124,7 @@ class Uploads:
             self._release(receiver.size if receiver else 0)
             raise
         finally:
-            self._ended(pending)
+            self._ended((world, snapshot), pending)
 
     def look(self, world: World, snapshot: str) -> Pending | None:
         """What was sent for a snapshot, None where there is nothing."""
@@ -191,10 +191,12 @@ class Uploads:
             self._used -= former.size if former else 0
             pending.files[name] = Uploaded(name, path, receiver.size, receiver.sha256)
 
-    def _ended(self, pending: Pending) -> None:
+    def _ended(self, key: tuple[World, str], pending: Pending) -> None:
         with self._lock:
             pending.senders -= 1
             pending.heard_at = self._clock()
+            if not pending.files and not pending.senders and self._pending.get(key) is pending:
+                self._forget(key, pending)
 
     def _room(self) -> int:
         with self._lock:

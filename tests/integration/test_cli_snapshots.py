@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,9 +17,11 @@ import pytest
 from caches import connected, describe_cache_cluster, new_account, new_name, remove_everything
 from datasets import contents, fill
 from groups import Group
+from rdb_maker import aux, rdb, select, string
 from waiting import wait_until
 
 from cachewright import LocalServer
+from cachewright.cli.command import INTERRUPTED
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 KEYS = 3000
@@ -255,6 +258,27 @@ def test_files_that_are_not_those_of_the_manifest_are_refused(run: Run, exported
     changed.write_text(manifest.read_text().replace('"0-8191"', '"0-8000"'))
     said = run("import", new_name("bad"), str(changed), str(first), str(second), status=1).stderr.splitlines()[-1]
     assert "the manifest was changed after it was written" in said
+
+
+def test_an_import_that_is_interrupted_leaves_nothing(server: LocalServer, account: str, run: Run, tmp_path: Path) -> None:
+    path, name = tmp_path / "dump.rdb", new_name("in")
+    keys = (string(f"key:{number}".encode(), b"x" * 50) for number in range(500_000))
+    path.write_bytes(rdb(aux(b"valkey-ver", b"9.1.2"), select(0, 500_000), *keys))
+    env = {**os.environ, "CACHEWRIGHT_URL": server.url, "CACHEWRIGHT_ACCOUNT_ID": account}
+    command = [sys.executable, "-m", "cachewright", "snapshot", "import", name, str(path)]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible) as importing:
+        assert importing.stderr is not None
+        while "is looked through" not in importing.stderr.readline():
+            assert importing.poll() is None
+        importing.send_signal(signal.SIGINT)
+        assert importing.wait(30) == INTERRUPTED
+    assert run("describe", name, status=1).stderr == f"SnapshotNotFoundFault: Snapshot {name} not found.\n"
+    assert [path for path in (server.data_dir / "scratch" / "imports").rglob("*") if path.is_file()] == []
+
+
+def interruptible() -> None:
+    """A background job may have been started with SIGINT ignored, and would hand that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_what_is_not_there_cannot_be_imported(run: Run, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_nothing_stays_of_what_did_not_arrive_whole(uploads: Uploads, tmp_path: 
         receiver.write(b"x" * 200)
         raise failure
     assert stored(tmp_path) == []
+    assert uploads.look(WORLD, "monday") is None
     assert room(uploads) == MOST
 
 
