@@ -46,7 +46,8 @@ class Stage:
         self.store = Store(f"sqlite:///{folder / 'db'}")
         exporter = Exporter(DirectoryBuckets(self.buckets), folder / "scratch")
         seeds: Any = NoSeeds()
-        self.archivist = Archivist(self.store, self.clock, seeds, exporter, *_also(folder))
+        verifier: Any = None  # nothing is verified here
+        self.archivist = Archivist(self.store, self.clock, seeds, exporter, verifier, lambda uid: False)
 
     def put(self, topology: Topology, cause: Cause = Cause.MANUAL, **fields: Any) -> Snapshot:
         """A snapshot of it all files of which are in the archive."""
@@ -78,13 +79,6 @@ class Stage:
         with self.store.reading() as unit:
             world = a_group().world
             return [event.message for event in unit.events.between(world, NOW - timedelta(days=9), NOW + timedelta(days=99), None, None)]
-
-
-def _also(folder: Path) -> tuple[Any, ...]:
-    """What else an archivist is made with, of which nothing is asked here."""
-    import inspect
-
-    return (None,) * (len(inspect.signature(Archivist.__init__).parameters) - 5)
 
 
 @pytest.fixture
