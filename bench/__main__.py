@@ -8,7 +8,7 @@ from importlib import import_module
 
 from bench import measure as m
 
-NAMES = ("start", "describe", "create", "shards", "reshard", "failover", "vertical", "snapshot", "datapath", "memcached", "memcached_keys")
+NAMES = ("start", "describe", "create", "shards", "reshard", "failover", "vertical", "snapshot", "restore", "datapath", "memcached", "memcached_keys")
 
 
 def _run(name: str) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.engines.talk import Talk
 from bench import measure as m
 from bench.mixed_keys import Place
 
@@ -62,8 +63,15 @@ class Bare:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
 
     def answers(self) -> m.Wire:
-        """A connection, once it has loaded what it begins with."""
-        return m.first_answer(self.address, ("PING",), "+PONG", within=60.0)
+        """A connection, once it has loaded what it begins with. Raises RuntimeError where another program has its address."""
+        wire = m.first_answer(self.address, ("PING",), "+PONG", within=60.0)
+        talk = Talk(*self.place)
+        told = talk.say("INFO", "server")
+        talk.close()
+        if self._process is None or b"process_id:%d\r" % self._process.pid not in told:
+            wire.close()
+            raise RuntimeError(f"another engine answers at {self.address}: does this bench run twice?")
+        return wire
 
     def end(self) -> None:
         if self._process is not None:
