@@ -92,6 +92,7 @@ class Seeder:
         if seed.keys is not None and loaded != seed.keys:
             return f"it loaded {loaded} keys of a file that has {seed.keys}, and must not serve"
         self._unproven, self.seeded = None, seed.sha256
+        self._forget_all_but(None)  # should another boot need it, it is fetched again
         log.info("node has loaded what it begins with  node=%s keys=%d", spec.key, loaded)
         return None
 

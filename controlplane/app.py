@@ -37,12 +37,17 @@ from controlplane.operations import keepers
 from controlplane.operations.fleet import Registry
 from controlplane.operations.performs import Operations
 from controlplane.reconciler.archivist import Archivist
+from controlplane.reconciler.examining import Examiner
+from controlplane.reconciler.exporting import Exporter
 from controlplane.reconciler.faults import FaultPusher
 from controlplane.reconciler.fleet import Fleet
 from controlplane.reconciler.gathering import Gatherer
+from controlplane.reconciler.importing import Importer
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
 from controlplane.reconciler.seeding import SeedMaker
+from controlplane.reconciler.uploads import Uploads
+from controlplane.reconciler.verifying import Verifier
 from controlplane.reconciler.watchdog import Watchdog
 from controlplane.reconciler.worker import Reconciler
 from controlplane.settings import Settings
@@ -69,6 +74,7 @@ class ControlPlane:
     clock: Clock
     gatherer: Gatherer
     archivist: Archivist
+    importer: Importer
     names: NameServer | None = None
 
     def start(self) -> None:
@@ -114,6 +120,7 @@ class ControlPlane:
             self.names.close()
         self.gatherer.close()
         self.watchdog.close()
+        self.importer.close()
         self.archivist.close()
         self.faults.close()
         self.reconciler.close()
@@ -188,8 +195,11 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     archive = archive_place(settings)
     faults = FaultPusher(store, fleet, clock)
     buckets = open_buckets(settings.buckets_url())
-    seeds = SeedMaker(store, clock, archive, buckets, settings.data_dir / "scratch")
-    archivist = Archivist(store, clock, seeds)
+    scratch = settings.data_dir / "scratch"
+    seeds = SeedMaker(store, clock, archive, buckets, Examiner(store, fleet), scratch / "seeds")
+    uploads = Uploads(scratch / "imports", settings.largest_import)
+    importer = Importer(store, clock, uploads, Examiner(store, fleet), archive)
+    archivist = Archivist(store, clock, seeds, Exporter(buckets, scratch / "exports"), Verifier(store, fleet, clock), importer.is_at_it)
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network, archive), clock, policy)
     watchdog = Watchdog(store, reconciler)
     operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive, buckets)
@@ -208,10 +218,12 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
         return await (await run_in_threadpool(metrics)).scrape(request)
 
     def rest() -> ASGIApp:
+        from controlplane.api.imports import ImportsDoor
         from controlplane.api.rest import RestDoor  # FastAPI and its pages cost half a second and 30 MB
 
-        return RestDoor(operations, callers, holding, store, metrics(), hold=settings.describe_hold, longest_wait=settings.longest_wait,
-                        largest_body=settings.largest_body)  # fmt: skip
+        imports = ImportsDoor(importer, callers)
+        return RestDoor(operations, callers, holding, store, metrics(), imports, hold=settings.describe_hold,
+                        longest_wait=settings.longest_wait, largest_body=settings.largest_body)  # fmt: skip
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -228,7 +240,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
     names = _name_server(queries, store, settings)
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, archivist, names)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, archivist, importer, names)
 
 
 def archive_place(settings: Settings) -> ArchivePlace:

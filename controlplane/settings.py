@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     )
     longest_wait: float = Field(600.0, ge=0, description="Most seconds that ``Prefer: wait`` is honoured.")
     largest_body: int = Field(1_048_576, ge=1024, description="Bytes of the largest request body that is read.")
+    largest_import: int = Field(
+        64 << 30, ge=1 << 20, description="Bytes of the files that are kept at once, in the data folder, until snapshots are made of them."
+    )
     join_token_file: Path | None = Field(
         None, description="File with the token that agents of other hosts join with; made if there is none. It opens the agents' door."
     )

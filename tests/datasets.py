@@ -65,7 +65,7 @@ def contents(group: Group) -> dict[str, Value]:
     for part in group.seen()["NodeGroups"]:
         slots = _slots(part.get("Slots"))
         with _at(group.primary(part["NodeGroupId"])) as engine:
-            for key, value in _of(engine):
+            for key, value in values_of(engine):
                 assert key not in found, f"{key} is in two shards"
                 assert slots is None or key_slot(key.encode()) in slots, f"{key} is not in the shard that owns its slot"
                 found[key] = value
@@ -81,7 +81,7 @@ def replicas_have_the_same(group: Group) -> None:
             with _at(node) as engine:
                 if node["desired_role"] != "primary" and part.get("Slots"):
                     engine.readonly()
-                held.append(dict(_of(engine)))
+                held.append(dict(values_of(engine)))
         assert all(each == held[0] for each in held), part["NodeGroupId"]
 
 
@@ -103,7 +103,8 @@ def _slots(shown: str | None) -> set[int] | None:
     return {slot for first, last in bounds for slot in range(first, last + 1)}
 
 
-def _of(engine: redis.Redis) -> Iterator[tuple[str, Value]]:
+def values_of(engine: redis.Redis) -> Iterator[tuple[str, Value]]:
+    """Every key of an engine with what it holds, in the order of names."""
     keys = sorted(engine.scan_iter(count=1000))
     for first in range(0, len(keys), _AT_ONCE):
         batch = keys[first : first + _AT_ONCE]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -105,25 +105,20 @@ class _Conversation:
     def __init__(self, child: subprocess.Popen[str], told: Told | None) -> None:
         self._child, self._told = child, told
         self._answer: dict[str, Any] | None = None
-        self._broke: BaseException | None = None
         self._complaints: list[str] = []
 
     def held(self, question: str, goes_on: GoesOn | None, seconds: float) -> Any:
         """The answer. Raises what the child answers with."""
         assert self._child.stdin is not None and self._child.stdout is not None and self._child.stderr is not None
-        listeners = [
-            threading.Thread(target=self._listen, args=(self._child.stdout,)),
-            threading.Thread(target=self._keep_complaints, args=(self._child.stderr,)),
-        ]
-        for listener in listeners:
-            listener.start()
-        try:
-            self._say(self._child.stdin, question)
-            self._wait(goes_on, seconds)
-        finally:
-            self._child.kill()
-            for listener in listeners:
-                listener.join()
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="rdb-aside") as listeners:
+            heard = listeners.submit(self._listen, self._child.stdout)
+            listeners.submit(self._keep_complaints, self._child.stderr)
+            try:
+                self._say(self._child.stdin, question)
+                self._wait(heard, goes_on, seconds)
+            finally:
+                self._child.kill()
+        heard.result()
         return self._judged()
 
     def _say(self, stdin: IO[str], question: str) -> None:
@@ -133,14 +128,14 @@ class _Conversation:
         except BrokenPipeError:
             self._child.wait()  # it broke down before it listened: its complaints say why
 
-    def _wait(self, goes_on: GoesOn | None, seconds: float) -> None:
+    def _wait(self, heard: Future[None], goes_on: GoesOn | None, seconds: float) -> None:
         until = time.monotonic() + seconds
         while True:
             try:
                 self._child.wait(max(0.001, min(_LOOKS_EVERY, until - time.monotonic())))
                 return
             except subprocess.TimeoutExpired:
-                if self._broke is not None:
+                if heard.done():  # it has said the last it had to say, or whoever is told of it would hear no more
                     return
                 if goes_on is not None and not goes_on():
                     raise RdbAsideError("The work on RDB files was ended, as nobody wants it any more.") from None
@@ -148,24 +143,19 @@ class _Conversation:
                     raise RdbAsideError(f"The work on RDB files took longer than {seconds:g} seconds, and was ended.") from None
 
     def _listen(self, stdout: IO[str]) -> None:
-        try:
-            for line in stdout:
-                said = json.loads(line)
-                if "done" in said:
-                    if self._told is not None:
-                        self._told(said["done"])
-                else:
-                    self._answer = said
-        except BaseException as broke:
-            self._broke = broke
+        for line in stdout:
+            said = json.loads(line)
+            if "done" in said:
+                if self._told is not None:
+                    self._told(said["done"])
+            else:
+                self._answer = said
 
     def _keep_complaints(self, stderr: IO[str]) -> None:
         for line in stderr:
             self._complaints = [*self._complaints[-20:], line[:_MOST_SAID]]
 
     def _judged(self) -> Any:
-        if self._broke is not None:
-            raise self._broke
         answer = self._answer
         if answer is None:
             said = "".join(self._complaints).strip()[-_MOST_SAID:]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
 Json = dict[str, Any]
 
+_PIECE = 1 << 20  # bytes of a file that are in memory at once
 _PATIENCE = 30.0  # seconds for an answer that is not held
 
 
@@ -35,13 +37,13 @@ class Server:
         headers = {name: value for name, value in world.items() if value}
         self._http = httpx.Client(headers=headers, timeout=_PATIENCE, trust_env=False)
 
-    def get(self, *path: str, wait: float = 0, **query: Any) -> Json:
-        """What stands at a path. With ``wait``, once it has settled, or after so many seconds."""
-        return self._ask("GET", path, query=query, wait=wait)
+    def get(self, *path: str, wait: float = 0, at_once: bool = False, **query: Any) -> Json:
+        """What stands at a path. With ``wait``, once it has settled, or after so many seconds; ``at_once`` as it is now, whatever it is."""
+        return self._ask("GET", path, query=query, wait=wait, at_once=at_once)
 
-    def post(self, *path: str, body: Mapping[str, Any]) -> Json:
-        """The answer to a request to do something; members without a value are left out."""
-        return self._ask("POST", path, body=body)
+    def post(self, *path: str, body: Mapping[str, Any], patience: float = 0) -> Json:
+        """The answer to a request to do something, which may take so many more seconds; members without a value are left out."""
+        return self._ask("POST", path, body=body, patience=patience)
 
     def patch(self, *path: str, body: Mapping[str, Any]) -> Json:
         """The answer to a request to change something; members without a value are left out."""
@@ -90,13 +92,28 @@ class Server:
                 raise self._refusal(response)
             yield from response.iter_lines()
 
+    @contextmanager
+    def download(self, *path: str) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """How many bytes a file has, and its pieces, for as long as the block lasts."""
+        with self._reaching(), self._http.stream("GET", self._at(path)) as response:
+            if response.is_error:
+                response.read()
+                raise self._refusal(response)
+            yield int(response.headers["Content-Length"]), response.iter_raw(_PIECE)
+
+    def upload(self, *path: str, pieces: Iterator[bytes], size: int) -> Json:
+        """The answer to a file of so many bytes that is sent."""
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        return self._answer("PUT", self._at(path), content=pieces, headers=headers)
+
     def _ask(self, method: str, path: tuple[str, ...], *, query: Mapping[str, Any] | None = None,
-             body: Mapping[str, Any] | None = None, wait: float = 0) -> Json:  # fmt: skip
-        given: dict[str, Any] = {"params": _present(query or {}), "timeout": _PATIENCE + wait}
+             body: Mapping[str, Any] | None = None, wait: float = 0, patience: float = 0,
+             at_once: bool = False) -> Json:  # fmt: skip
+        given: dict[str, Any] = {"params": _present(query or {}), "timeout": _PATIENCE + wait + patience}
         if body is not None:
             given["json"] = _present(body)
-        if wait:
-            given["headers"] = {"Prefer": f"wait={max(1, round(wait))}"}
+        if wait or at_once:
+            given["headers"] = {"Prefer": f"wait={max(1, round(wait)) if wait else 0}"}
         return self._answer(method, self._at(path), **given)
 
     def _answer(self, method: str, url: str, **given: Any) -> Json:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import api_schemas
-from api_schemas.faults import CacheClusterNotFound, Fault, InvalidParameterValue, ReplicationGroupNotFound
+from api_schemas.faults import CacheClusterNotFound, Fault, InvalidParameterValue, ReplicationGroupNotFound, SnapshotNotFound
 from api_schemas.operation import Operation, promises
 from api_schemas.paging import Paged
 from api_schemas.shape import Shape
@@ -35,6 +35,7 @@ _ERRORS: dict[str, type[Fault]] = {"InvalidParameterValueException": InvalidPara
 _ERRORS_BY_FIELD: dict[str, tuple[str, type[Fault]]] = {
     "replication_group_id": ("ReplicationGroupNotFoundFault", ReplicationGroupNotFound),
     "cache_cluster_id": ("CacheClusterNotFoundFault", CacheClusterNotFound),
+    "snapshot_name": ("SnapshotNotFoundFault", SnapshotNotFound),
 }
 
 

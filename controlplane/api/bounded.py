@@ -10,14 +10,18 @@ from api_schemas.faults import RequestEntityTooLarge
 
 
 class Bounded:
-    """An ASGI application that refuses bodies of more than ``largest`` bytes."""
+    """An ASGI application that refuses bodies of more than ``largest`` bytes, but for those that it is to read as they come.
 
-    def __init__(self, app: ASGIApp, largest: int) -> None:
+    ``streamed`` is the method, and what the path begins with, of these.
+    """
+
+    def __init__(self, app: ASGIApp, largest: int, streamed: tuple[str, str] | None = None) -> None:
         self._app = app
         self._largest = largest
+        self._streamed = streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or self._is_streamed(scope):
             await self._app(scope, receive, send)
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
@@ -35,6 +39,12 @@ class Bounded:
             return message
 
         await self._app(scope, counted, send)
+
+    def _is_streamed(self, scope: Scope) -> bool:
+        if self._streamed is None:
+            return False
+        method, path = self._streamed
+        return bool(scope["method"] == method and scope["path"].startswith(path))
 
     async def _refuse(self, send: Send) -> None:
         fault = RequestEntityTooLarge(self._sentence())

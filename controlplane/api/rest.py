@@ -25,7 +25,9 @@ from api_schemas.operation import Operation, Subject
 from api_schemas.shape import Shape
 from controlplane.api.bounded import Bounded
 from controlplane.api.caller import Callers
+from controlplane.api.files import FilesDoor
 from controlplane.api.holding import Holding
+from controlplane.api.imports import ImportsDoor
 from controlplane.api.metrics import MetricsDoor
 from controlplane.api.problems import fault_of, fault_of_request
 from controlplane.api.single import SINGLES, Single
@@ -37,6 +39,7 @@ from controlplane.store.store import Store
 log = logging.getLogger("cachewright.api")
 
 _PREFER = re.compile(r"wait=(\d{1,6})")
+_IMPORTS = "/v1/snapshot-imports"
 _SUCCESS = {"GET": 200, "POST": 202, "PATCH": 202, "DELETE": 202}
 
 
@@ -57,13 +60,15 @@ class ProblemAnswer(BaseModel):
 class RestDoor:
     """Answers everything below ``/v1``, and the pages that describe it."""
 
-    def __init__(self, operations: Operations, callers: Callers, holding: Holding, store: Store, metrics: MetricsDoor, *, hold: float,
-                 longest_wait: float, largest_body: int) -> None:  # fmt: skip
+    def __init__(self, operations: Operations, callers: Callers, holding: Holding, store: Store, metrics: MetricsDoor,
+                 imports: ImportsDoor, *, hold: float, longest_wait: float, largest_body: int) -> None:  # fmt: skip
         self._operations = operations
         self._metrics = metrics
         self._callers = callers
         self._holding = holding
         self._events = EventStream(store)
+        self._files = FilesDoor(store, callers)
+        self._imports = imports
         self._hold = hold
         self._longest_wait = longest_wait
         self._largest_body = largest_body
@@ -77,7 +82,7 @@ class RestDoor:
         """The FastAPI application, built at the first call: half a second nobody should wait for who only uses the other door."""
         with self._building:
             if self._app is None:
-                self._app = Bounded(self._build(), self._largest_body)
+                self._app = Bounded(self._build(), self._largest_body, ("PUT", f"{_IMPORTS}/"))
             return self._app
 
     def _build(self) -> FastAPI:
@@ -95,6 +100,7 @@ class RestDoor:
         for single in SINGLES.values():
             self._add_one(app, single)
         app.get("/v1/events/stream", tags=["events"], summary="Events as they happen", include_in_schema=False)(self._stream)
+        _add_files(app, self._files, self._imports)
         _handle_problems(app)
         return app
 
@@ -168,6 +174,16 @@ class RestDoor:
     async def _stream(self, request: Request) -> Response:
         world = self._callers.from_headers(request.headers)
         return StreamingResponse(self._events.follow(world), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+def _add_files(app: FastAPI, files: FilesDoor, imports: ImportsDoor) -> None:
+    """What is streamed, and so is no operation; docs/snapshots.md tells of it."""
+    one = f"{_IMPORTS}/{{snapshot_name}}"
+    app.get("/v1/snapshots/{snapshot_name}/files/{file}", include_in_schema=False)(files.download)
+    app.put(f"{one}/{{file}}", include_in_schema=False)(imports.receive)
+    app.get(one, include_in_schema=False)(imports.describe)
+    app.post(one, include_in_schema=False)(imports.complete)
+    app.delete(one, include_in_schema=False)(imports.forget)
 
 
 def _add(app: FastAPI, promise: Operation[Any, Any], path: str, name: str, signature: inspect.Signature, perform: Any) -> None:

@@ -49,12 +49,14 @@ class SavedFile:
 class BackupPart:
     """One node group of a backup: which of its nodes saves, at which attempt, since when, and the file once it is kept.
 
+    ``boot`` is the one of the node that saves: started again, it is empty at first, and what it would save then is worth nothing.
     ``failed`` are the nodes that tried in vain, in order.
     """
 
     group: str
     node: str | None = None
     attempt: int = 0
+    boot: int = 0
     since: datetime | None = None
     failed: tuple[str, ...] = ()
     file: SavedFile | None = None

@@ -11,6 +11,7 @@ from controlplane.domain.backup import ArchivePlace, Backup, BackupPart, Cause, 
 from controlplane.domain.settings import Settings
 from controlplane.domain.slots import Slots
 from controlplane.domain.topology import ClusterMode, Kind, NodeGroup, Topology, World
+from controlplane.domain.verification import Verification
 
 
 class SnapshotState(StrEnum):
@@ -80,7 +81,8 @@ class Snapshot:
     ``automated`` tells those that the snapshot window made. ``cache_cluster`` is the member by whose id it was asked for, None for one of a
     whole replication group. ``gathered`` once every node group has its file: then the manifest can be published, whose SHA-256
     ``manifest`` is from then on. ``problem`` says why it failed. ``copy_of`` is the uid of the one whose files are being copied.
-    ``swept`` once a failed one has left no files behind.
+    ``swept`` once a failed one has left no files behind. ``imported`` tells one that was made of a caller's files.
+    ``verification`` is the newest.
     """
 
     uid: str
@@ -99,11 +101,18 @@ class Snapshot:
     copy_of: str | None = None
     swept: bool = False
     exports: tuple[Export, ...] = ()
+    imported: bool = False
+    verification: Verification | None = None
 
     @property
     def is_clustered(self) -> bool:
         """Whether it is of a group with cluster mode enabled."""
         return self.origin.cluster_mode is ClusterMode.ENABLED
+
+    @property
+    def is_being_verified(self) -> bool:
+        """Whether its files are being restored aside."""
+        return self.verification is not None and self.verification.is_running
 
     @property
     def size(self) -> int:

@@ -146,6 +146,7 @@ def delete_cache_cluster(ctx: Context, asked: DeleteCacheCluster) -> CacheCluste
     if shown.cache_cluster_status not in ((s.AVAILABLE,) if final else (s.AVAILABLE, s.CREATE_FAILED, s.RESTORE_FAILED)):
         why = f"it is {shown.cache_cluster_status}"
         raise InvalidCacheClusterState(f"Cache cluster {shown.cache_cluster_id} is not in a valid state to be deleted: {why}.")
+    _must_not_be_saved(topology, shown.cache_cluster_id, "deleted")
     if member is None:
         saved = ended_by(ctx, topology, final) if final else ctx.unit.topologies.save(topology.with_deletion())
     else:
@@ -165,6 +166,7 @@ def reboot_cache_cluster(ctx: Context, asked: RebootCacheCluster) -> CacheCluste
     if shown.cache_cluster_status != s.AVAILABLE:
         why = f"it is {shown.cache_cluster_status}"
         raise InvalidCacheClusterState(f"Cache cluster {shown.cache_cluster_id} must be available to be rebooted; {why}.")
+    _must_not_be_saved(topology, shown.cache_cluster_id, "rebooted")
     if member is not None:
         _must_not_be_in_cluster_mode(topology, member, "rebooted")
     chosen = _nodes_named(topology, member, asked.cache_node_ids_to_reboot)
@@ -173,6 +175,12 @@ def reboot_cache_cluster(ctx: Context, asked: RebootCacheCluster) -> CacheCluste
         ctx.say(Kind.CACHE_CLUSTER.value, shown.cache_cluster_id, f"Cache node {named} shutdown")
     again = rebooting.node(member.id) if member else None
     return CacheClusterResult(cache_cluster=describe.cache_cluster(ctx, rebooting, again, with_nodes=False))
+
+
+def _must_not_be_saved(topology: Topology, name: str | None, word: str) -> None:
+    """Raises InvalidCacheClusterState while a snapshot is taken of its group: it may be of what would then be gone."""
+    if topology.backup is not None:
+        raise InvalidCacheClusterState(f"Cache cluster {name} cannot be {word} while a snapshot is taken of {topology.name}. Try again.")
 
 
 def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster, snapshot: Snapshot | None) -> Topology:

@@ -68,8 +68,9 @@ def is_of_replication_group(snapshot: Snapshot, name: str) -> bool:
     return snapshot.origin.kind is Kind.REPLICATION_GROUP and snapshot.origin.name == name
 
 
-def _zone(part: SnapshotPart) -> str:
-    return part.zone or part.zones[0]
+def _zone(part: SnapshotPart) -> str | None:
+    """None of an imported one whose zones nobody knows."""
+    return part.zone or next(iter(part.zones), None)
 
 
 def _created(snapshot: Snapshot) -> datetime | None:
@@ -93,7 +94,7 @@ def _configuration(part: SnapshotPart) -> NodeGroupConfiguration:
         node_group_id=part.group,
         slots=shown_slots(part.slots),
         replica_count=part.replicas,
-        primary_availability_zone=part.zones[0],
+        primary_availability_zone=next(iter(part.zones), None),
         replica_availability_zones=list(part.zones[1:]),
     )
 

@@ -12,6 +12,8 @@ MODULES = (
     "cache_clusters",
     "snapshots",
     "snapshot_copies",
+    "snapshot_progress",
+    "snapshot_verification",
     "engine_versions",
     "parameter_groups",
     "subnet_groups",

@@ -98,6 +98,8 @@ def _copying(ctx: Context, source: Snapshot, asked: CopySnapshot) -> Snapshot:
         copy_of=source.uid,
         swept=False,
         exports=(),
+        imported=False,
+        verification=None,
     )
 
 

@@ -70,6 +70,8 @@ def delete_snapshot(ctx: Context, asked: DeleteSnapshot) -> SnapshotResult:
     status = status_of(ctx, snapshot)
     if status not in (AVAILABLE, SnapshotState.FAILED):
         raise InvalidSnapshotState(f"Snapshot {snapshot.name} must be available or failed to be deleted; it is {status}.")
+    if snapshot.is_being_verified:
+        raise InvalidSnapshotState(f"Snapshot {snapshot.name} is being verified; delete it when that is over.")
     for other in ctx.unit.snapshots.of(ctx.world):
         if other.copy_of == snapshot.uid and other.state is SnapshotState.COPYING:
             raise InvalidSnapshotState(f"Snapshot {snapshot.name} is being copied to {other.name}; delete it when that is available.")

@@ -9,7 +9,16 @@ from controlplane.domain.reported import Saved, is_up, replicates
 from controlplane.domain.status import AVAILABLE, topology_status
 from controlplane.domain.topology import Kind, Node, NodeGroup
 from controlplane.domain.windows import snapshot_opening
-from controlplane.planner.decisions import BeginBackup, CloseBackup, Decision, GiveUpBackup, KeepFile, LookAgain, SaveFrom
+from controlplane.planner.decisions import (
+    AwaitSaver,
+    BeginBackup,
+    CloseBackup,
+    Decision,
+    GiveUpBackup,
+    KeepFile,
+    LookAgain,
+    SaveFrom,
+)
 from controlplane.planner.primaries import leads
 from controlplane.planner.situation import Situation
 
@@ -68,7 +77,7 @@ def _advance(now: Situation, backup: Backup, part: BackupPart) -> Iterator[Decis
         yield from _choose(now, backup, part, group, "nobody saves yet")
     elif saved is not None and saved.failed:
         yield from _choose(now, backup, part, group, f"{node.id}: {saved.problem or 'it could not save'}", failed=node)
-    elif node.leaving or not is_up(node, now.reported.of(node)) or now.silent_since(node) is not None:
+    elif node.leaving or node.boot != part.boot or not _is_well(now, node):
         yield from _choose(now, backup, part, group, f"{node.id} is lost", failed=node)
 
 
@@ -89,12 +98,16 @@ def _choose(now: Situation, backup: Backup, part: BackupPart, group: NodeGroup, 
     if best is not None:
         yield SaveFrom(group.id, best.id, part.attempt + 1, tried, because=f"{why}; {_merit(now, group, best)}")
         return
+    if part.node is not None:
+        yield AwaitSaver(group.id, tried, because=f"{why}; no other is fit to be saved")  # from now on, however long that one took
+        return
     until = since + now.policy.saved_within
     if until <= now.now:
         told = f"no node of node group {group.id} was fit to be saved within {now.policy.saved_within.seconds} s"
         yield GiveUpBackup(told, because=told)
     else:
-        yield LookAgain(min(until, max(now.now, since) + now.policy.replica_awaited), because=f"no node of {group.id} is fit to be saved")
+        stands_in = since + now.policy.replica_awaited
+        yield LookAgain(stands_in if stands_in > now.now else until, because=f"no node of {group.id} is fit to be saved")
 
 
 def _best(now: Situation, backup: Backup, group: NodeGroup, tried: tuple[str, ...], *, waited: bool) -> Node | None:
@@ -102,17 +115,25 @@ def _best(now: Situation, backup: Backup, group: NodeGroup, tried: tuple[str, ..
 
     The primary stands in where there is no replica, and after a while where none is in sync. Who has failed comes last.
     """
-    primary = group.primary_node if leads(now, group) else None
+    primary = group.primary_node
+    if primary is not None and (not leads(now, group) or not _is_well(now, primary) or primary.leaving):
+        primary = None
     if backup.cause is Cause.FINAL:
         return primary
     named = group.node(backup.member or "")
-    if named is not None and named.id not in tried and (named is primary or replicates(now.topology, group, named, now.reported)):
+    in_sync = [node for node in group.replicas if _is_well(now, node) and replicates(now.topology, group, node, now.reported)]
+    if named is not None and named.id not in tried and (named is primary or named in in_sync):
         return named
-    fit = [node for node in group.replicas if not node.temporary and replicates(now.topology, group, node, now.reported)]
+    fit = [node for node in in_sync if not node.temporary]
     ranked = sorted(fit, key=lambda node: (tried.count(node.id), -now.reported.nodes[node.id].offset, node.id))
     if ranked and (primary is None or tried.count(ranked[0].id) <= tried.count(primary.id)):
         return ranked[0]
     return primary if primary is not None and (not group.replicas or waited or ranked) else None
+
+
+def _is_well(now: Situation, node: Node) -> bool:
+    """Whether the boot that is desired runs, and its agent is heard."""
+    return is_up(node, now.reported.of(node)) and now.silent_since(node) is None
 
 
 def _merit(now: Situation, group: NodeGroup, node: Node) -> str:

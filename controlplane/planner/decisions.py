@@ -337,6 +337,15 @@ class SaveFrom:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitSaver:
+    """Have nobody save this node group for now: who did is lost, and no other is fit. ``failed`` are those that tried in vain."""
+
+    group: str
+    failed: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeepFile:
     """The data of a node group is in the archive, as that file."""
 
@@ -407,6 +416,7 @@ Decision = (
     | DismissGroup
     | BeginBackup
     | SaveFrom
+    | AwaitSaver
     | KeepFile
     | CloseBackup
     | GiveUpBackup

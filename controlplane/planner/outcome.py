@@ -127,7 +127,7 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
         case d.BeginBackup():
             place, uid = drawn.archive, drawn.snapshot
             return begun(topology, decision.name, Cause.AUTOMATED, place, now, uid, decision.member, decision.member is None)[0]
-        case d.SaveFrom() | d.KeepFile() | d.CloseBackup() | d.GiveUpBackup():
+        case d.SaveFrom() | d.AwaitSaver() | d.KeepFile() | d.CloseBackup() | d.GiveUpBackup():
             return _backed_up(topology, decision, now)
         case d.LookAgain():
             return topology
@@ -135,13 +135,20 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             assert_never(decision)
 
 
-def _backed_up(topology: Topology, decision: d.SaveFrom | d.KeepFile | d.CloseBackup | d.GiveUpBackup, now: datetime) -> Topology:
+_OfABackup = d.SaveFrom | d.AwaitSaver | d.KeepFile | d.CloseBackup | d.GiveUpBackup
+
+
+def _backed_up(topology: Topology, decision: _OfABackup, now: datetime) -> Topology:
     backup = topology.backup
     if backup is None:
         return topology
     match decision:
         case d.SaveFrom(group=group, node=node, attempt=attempt, failed=failed):
-            part = replace(backup.part(group), node=node, attempt=attempt, failed=failed, since=now)
+            boot = _node(topology, node).boot
+            part = replace(backup.part(group), node=node, attempt=attempt, boot=boot, failed=failed, since=now)
+            return replace(topology, backup=backup.with_part(part))
+        case d.AwaitSaver(group=group, failed=failed):
+            part = replace(backup.part(group), node=None, boot=0, failed=failed, since=now)
             return replace(topology, backup=backup.with_part(part))
         case d.KeepFile(group=group, file=file):
             return replace(topology, backup=backup.with_part(replace(backup.part(group), file=file)))

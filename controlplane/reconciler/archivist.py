@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from archives.archive import ArchiveAwayError, ArchiveError
+from archives.buckets import BucketAwayError, BucketError
 from controlplane.clock import Clock
 from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.events import Event
@@ -18,8 +19,12 @@ from controlplane.domain.naming import arn
 from controlplane.domain.snapshot import Snapshot, SnapshotState
 from controlplane.domain.topology import Topology
 from controlplane.reconciler import filing
-from controlplane.reconciler.backups import say_outcome
+from controlplane.reconciler.backups import say_export, say_outcome
+from controlplane.reconciler.due import Due
+from controlplane.reconciler.examining import NotWantedError
+from controlplane.reconciler.exporting import Exporter, ExportFailedError
 from controlplane.reconciler.seeding import SeedMaker
+from controlplane.reconciler.verifying import Verifier
 from controlplane.store.leadership import NotLeadingError
 from controlplane.store.store import Committed, Store, Unit
 
@@ -30,22 +35,26 @@ AWAY_FOR = timedelta(minutes=10)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds before another try
 _LONGEST_SLEEP = 3600.0
+_LOOK_EVERY = 0.3  # at a verification
 _AT_ONCE = 4
 
 
 class Archivist:
     """A level: whatever a record says that is not so yet is done, again after a crash; doing a part of it twice changes nothing."""
 
-    def __init__(self, store: Store, clock: Clock, seeds: SeedMaker) -> None:
+    def __init__(self, store: Store, clock: Clock, seeds: SeedMaker, exporter: Exporter, verifier: Verifier,
+                 is_importing: Callable[[str], bool]) -> None:  # fmt: skip
+        """``is_importing`` says whether this process is at making the snapshot of a uid of a caller's files."""
         self._store = store
         self._clock = clock
         self._seeds = seeds
+        self._exporter = exporter
+        self._verifier = verifier
+        self._is_importing = is_importing
+        self._verified_at: dict[str, float] = {}
         self._made: dict[str, ArchivePlace] = {}
-        self._changed = threading.Condition()
-        self._due: dict[str, float] = {}
-        self._busy: set[str] = set()
-        self._tries: dict[str, tuple[int, float]] = {}
-        self._closing = False
+        self._due = Due(lambda: store.leadership.leads)
+        self._tries: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="archivist")
         self._thread = threading.Thread(target=self._watch, name="archivist", daemon=True)
         store.listen(self._on_commit)
@@ -66,17 +75,11 @@ class Archivist:
 
     def wake(self, uid: str, delay: float = 0.0) -> None:
         """Look at the snapshot or topology after so many seconds, or earlier if it is due earlier."""
-        at = time.monotonic() + delay
-        with self._changed:
-            if self._due.get(uid, at + 1) > at:
-                self._due[uid] = at
-                self._changed.notify()
+        self._due.wake(uid, delay)
 
     def close(self) -> None:
         """End; what is under way is done anew by whoever leads next."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self._due.close()
         if self._thread.is_alive():
             self._thread.join(10)
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -91,6 +94,9 @@ class Archivist:
         match snapshot.state:
             case SnapshotState.CREATING if snapshot.gathered:
                 self._publish(snapshot, filing.publish)
+            case SnapshotState.CREATING if snapshot.imported and not self._is_importing(snapshot.uid):
+                log.warning("import is undone, for whoever was at it has ended  snapshot=%s", snapshot.name)
+                self._change(snapshot, lambda unit, now: unit.snapshots.save(replace(now, state=SnapshotState.DELETING)))
             case SnapshotState.COPYING:
                 self._publish(snapshot, self._copy)
             case SnapshotState.FAILED if not snapshot.swept:
@@ -99,7 +105,10 @@ class Archivist:
             case SnapshotState.DELETING:
                 filing.remove(snapshot)
                 self._change(snapshot, _forget)
+            case SnapshotState.AVAILABLE if snapshot.exports:
+                self._export(snapshot)
             case SnapshotState.AVAILABLE:
+                self._verify(snapshot)
                 self._keep(snapshot)
             case _:
                 pass
@@ -117,7 +126,10 @@ class Archivist:
             return
         try:
             made = self._seeds.make(topology, lambda: self._still_begins(topology))
-        except ArchiveAwayError as away:
+        except NotWantedError:
+            self.wake(uid)
+            return
+        except (ArchiveAwayError, BucketAwayError) as away:
             if self._clock.now() - topology.requested_at < AWAY_FOR:
                 raise
             made = replace(seed, refusal=f"the archive did not answer for too long: {away}")
@@ -143,7 +155,7 @@ class Archivist:
     def _still_begins(self, topology: Topology) -> bool:
         """Whether a topology is still to begin with that."""
         now = self._store.topologies.by_uid.get(topology.uid)
-        return not self._closing and now is not None and now.seed == topology.seed and not now.deleting
+        return not self._due.closing and now is not None and now.seed == topology.seed and not now.deleting
 
     def _publish(self, snapshot: Snapshot, carry_out: Callable[[Snapshot], Snapshot]) -> None:
         """The snapshot is available once its manifest is in the archive, and not before."""
@@ -166,12 +178,52 @@ class Archivist:
         self._change(snapshot, settle)
         log.info("snapshot available  snapshot=%s bytes=%d keys=%s", snapshot.name, published.size, published.keys)
 
+    def _export(self, snapshot: Snapshot) -> None:
+        """Carry out the oldest export; the record is looked at again when that is no longer there."""
+        export = snapshot.exports[0]
+        problem = None
+        try:
+            self._exporter.carry_out(snapshot, export)
+        except (ArchiveAwayError, BucketAwayError) as away:
+            if self._clock.now() - export.asked_at < AWAY_FOR:
+                raise
+            problem = f"it did not answer for too long: {away}"
+        except (ArchiveError, BucketError, ExportFailedError) as failed:
+            problem = str(failed)
+
+        def settle(unit: Unit, now: Snapshot) -> None:
+            unit.snapshots.save(replace(now, exports=tuple(each for each in now.exports if each != export)))
+            say_export(unit, now, export, self._clock.now(), problem)
+
+        self._change(snapshot, settle)
+
     def _copy(self, snapshot: Snapshot) -> Snapshot:
         with self._store.reading() as unit:
             source = unit.snapshots.get(snapshot.copy_of or "")
         if source is None:
             raise ArchiveError("the snapshot that it was to be a copy of is gone")
         return filing.publish(filing.copied(source, snapshot))
+
+    def _verify(self, snapshot: Snapshot) -> None:
+        """Look how far a verification is, now and then; every word of it is written down, so that anybody may go on with it."""
+        verification = snapshot.verification
+        if verification is None or not verification.is_running:
+            self._verified_at.pop(snapshot.uid, None)
+            return
+        due = self._verified_at.get(snapshot.uid, 0.0) + _LOOK_EVERY
+        if (early := due - time.monotonic()) > 0:
+            self.wake(snapshot.uid, early)
+            return
+        advanced = self._verifier.advanced(snapshot, verification)
+        self._verified_at[snapshot.uid] = time.monotonic()
+
+        def settle(unit: Unit, now: Snapshot) -> None:
+            if now.verification is not None and now.verification.id == verification.id:
+                unit.snapshots.save(replace(now, verification=advanced))
+
+        if advanced != verification:
+            self._change(snapshot, settle)
+        self.wake(snapshot.uid, _LOOK_EVERY)
 
     def _keep(self, snapshot: Snapshot) -> None:
         """An automatic one leaves when its time has come."""
@@ -198,7 +250,7 @@ class Archivist:
         with self._store.reading() as unit:
             copied = any(other.copy_of == snapshot.uid and other.state is SnapshotState.COPYING for other in unit.snapshots.all())
             seeds = any(topology.seed is not None and topology.seed.snapshot == snapshot.uid for topology in unit.topologies.all())
-        return copied or seeds or bool(snapshot.exports)
+        return copied or seeds or bool(snapshot.exports) or snapshot.is_being_verified
 
     def _fail(self, snapshot: Snapshot, problem: str) -> None:
         log.warning("snapshot failed  snapshot=%s because=%s", snapshot.name, problem)
@@ -225,7 +277,7 @@ class Archivist:
                 self.wake(uid)
 
     def _watch(self) -> None:
-        while (uid := self._next()) is not None:
+        while (uid := self._due.take()) is not None:
             self._pool.submit(self._work, uid)
 
     def _work(self, uid: str) -> None:
@@ -235,33 +287,15 @@ class Archivist:
         except NotLeadingError:
             log.info("work on a snapshot given up, for another control plane leads  snapshot=%s", uid)
         except Exception as failed:  # what fails of one snapshot must not end the work on all others
-            tries = self._tries.get(uid, (0, 0.0))[0] + 1
-            self._tries[uid] = (tries, time.monotonic())
-            if isinstance(failed, ArchiveError):
+            tries = self._tries[uid] = self._tries.get(uid, 0) + 1
+            if isinstance(failed, ArchiveError | BucketError):
                 log.warning("work on a snapshot failed, trying again  snapshot=%s because=%s", uid, failed)
             else:
                 log.exception("work on a snapshot failed  snapshot=%s", uid)
             self.wake(uid, min(_FIRST_PAUSE * 2 ** min(tries, 10), _LONGEST_PAUSE))
         finally:
-            with self._changed:
-                self._busy.discard(uid)
-                self._changed.notify()
+            self._due.done(uid)
 
-    def _next(self) -> str | None:
-        with self._changed:
-            while not self._closing:
-                if not self._store.leadership.leads:
-                    self._due.clear()  # all will be due when we lead
-                    self._changed.wait(_FIRST_PAUSE)
-                    continue
-                now = time.monotonic()
-                free = [(at, uid) for uid, at in self._due.items() if uid not in self._busy]
-                if free and (first := min(free))[0] <= now:
-                    del self._due[first[1]]
-                    self._busy.add(first[1])
-                    return first[1]
-                self._changed.wait(min(free)[0] - now if free else None)
-            return None
 
 
 def _forget(unit: Unit, snapshot: Snapshot) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from controlplane.domain.backup import Cause
 from controlplane.domain.events import Event
-from controlplane.domain.snapshot import Snapshot, SnapshotState, begun
+from controlplane.domain.snapshot import Export, Snapshot, SnapshotState, begun
 from controlplane.domain.topology import Kind, Topology
 from controlplane.planner import decisions as d
 from controlplane.planner.outcome import Addresses
@@ -54,3 +54,11 @@ def _outlive(unit: Unit, topology: Topology) -> None:
         elif snapshot.state is SnapshotState.CREATING and not snapshot.gathered:
             problem = f"its source {topology.name} was deleted before it was taken"
             unit.snapshots.save(replace(snapshot, state=SnapshotState.FAILED, problem=problem))
+
+
+def say_export(unit: Unit, snapshot: Snapshot, export: Export, now: datetime, problem: str | None) -> None:
+    """Write down what became of an export. The service says nothing of it."""
+    member = snapshot.cache_cluster or snapshot.parts[0].node
+    end = f"failed: {problem}" if problem else "succeeded"
+    message = f"Export of snapshot '{snapshot.name}' to the S3 bucket {export.bucket} {end}"
+    unit.events.say(Event(snapshot.world, Kind.CACHE_CLUSTER.value, member, message, now, problem))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from archives import manifest as m
 from archives.archive import Archive, ArchiveError
@@ -11,6 +14,8 @@ from archives.opening import shared_archive
 from controlplane.domain.backup import ArchivePlace, SavedFile
 from controlplane.domain.slots import shown_slots
 from controlplane.domain.snapshot import Snapshot, SnapshotPart
+
+_CHUNK = 1 << 20
 
 
 def opened(place: ArchivePlace) -> Archive:
@@ -51,6 +56,47 @@ def copied(source: Snapshot, target: Snapshot) -> Snapshot:
         write.copy(part.file.key, key)
         parts.append(replace(part, file=replace(part.file, key=key)))
     return replace(target, parts=tuple(parts))
+
+
+def must_have_its_manifest(snapshot: Snapshot) -> m.Manifest:
+    """The manifest of a snapshot that is available.
+
+    Raises ManifestRefusedError or ArchiveError where it, or the size of a file that it names, is another than it was.
+    """
+    archive = opened(snapshot.archive)
+    content = archive.read_bytes(f"{snapshot.uid}/{m.NAME}", m.LARGEST)
+    manifest = m.read_manifest(content)
+    if m.digest_of(content) != snapshot.manifest:
+        raise m.ManifestRefusedError(f"the manifest of snapshot {snapshot.name} was replaced by another")
+    sizes = {entry.key.rpartition("/")[2]: entry.size for entry in archive.list(f"{snapshot.uid}/")}
+    m.must_be_whole(manifest, sizes)
+    return manifest
+
+
+def fetch(archive: Archive, file: SavedFile, target: Path) -> None:
+    """Copy a file out of an archive. Raises ArchiveError for one that was changed since it was kept."""
+    archive.fetch(file.key, target)
+    with target.open("rb") as copy:
+        _must_have(file, sha256_of(copy.read))
+
+
+def must_be_unchanged(archive: Archive, file: SavedFile) -> None:
+    """Raises ArchiveError for a file that was changed since it was kept."""
+    with archive.open(file.key) as kept:
+        _must_have(file, sha256_of(kept.read))
+
+
+def sha256_of(read: Callable[[int], bytes]) -> str:
+    """The SHA-256 of what is read, a piece at a time, up to its end."""
+    sha = hashlib.sha256()
+    while chunk := read(_CHUNK):
+        sha.update(chunk)
+    return sha.hexdigest()
+
+
+def _must_have(file: SavedFile, sha256: str) -> None:
+    if sha256 != file.sha256:
+        raise ArchiveError(f"{file.key} was changed after it was kept: its SHA-256 is {sha256}, and was {file.sha256}")
 
 
 def remove(snapshot: Snapshot) -> None:

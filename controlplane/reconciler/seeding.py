@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -11,11 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from api_schemas.agent.examination import ExaminationKind, ExaminationPhase
 from archives import manifest as m
-from archives.archive import Archive, ArchiveAwayError, ArchiveError
+from archives.archive import ArchiveAwayError, ArchiveError
 from archives.bucket_names import parse_object_arn
-from archives.buckets import BucketError, Buckets
+from archives.buckets import BucketAwayError, BucketError, Buckets
 from archives.rdb import aside
+from archives.rdb.aside import RdbAsideError
 from archives.rdb.checking import Summary
 from archives.rdb.cutting import Cut as FileCut
 from archives.rdb.header import HEADER_SIZE, RdbRefusedError, read_version, why_unreadable
@@ -25,15 +26,14 @@ from controlplane.domain.backup import ArchivePlace, SavedFile, Seed, SeedFile
 from controlplane.domain.node_types import MIB
 from controlplane.domain.resources import databases_of, resources_of
 from controlplane.domain.seeding import Cut, cuts
-from controlplane.domain.slots import Slots
-from controlplane.domain.snapshot import Snapshot
+from controlplane.domain.slots import Slots, shown_slots
 from controlplane.domain.topology import Topology
-from controlplane.reconciler.filing import opened
+from controlplane.reconciler.examining import Examinee, Examiner, NotExaminedError, NotWantedError
+from controlplane.reconciler.filing import fetch, must_be_unchanged, must_have_its_manifest, opened
 from controlplane.store.store import Store
 
 log = logging.getLogger("cachewright.reconciler")
 
-_CHUNK = 1 << 20
 _STAGING = "seed-"
 
 
@@ -54,8 +54,9 @@ class Source:
 class SeedMaker:
     """Makes ready what topologies begin with. ``archive`` is where new files go, ``scratch`` a folder of our own, which is emptied."""
 
-    def __init__(self, store: Store, clock: Clock, archive: ArchivePlace, buckets: Buckets, scratch: Path) -> None:
+    def __init__(self, store: Store, clock: Clock, archive: ArchivePlace, buckets: Buckets, examiner: Examiner, scratch: Path) -> None:
         self._store = store
+        self._examiner = examiner
         self._clock = clock
         self._archive = archive
         self._buckets = buckets
@@ -63,7 +64,10 @@ class SeedMaker:
         shutil.rmtree(scratch, ignore_errors=True)
 
     def make(self, topology: Topology, goes_on: Callable[[], bool]) -> Seed:
-        """The topology's seed with its files, or with why there are none. Raises ArchiveAwayError: trying again may help."""
+        """The topology's seed with its files, or with why there are none.
+
+        Raises ArchiveAwayError and BucketAwayError, for which trying again may help, and NotWantedError once ``goes_on`` says no.
+        """
         seed = topology.seed
         if seed is None:
             raise ValueError(f"{topology.name} begins with nothing")
@@ -71,8 +75,12 @@ class SeedMaker:
         try:
             with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
                 return replace(seed, files=self._files(topology, seed, Path(folder), goes_on))
-        except ArchiveAwayError:
+        except (ArchiveAwayError, BucketAwayError, NotWantedError):
             raise
+        except RdbAsideError as failed:
+            if not goes_on():
+                raise NotWantedError from failed
+            return replace(seed, refusal=str(failed))
         except (SeedRefusedError, ArchiveError, BucketError, RdbRefusedError, m.ManifestRefusedError) as refused:
             log.warning("cache cannot begin  topology=%s seed=%s because=%s", topology.name, seed.name, refused)
             return replace(seed, refusal=str(refused))
@@ -97,16 +105,20 @@ class SeedMaker:
         made = self._cut(topology, seed, by_group, to_cut, folder, goes_on) if to_cut else {}
         whole = {cut.target: by_group[cut.sources[0]] for cut in plan if cut.as_it_is}
         for source in whole.values():
-            _must_be_unchanged(opened(source.archive), source.file)
+            must_be_unchanged(opened(source.archive), source.file)
         as_they_are = {target: SeedFile(target, source.file, source.archive) for target, source in whole.items()}
-        return tuple((made | as_they_are)[cut.target] for cut in plan if cut.shares)
+        files = tuple((made | as_they_are)[cut.target] for cut in plan if cut.shares)
+        if not seed.snapshot:
+            for number, file in enumerate(files):
+                self._must_pass(topology, file, f"{_staging(topology.uid)}-{number}", goes_on)
+        return files
 
     def _of_snapshot(self, uid: str) -> list[Source]:
         with self._store.reading() as unit:
             snapshot = unit.snapshots.get(uid)
         if snapshot is None:
             raise SeedRefusedError("the snapshot was deleted")
-        _must_have_its_manifest(snapshot)
+        must_have_its_manifest(snapshot)
         return [Source(part.group, part.slots, part.file, snapshot.archive) for part in snapshot.parts if part.file is not None]
 
     def _of_buckets(self, topology: Topology, seed: Seed, folder: Path, goes_on: Callable[[], bool]) -> list[Source]:
@@ -119,7 +131,7 @@ class SeedMaker:
             self._buckets.fetch(bucket, key, path)
             try:
                 summary = aside.summarise(path, deep=True, goes_on=goes_on)
-                _must_suit(summary, topology)
+                self._must_suit(summary, topology)
             except RdbRefusedError as refused:
                 raise SeedRefusedError(f"{arn}: {refused}") from refused
             kept = f"{_staging(topology.uid)}/asked-{number}-{unique()}.rdb"
@@ -128,13 +140,36 @@ class SeedMaker:
         _must_fit(sources, topology)
         return sources
 
+    def _must_suit(self, summary: Summary, topology: Topology) -> None:
+        """Raises RdbRefusedError for a file that the programs which would serve the topology could not load, or not all of."""
+        programs = self._examiner.programs_for(topology.engine, topology.engine_version)
+        reasons = [why_unreadable(summary.version, program.engine, program.version) for program in programs]
+        if None not in reasons and reasons:
+            raise RdbRefusedError(str(reasons[0]))
+        if summary.modules:
+            raise RdbRefusedError(f"it has data of the modules {', '.join(summary.modules)}, which no engine here has")
+        if max(summary.keys, default=0) >= (most := databases_of(topology)):
+            raise RdbRefusedError(f"it has keys in database {max(summary.keys)}; the new cache has {most}, see {topology.parameter_group}")
+
+    def _must_pass(self, topology: Topology, begins: SeedFile, name: str, goes_on: Callable[[], bool]) -> None:
+        """Raises SeedRefusedError for a stranger's file that the engine's own check refuses. In containers there is none."""
+        slots = next((shown_slots(group.slots) for group in topology.node_groups if group.id == begins.group), "")
+        of = Examinee(name, begins.file, begins.archive, topology.engine, topology.engine_version, clustered=topology.has_bus, slots=slots)
+        try:
+            found = self._examiner.examine(ExaminationKind.CHECK, of, goes_on)
+        except NotExaminedError as unknown:
+            log.warning("file was not checked by an engine  topology=%s because=%s", topology.name, unknown)
+            return
+        if found.phase is ExaminationPhase.FAILED:
+            raise SeedRefusedError(f"node group {begins.group} cannot begin with it: {found.problem}")
+
     def _cut(self, topology: Topology, seed: Seed, sources: dict[str, Source], to_cut: Sequence[Cut], folder: Path,
              goes_on: Callable[[], bool]) -> dict[str, SeedFile]:  # fmt: skip
         """A file for each of these node groups, in the archive."""
         needed = sorted({source for cut in to_cut for source in cut.sources})
         paths = {group: folder / f"from-{number}.rdb" for number, group in enumerate(needed)}
         for group, path in paths.items():
-            _fetch(opened(sources[group].archive), sources[group].file, path)
+            fetch(opened(sources[group].archive), sources[group].file, path)
         targets = [FileCut(folder / f"to-{cut.target}.rdb", _pairs(cut, topology)) for cut in to_cut]
         done = aside.cut(list(paths.values()), targets, every_database=databases_of(topology) > 1, goes_on=goes_on)
         archive = opened(seed.archive)
@@ -160,16 +195,6 @@ def _file(key: str, summary: Summary, at: datetime) -> SavedFile:
     )  # fmt: skip
 
 
-def _must_suit(summary: Summary, topology: Topology) -> None:
-    """Raises RdbRefusedError for a file that the topology's engine could not load, or not all of."""
-    if why := why_unreadable(summary.version, topology.engine, topology.engine_version):
-        raise RdbRefusedError(why)
-    if summary.modules:
-        raise RdbRefusedError(f"it has data of the modules {', '.join(summary.modules)}, which no engine here has")
-    if max(summary.keys, default=0) >= (most := databases_of(topology)):
-        raise RdbRefusedError(f"it has keys in database {max(summary.keys)}, and the new cache has {most} (see {topology.parameter_group})")
-
-
 def _must_fit(sources: Sequence[Source], topology: Topology) -> None:
     """Raises SeedRefusedError where files, by what their writers had in memory, are more than the new nodes can hold together."""
     used = sum(source.file.used_memory for source in sources)
@@ -186,38 +211,3 @@ def _staging(uid: str) -> str:
 def _pairs(cut: Cut, topology: Topology) -> tuple[tuple[int, int], ...] | None:
     """The slots of a cut, as the cutter takes them; None for every key outside cluster mode."""
     return tuple((part.first, part.last) for part in cut.slots) if topology.has_bus else None
-
-
-def _must_have_its_manifest(snapshot: Snapshot) -> None:
-    """Raises ManifestRefusedError or ArchiveError for a snapshot whose manifest, or the size of whose files, is another than it was."""
-    archive = opened(snapshot.archive)
-    content = archive.read_bytes(f"{snapshot.uid}/{m.NAME}", m.LARGEST)
-    manifest = m.read_manifest(content)
-    if m.digest_of(content) != snapshot.manifest:
-        raise m.ManifestRefusedError(f"the manifest of snapshot {snapshot.name} was replaced by another")
-    sizes = {entry.key.rpartition("/")[2]: entry.size for entry in archive.list(f"{snapshot.uid}/")}
-    m.must_be_whole(manifest, sizes)
-
-
-def _fetch(archive: Archive, file: SavedFile, target: Path) -> None:
-    archive.fetch(file.key, target)
-    with target.open("rb") as copy:
-        _must_have(file, _sha256_of(copy.read))
-
-
-def _must_be_unchanged(archive: Archive, file: SavedFile) -> None:
-    """Raises ArchiveError for a file that was changed since it was kept."""
-    with archive.open(file.key) as kept:
-        _must_have(file, _sha256_of(kept.read))
-
-
-def _must_have(file: SavedFile, sha256: str) -> None:
-    if sha256 != file.sha256:
-        raise ArchiveError(f"{file.key} was changed after it was kept: its SHA-256 is {sha256}, and was {file.sha256}")
-
-
-def _sha256_of(read: Callable[[int], bytes]) -> str:
-    sha = hashlib.sha256()
-    while chunk := read(_CHUNK):
-        sha.update(chunk)
-    return sha.hexdigest()

@@ -99,9 +99,10 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
 
 
 def _saves(topology: Topology, group: NodeGroup, node: Node) -> SaveOrder | None:
-    """What the node writes to the archive, until that is kept."""
+    """What the node writes to the archive, until that is kept. One that was started again since is empty, and is not asked."""
     backup = topology.backup
-    part = next((part for part in backup.open_parts if part.group == group.id and part.node == node.id), None) if backup else None
+    mine = (group.id, node.id, node.boot)
+    part = next((part for part in backup.open_parts if (part.group, part.node, part.boot) == mine), None) if backup else None
     if backup is None or part is None or topology.deleting:
         return None
     place, key = backup.archive, key_of(backup.snapshot, part)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 
 from controlplane.clock import Clock
 from controlplane.planner import decisions as d
 from controlplane.planner.rules import plan
 from controlplane.planner.situation import Policy
+from controlplane.reconciler.due import Due
 from controlplane.reconciler.observe import observe
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
@@ -31,11 +31,8 @@ class Reconciler:
         self._recorder = recorder
         self._clock = clock
         self._policy = policy
-        self._changed = threading.Condition()
-        self._due: dict[str, float] = {}
-        self._busy: set[str] = set()
+        self._due = Due(lambda: store.leadership.leads)
         self._running: dict[str, int] = {}
-        self._closing = False
         self._threads = [threading.Thread(target=self._work, name=f"reconciler-{n}", daemon=True) for n in range(workers)]
         store.listen(self._on_commit)
 
@@ -48,22 +45,15 @@ class Reconciler:
         """Every topology is due once: what a former life, or another control plane, left unfinished is simply looked at again."""
         for topology in list(self._store.topologies.by_uid):
             self.wake(topology)
-        with self._changed:
-            self._changed.notify_all()
+        self._due.look()
 
     def wake(self, uid: str, delay: float = 0.0) -> None:
         """Look at the topology after ``delay`` seconds, or earlier if it is due earlier."""
-        at = time.monotonic() + delay
-        with self._changed:
-            if self._due.get(uid, at + 1) > at:
-                self._due[uid] = at
-                self._changed.notify()
+        self._due.wake(uid, delay)
 
     def close(self) -> None:
         """End after the passes that are under way."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
+        self._due.close()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(10)
@@ -91,7 +81,7 @@ class Reconciler:
             self.wake(uid)
 
     def _work(self) -> None:
-        while (uid := self._next()) is not None:
+        while (uid := self._due.take()) is not None:
             try:
                 self._converge(uid)
             except NotLeadingError:  # whoever leads now has every topology due
@@ -100,9 +90,7 @@ class Reconciler:
                 log.exception("pass failed  topology=%s", uid)
                 self.wake(uid, _RETRY)
             finally:
-                with self._changed:
-                    self._busy.discard(uid)
-                    self._changed.notify()
+                self._due.done(uid)
 
     def _converge(self, uid: str) -> None:
         """One pass, and an alarm when it is one of many in a row that decided something: rules that undo each other."""
@@ -112,19 +100,3 @@ class Reconciler:
         self._running[uid] = self._running.get(uid, 0) + 1
         if self._running[uid] % _STUCK_AFTER == 0:
             log.error("topology is stuck: %d passes running decided something  topology=%s", self._running[uid], uid)
-
-    def _next(self) -> str | None:
-        with self._changed:
-            while not self._closing:
-                if not self._store.leadership.leads:
-                    self._due.clear()  # all will be due when we lead
-                    self._changed.wait(_RETRY)
-                    continue
-                now = time.monotonic()
-                free = [(at, uid) for uid, at in self._due.items() if uid not in self._busy]
-                if free and (first := min(free))[0] <= now:
-                    del self._due[first[1]]
-                    self._busy.add(first[1])
-                    return first[1]
-                self._changed.wait(min(free)[0] - now if free else None)
-            return None

@@ -335,7 +335,7 @@ def test_an_endpoint_that_is_dead_is_said_to_be_soon(store: ObjectStore, monkeyp
     began = monotonic()
     with pytest.raises(ArchiveAwayError, match=r"s3://archives/a/1 at http.*does not answer"):
         archive.read_bytes("a/1", 1)
-    assert monotonic() - began < 5
+    assert monotonic() - began < 60, "it is not tried for ever"
     archive.close()
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from bench.memcached_keys import STEPS, WAYS, expected, measured, tolerance
 
+pytestmark = pytest.mark.xdist_group("memcached-keys")  # what is measured is measured once
+
 Shares = dict[tuple[int, int], dict[str, float]]
 
 

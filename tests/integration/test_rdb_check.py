@@ -109,14 +109,20 @@ def test_a_flipped_bit_is_refused_wherever_it_is(engine: str, files: dict[str, b
         assert refusal(server(engine), flipped)
 
 
-@pytest.mark.parametrize("behind", [b"\0", b"x" * 100, bytes(3 * 1024 * 1024)])
+@pytest.mark.parametrize("behind", [b"\0", b"x" * 100, bytes(3 * 1024 * 1024)], ids=["one byte", "some", "much"])
 def test_a_file_that_goes_on_behind_its_end_is_refused(behind: bytes, engine: str, files: dict[str, bytes]) -> None:
     content = files[engine]
     told = refusal(server(engine), content + behind)
     assert f"read {len(content)} of its {len(content) + len(behind)} bytes" in told
 
 
-@pytest.mark.parametrize("garbage", [b"", b"hello", b"REDIS", b"GET / HTTP/1.1\r\n\r\n", os.urandom(1 << 20), bytes(1 << 20)])
+GARBAGE = {
+    "nothing": b"", "a word": b"hello", "half a header": b"REDIS", "a request": b"GET / HTTP/1.1\r\n\r\n",
+    "noise": random.Random(9).randbytes(1 << 20), "zeros": bytes(1 << 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
 def test_what_is_no_rdb_file_is_refused(garbage: bytes, engine: str) -> None:
     assert "at byte" in refusal(server(engine), garbage)
 

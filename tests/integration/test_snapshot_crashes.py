@@ -22,8 +22,10 @@ from archives.rdb.checking import summarise
 
 ACCOUNT = "000000000000"
 KEYS = 60_000
-ROUNDS = 4
+ROUNDS = 4 if os.environ.get("CACHEWRIGHT_TEST_WHOLE") else 2
 LONGEST = 0.8  # seconds after which something dies at the latest: most of both is over by then
+
+VERSIONS = ("9.1", "8.1")
 
 Trouble = Callable[[], None]
 
@@ -92,7 +94,7 @@ class World:
         return sorted(self.archive.glob("*/manifest.json"))
 
 
-@pytest.fixture(scope="module", params=["9.1", "8.1"])
+@pytest.fixture(scope="module", params=[pytest.param(each, marks=pytest.mark.xdist_group(f"snapshot-crashes-{each}")) for each in VERSIONS])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Server]]:
     """A server that may be killed, with a group of three nodes that has keys."""
     server = Server(tmp_path_factory.mktemp("data") / "data")

@@ -259,6 +259,27 @@ def test_a_bucket_must_be_there_for_an_export(elasticache: Any, alone: str) -> N
     gone(elasticache, name)
 
 
+def test_files_go_to_a_bucket_under_the_names_of_the_service(server: LocalServer, elasticache: Any, sharded: Group, account: str) -> None:
+    name, bucket = new_name("snap"), server.data_dir / "buckets" / new_name("bucket")
+    bucket.mkdir(parents=True)
+    elasticache.create_snapshot(ReplicationGroupId=sharded.name, SnapshotName=name)
+    available(elasticache, name)
+    call = {"SourceSnapshotName": name, "TargetSnapshotName": "Monday", "TargetBucket": bucket.name}
+    answer = elasticache.copy_snapshot(**call)["Snapshot"]
+    assert (answer["SnapshotName"], answer["SnapshotStatus"]) == (name, "exporting")
+    wait_until(lambda: shown(elasticache, name)["SnapshotStatus"] == "available", within=30)
+    assert {path.name for path in bucket.iterdir()} == {"Monday-0001.rdb", "Monday-0002.rdb"}
+    taken = f"The S3 bucket {bucket.name} already contains an object with key Monday-0001.rdb."
+    refused(lambda: elasticache.copy_snapshot(**call), VALUE, taken)
+    exported = {"target_snapshot_name": "Tuesday", "target_bucket": bucket.name}
+    waited = curl(server, account, "POST", f"/snapshots/{name}/copy", exported)["snapshot"]
+    assert (waited["snapshot_name"], waited["snapshot_status"]) == (name, "available")
+    assert (bucket / "Tuesday-0002.rdb").stat().st_size > 0
+    assert "monday" not in names(elasticache)
+    sharded.settled()
+    gone(elasticache, name)
+
+
 def test_tags_are_changed_and_go_with_the_snapshot(elasticache: Any, group: Group) -> None:
     name = new_name("snap")
     elasticache.create_snapshot(ReplicationGroupId=group.name, SnapshotName=name)

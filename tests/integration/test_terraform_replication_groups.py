@@ -46,6 +46,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         **QUICK, "num_cache_clusters": 2, "maintenance_window": "SUN:05:00-SUN:09:00", "snapshot_window": "01:00-02:00",
         "auto_minor_version_upgrade": False, "description": "of <orders> & co",
     },
+    "kept": {**QUICK, "num_cache_clusters": 2, "snapshot_retention_limit": 5, "snapshot_window": "01:00-02:00"},
     "said-aloud": {
         **QUICK, "num_cache_clusters": 2, "cluster_mode": "disabled", "transit_encryption_enabled": False,
         "at_rest_encryption_enabled": False, "data_tiering_enabled": False, "auto_minor_version_upgrade": True,
@@ -92,6 +93,7 @@ def long_lived(elasticache: Any) -> tuple[ReplicationGroup, dict[str, Any]]:
         {"description": "another"},
         {"maintenance_window": "tue:08:30-tue:09:30"},
         {"snapshot_window": "01:00-02:00"},
+        {"snapshot_retention_limit": 3},
         {"auto_minor_version_upgrade": False},
         {"security_group_ids": ["sg-0b", "sg-0c"]},
         {"automatic_failover_enabled": True},

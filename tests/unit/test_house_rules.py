@@ -196,6 +196,7 @@ EVERYWHERE: dict[Rule, dict[str, str]] = {
         "agents/relay_front.py": "asks an engine for a key that nobody can have",
         "agents/folder.py": "makes up the name of an agent at its first start",
         "cachewright/demo/clock.py": "dates what a client sees, to put it beside what the server dates",
+        "cachewright/cli/snapshot.py": "dates the name that it makes up for a snapshot",
         "cachewright/pytest_plugin.py": "gives each test an account of its own",
     },
     environment: {

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from factories import a_cache_cluster, a_group
+from factories import NOW, a_cache_cluster, a_group
 
+from controlplane.domain.backup import ArchivePlace, Backup, BackupPart, Cause, SavedFile, Seed
 from controlplane.domain.reported import DEAD, FAILED, RUNNING, Reported, SeenNode
 from controlplane.domain.status import (
     SETTLED,
@@ -163,3 +164,68 @@ def test_how_far_a_node_is_with_its_parameter_group(topology: Topology, runs_wit
 )
 def test_how_far_a_cache_cluster_is(statuses: list[str], of_all: str) -> None:
     assert parameter_status_of_all(statuses) == of_all
+
+
+# ---- while a snapshot is taken, and of what begins with one
+
+PLACE = ArchivePlace("file:///archive")
+FILE = SavedFile("snap/0001-1-x.rdb", 512, "abc", "VALKEY080", NOW)
+
+
+def saving(topology: Topology, cause: Cause = Cause.MANUAL, member: str | None = None, **part: Any) -> Topology:
+    return replace(topology, backup=Backup("snap", cause, (BackupPart("0001", **part),), NOW, PLACE, member))
+
+
+@pytest.mark.parametrize(
+    ("topology", "status"),
+    [
+        (saving(OLD), "snapshotting"),
+        (saving(OLD, Cause.AUTOMATED), "snapshotting"),
+        (saving(OLD, Cause.FINAL), "deleting"),
+        (saving(replace(OLD, modifying=True)), "modifying"),
+        (saving(a_cache_cluster("alone", engine="valkey")), "snapshotting"),
+        (saving(a_cache_cluster("alone", engine="valkey"), Cause.FINAL), "deleting"),
+    ],
+)
+def test_what_a_snapshot_is_taken_of(topology: Topology, status: str) -> None:
+    assert topology_status(topology, NOTHING, most_boots=4) == status
+
+
+@pytest.mark.parametrize(
+    ("topology", "snapshotting"),
+    [
+        (saving(OLD), []),  # nobody saves yet
+        (saving(OLD, member=SECOND), [SECOND]),
+        (saving(OLD, node=SECOND), [SECOND]),
+        (saving(OLD, member=SECOND, node="orders-003"), ["orders-003"]),
+        (saving(OLD, node=SECOND, file=FILE), []),
+        (OLD, []),
+    ],
+)
+def test_only_the_member_that_is_saved_is_snapshotting(topology: Topology, snapshotting: list[str]) -> None:
+    statuses = {node.id: member_status(topology, node, NOTHING, most_boots=4) for node in topology.nodes}
+    assert [node for node, status in statuses.items() if status == "snapshotting"] == snapshotting
+    assert set(statuses.values()) <= {"snapshotting", "available"}
+
+
+def test_members_and_nodes_of_what_is_saved_to_be_deleted_are_deleting() -> None:
+    final = saving(OLD, Cause.FINAL)
+    assert {member_status(final, node, NOTHING, most_boots=4) for node in final.nodes} == {"deleting"}
+    assert {node_status(final, node, NOTHING) for node in final.nodes} == {"deleting"}
+
+
+@pytest.mark.parametrize(
+    ("topology", "refusal", "status"),
+    [
+        (NEW, None, "creating"),
+        (NEW, "too large", "create-failed"),
+        (a_cache_cluster("alone", engine="valkey", created=False), None, "creating"),
+        (a_cache_cluster("alone", engine="valkey", created=False), "too large", "restore-failed"),
+        (NEW.with_deletion(), "too large", "deleting"),
+    ],
+)
+def test_what_begins_with_a_snapshot(topology: Topology, refusal: str | None, status: str) -> None:
+    begins = replace(topology, seed=Seed("old", PLACE, refusal=refusal))
+    assert topology_status(begins, NOTHING, most_boots=4) == status
+    if status != "creating":
+        assert status in SETTLED or status == "deleting"

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_schemas.faults import InvalidParameterValue
-from controlplane.domain.windows import chosen_windows, maintenance_window, must_not_overlap, next_opening, snapshot_window
+from controlplane.domain.windows import (
+    chosen_windows,
+    maintenance_window,
+    must_not_overlap,
+    next_opening,
+    snapshot_opening,
+    snapshot_window,
+)
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY, WEEK = 1440, 7 * 1440
@@ -168,3 +175,35 @@ def test_when_a_window_opens(start: int, length: int, minute: int) -> None:
     else:
         assert now < opens <= now + timedelta(minutes=WEEK)
         assert (opens - MONDAY) % timedelta(minutes=WEEK) == timedelta(minutes=start)
+
+
+# ---- when the snapshot window opens
+
+
+@pytest.mark.parametrize(
+    ("window", "now", "opens", "closes"),
+    [
+        ("03:00-04:00", "01 02:59", "01 03:00", "01 04:00"),
+        ("03:00-04:00", "01 03:00", "01 03:00", "01 04:00"),
+        ("03:00-04:00", "01 03:59", "01 03:00", "01 04:00"),
+        ("03:00-04:00", "01 04:00", "02 03:00", "02 04:00"),
+        ("23:30-00:30", "02 00:29", "01 23:30", "02 00:30"),
+        ("23:30-00:30", "02 00:30", "02 23:30", "03 00:30"),
+        ("00:00-01:00", "01 00:00", "01 00:00", "01 01:00"),
+        ("03:00-02:00", "02 01:59", "01 03:00", "02 02:00"),
+    ],
+)
+def test_the_snapshot_window_is_the_one_that_is_open_or_the_next(window: str, now: str, opens: str, closes: str) -> None:
+    moments = [datetime.strptime(f"2026-07-{moment}", "%Y-%m-%d %H:%M").replace(tzinfo=UTC) for moment in (now, opens, closes)]
+    assert snapshot_opening(window, moments[0]) == (moments[1], moments[2])
+
+
+@given(start=st.integers(0, DAY - 1), length=st.integers(60, DAY - 1), minute=st.integers(0, 10 * DAY))
+def test_a_snapshot_window_opens_once_a_day_and_is_not_over(start: int, length: int, minute: int) -> None:
+    now = datetime(2026, 7, 1, tzinfo=UTC) + timedelta(minutes=minute)
+    opens, closes = snapshot_opening(daily(start, length), now)
+    assert closes - opens == timedelta(minutes=length)
+    assert now < closes
+    assert opens - now < timedelta(days=1)
+    assert (opens.hour * 60 + opens.minute) == start
+    assert snapshot_opening(daily(start, length), closes)[0] == opens + timedelta(days=1)

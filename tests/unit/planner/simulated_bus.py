@@ -53,6 +53,9 @@ def _shown(parts: tuple[int, ...]) -> str:
     return shown_ranges(ranges_of(slot for part in parts for slot in _PARTS[part]))
 
 
+_BANNED_FOR = 60.0  # seconds, as engines have it
+
+
 @dataclass
 class Belief:
     """The bus as one engine sees it: whom each node follows, and who owns each part of the slots, since which epoch.
@@ -67,8 +70,8 @@ class Belief:
     gone: set[int] = field(default_factory=set)
     in_role: bool = False
     """Whether it has ever had the role that was desired of it."""
-    banned: set[str] = field(default_factory=set)
-    """Whom the engine was told to forget: it takes nobody of that id in again."""
+    banned: dict[str, float] = field(default_factory=dict)
+    """Whom the engine was told to forget: for so many seconds it takes nobody of that id in again."""
     obeyed: str | None = ""
     """Whom the engine followed when it last looked at this."""
     stand_in_at: str = "127.0.0.1:7"
@@ -156,7 +159,7 @@ class Belief:
     def forget_strangers(self, mesh: Mesh) -> None:
         """Those that are in the mesh no more."""
         wanted = {member.id for member in mesh.members}
-        self.banned |= self.follows.keys() - wanted
+        self.banned |= dict.fromkeys(self.follows.keys() - wanted, _BANNED_FOR)
         self.follows = {node: leader for node, leader in self.follows.items() if node in wanted}
 
     def notice_what_has_gone(self, mesh: Mesh, me: MeshMember) -> None:
@@ -248,6 +251,13 @@ class Bus:
                 target.belief.claim([left[0]])
                 belief.hear(target.belief)
                 return
+
+    def let_pass(self, seconds: float) -> None:
+        """Whom an engine was told to forget long ago may come again."""
+        for engine in self._alive():
+            if engine.belief is not None:
+                left = ((node, rest - seconds) for node, rest in engine.belief.banned.items())
+                engine.belief.banned = {node: rest for node, rest in left if rest > 0}
 
     def arrived(self, engine: Engine) -> str:
         """The slots under way that the engine has seen with their target."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from factories import NOW
+from simulated_archive import PLACE, Archive, Save
 from simulated_bus import Belief, Bus
 
 from api_schemas.agent.discovery import DiscoveryList
@@ -23,6 +24,7 @@ from controlplane.domain.reported import DEAD, FAILED, GONE, RUNNING, STARTING, 
 from controlplane.domain.resolution import addresses
 from controlplane.domain.slots import merged, shown_slots, without
 from controlplane.domain.topology import Binary, Make, Node, NodeGroup, Topology
+from controlplane.planner import decisions as d
 from controlplane.planner.decisions import CloseRestart, Decision, ElectPrimary, LookAgain, PublishConfiguration, WelcomeNode
 from controlplane.planner.outcome import Addresses, after
 from controlplane.planner.rules import plan
@@ -66,6 +68,8 @@ class Engine:
     """The memory limit that its boot was started with."""
     yielded_to: str | None = None
     yielded_at: datetime = NOW
+    save: Save | None = None
+    seeded: str = ""
 
     @property
     def alive(self) -> bool:
@@ -100,6 +104,7 @@ class Fleet:
         self.led: dict[tuple[str, int], set[str]] = {}
         """Who was ever primary of a node group at an epoch."""
         self.bus = Bus(self.engines, self.random)
+        self.archive = Archive(seed)
         self.rash: list[Decision] = []
         """Decisions that what really happened up to then did not allow."""
         self.first = topology.node_groups[0].primary
@@ -125,7 +130,7 @@ class Fleet:
                 self._give_up_what_is_not_promised(before, decision)
             if self._is_rash(before, decision):
                 self.rash.append(decision)
-            changed = after(changed, decision, self.now, self._draw())
+            changed = self._after(changed, decision)
         if changed is not None and changed != before:
             changed = replace(changed, version=before.version + 1)
         self.topology = changed
@@ -133,6 +138,17 @@ class Fleet:
             self.versions.append(changed.discovery.version)
         self._push()
         return decisions
+
+    def _after(self, topology: Topology, decision: Decision) -> Topology | None:
+        changed = after(topology, decision, self.now, self._draw(topology))
+        self.archive.judge(topology, decision, changed, self.engines)
+        if isinstance(decision, d.BeginBackup):
+            self.archive.open(topology, self.engines, self.safe)
+        if isinstance(decision, d.Announce) and topology.seed is not None:
+            self.recount(seeded=True)
+        if isinstance(decision, d.CloseBackup) and changed is not None and changed.deleting:
+            self.safe = dict.fromkeys(self.safe, 0)
+        return changed
 
     def _situation(self, topology: Topology) -> Situation:
         times = {key.split(".")[1]: at for key, at in self.seen_at.items()}
@@ -155,6 +171,7 @@ class Fleet:
         counted = heard & lost.proven if topology.key(decision.node) in lost.proven else heard
         held = (engine.data for engine in self._in(group) if engine.alive and engine.spec.key in counted and not self._leaves(engine))
         self.safe[group.id] = min(self.safe[group.id], max(held, default=0))
+        self.archive.lower(self.safe)
 
     def _is_rash(self, topology: Topology, decision: Decision) -> bool:
         """Whether a node is counted as at work that never saw the bus as it is desired, the configuration endpoint led to the dead, or
@@ -172,9 +189,10 @@ class Fleet:
             return False
         return engine is None or mesh.digest not in engine.ever_agreed
 
-    def _draw(self) -> Addresses:
+    def _draw(self, topology: Topology) -> Addresses:
         self.next_address += 4
-        return Addresses(*(f"127.1.{n // 250}.{n % 250}" for n in range(self.next_address, self.next_address + 4)))
+        drawn = (f"127.1.{n // 250}.{n % 250}" for n in range(self.next_address, self.next_address + 4))
+        return Addresses(*drawn, snapshot=f"s{topology.version}", archive=PLACE)
 
     def _push(self) -> None:
         if self.topology is None or self.topology is self.pushed:
@@ -256,10 +274,12 @@ class Fleet:
             self._boot(engine)
         elif engine.phase == STARTING:
             engine.phase = RUNNING
+            self.archive.begin(engine, engine.spec.seed)
             engine.role = engine.spec.role if engine.spec.role is Role.NONE else Role.REPLICA if engine.belief else Role.PRIMARY
         elif engine.phase == RUNNING:
             self._assume(engine)
             self.bus.move_slots(engine)
+            self.archive.visit(engine, self._group_of(key).id, self.now)
 
     def _boot(self, engine: Engine) -> None:
         if engine.phase == DEAD and engine.boot % 2:  # of every other death the agent learns that it was for want of memory
@@ -270,6 +290,7 @@ class Fleet:
         engine.fronted, engine.listing, engine.has_clients = False, None, False
         engine.belief = Belief.at_start(engine.spec.mesh) if engine.spec.mesh else None
         engine.agrees, engine.ever_agreed, engine.yielded_to = None, set(), None
+        engine.save, engine.seeded = None, ""
         engine.runs_with = engine.spec.memory
         if self._cannot_be_had(engine):
             engine.phase = FAILED
@@ -406,6 +427,8 @@ class Fleet:
             out_of_memory=engine.out_of_memory,
             used_memory=self.used_memory,
             yielded_to=engine.yielded_to if engine.phase == RUNNING else None,
+            saved=engine.save.state if engine.save else None,
+            seeded=engine.seeded if engine.phase == RUNNING else "",
         )
         former = self.reported.get(key)
         if former is None or replace(former, offset=seen.offset) != seen:
@@ -423,8 +446,8 @@ class Fleet:
 
     def write(self) -> None:
         """A client writes to every shard that anybody serves."""
-        if self.topology is None:
-            return
+        if self.topology is None or self.topology.seed is not None:
+            return  # before it is announced nothing is promised
         for group in self.topology.node_groups:
             self.lead()
             for engine in self.serving(group):
@@ -473,6 +496,7 @@ class Fleet:
         engine = self.engines[key]
         if engine.alive:
             engine.phase = DEAD
+            self.archive.crash(engine)
             engine.holds, engine.synced, engine.has_clients = set(), False, False
             for other in self.engines.values():
                 if other.follows == engine.place:
@@ -484,12 +508,16 @@ class Fleet:
         group = self._group_of(key)
         others = [engine.data for engine in self._in(group) if engine.alive and engine.spec.key != key]
         self.safe[group.id] = 0 if everything else min(self.safe[group.id], max(others, default=0))
+        self.archive.lower(self.safe)
 
-    def recount(self) -> None:
+    def recount(self, *, seeded: bool = False) -> None:
         """Only the end of a process loses data; being told to copy from an emptier node must never happen to the last that has it."""
         for group in self.topology.node_groups if self.topology else ():
             alive = (engine for engine in self._in(group) if engine.alive and not self._is_condemned(engine))
-            self.safe[group.id] = min(self.safe[group.id], max((engine.data for engine in alive), default=0))
+            held = max((engine.data for engine in alive), default=0)
+            self.safe[group.id] = held if seeded else min(self.safe[group.id], held)
+            self.writes[group.id] = max(self.writes[group.id], held)
+        self.archive.lower(self.safe)
 
     def _in(self, group: NodeGroup) -> list[Engine]:
         assert self.topology is not None
@@ -514,6 +542,7 @@ class Fleet:
 
     def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+        self.bus.let_pass(seconds)
 
 
 def is_quiet(decisions: list[Decision]) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from factories import NOW
 from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work, memcached_at_work, sharded_at_work
 
+from controlplane.domain.backup import ArchivePlace, Backup, BackupPart, Cause, SavedFile, Seed
 from controlplane.domain.elections import Candidate, Election
 from controlplane.domain.renewal import remade
 from controlplane.domain.resharding import Resharding, SlotMove
@@ -34,7 +35,9 @@ from controlplane.planner.outcome import MOST_ELECTIONS, Addresses, after
 BEFORE = at_work().topology
 GROUP = BEFORE.node_groups[0]
 THEN = NOW + timedelta(minutes=1)
-DRAWN = Addresses(node="127.102.0.77", primary="127.100.0.77", reader="127.100.0.78", configuration="127.100.0.79")
+ARCHIVE = ArchivePlace("file:///archive", "one")
+DRAWN = Addresses(node="127.102.0.77", primary="127.100.0.77", reader="127.100.0.78", configuration="127.100.0.79", snapshot="snap",
+                  archive=ARCHIVE)  # fmt: skip
 SHARDED = replace(BEFORE, cluster_mode=ClusterMode.ENABLED, primary_address=None, reader_address=None, reader_agent=None)
 COMPATIBLE = replace(SHARDED, cluster_mode=ClusterMode.COMPATIBLE)
 ALL_ADDRESSES = {"primary_address": "127.100.0.77", "reader_address": "127.100.0.78", "reader_agent": "agent-b"}
@@ -81,6 +84,16 @@ WITH_SPARE = FITS.with_group(
     replace(FITS.node_groups[0], nodes=(*FITS.nodes, Node(f"{FIRST}--spare", "us-east-1a", temporary=True)))
 )
 UNSEEN = replace(RESHARDING, resharding=replace(RESHARDING.resharding, fits=False))
+FILE = SavedFile("snap/0001-1-x.rdb", 512, "abc", "VALKEY080", NOW)
+
+
+def saving(cause: Cause = Cause.MANUAL, *, boot: int = 1, **part: Any) -> Topology:
+    """The group while a snapshot is taken of it, which is so far."""
+    changed = noded(SECOND, boot=boot)
+    return replace(changed, backup=Backup("snap", cause, (BackupPart("0001", **part),), NOW, ARCHIVE))
+
+
+SAVED_BY_SECOND = replace(saving(boot=3), backup=Backup("snap", Cause.MANUAL, (BackupPart("0001", SECOND, 1, 3, THEN),), NOW, ARCHIVE))
 NEW_PLACE = Placement("agent-c", "127.102.0.77", VALKEY)
 
 OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
@@ -187,6 +200,18 @@ OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
     (d.DropResharding("too much"), UNSEEN.with_group(replace(UNSEEN.node_groups[0], leaving=True)), TWO),
     (d.DismissGroup("0001", "empty"), TWO, TWO.with_departure_of(["orders-0001-001", "orders-0001-002"])),
     (d.Bury("nothing left"), BEFORE, None),
+    (d.Announce("works"), replace(BEFORE, announced_at=None, seed=Seed("old", ARCHIVE, files=())), replace(BEFORE, announced_at=THEN)),
+    (
+        d.BeginBackup("automatic", THIRD, "open"),
+        BEFORE,
+        replace(BEFORE, automated_at=THEN, backup=Backup("snap", Cause.AUTOMATED, (BackupPart("0001"),), THEN, ARCHIVE, THIRD)),
+    ),
+    (d.SaveFrom("0001", SECOND, 1, (), "in sync"), saving(boot=3), SAVED_BY_SECOND),
+    (d.AwaitSaver("0001", (SECOND,), "lost"), SAVED_BY_SECOND, saving(boot=3, attempt=1, since=THEN, failed=(SECOND,))),
+    (d.KeepFile("0001", FILE, "done"), saving(node=SECOND, attempt=1), saving(node=SECOND, attempt=1, file=FILE)),
+    (d.CloseBackup("whole"), saving(file=FILE), BEFORE),
+    (d.GiveUpBackup("in vain", "in vain"), saving(), BEFORE),
+    (d.GiveUpBackup("in vain", "in vain"), saving(Cause.FINAL), BEFORE),
     (d.LookAgain(THEN, "later"), BEFORE, BEFORE),
 ]
 
@@ -198,6 +223,19 @@ def test_what_a_decision_changes(decision: d.Decision, before: Topology, expecte
 
 def test_the_table_has_every_decision_but_release_which_has_a_test_of_its_own() -> None:
     assert {type(decision) for decision, _, _ in OUTCOMES} == {*get_args(d.Decision)} - {d.Release}
+
+
+def test_what_was_to_be_deleted_after_a_last_snapshot_is_deleted_once_that_is_taken() -> None:
+    deleted = outcome(d.CloseBackup("whole"), saving(Cause.FINAL, file=FILE))
+    assert deleted == BEFORE.with_deletion()
+    assert deleted.deleting
+    assert deleted.backup is None
+
+
+def test_decisions_about_a_backup_that_is_given_up_change_nothing() -> None:
+    for decision in (d.SaveFrom("0001", SECOND, 1, (), "so"), d.AwaitSaver("0001", (), "so"), d.KeepFile("0001", FILE, "so"),
+                     d.CloseBackup("so"), d.GiveUpBackup("so", "so")):  # fmt: skip
+        assert outcome(decision) == BEFORE
 
 
 def test_every_decision_says_why() -> None:
