@@ -96,6 +96,8 @@ def test_the_composed_services_are_a_cache_service_that_heals(composed: Composed
         assert primary.execute_command("WAIT", 2, 2000) == 2
     with redis.Redis(shard["ReaderEndpoint"]["Address"], shard["ReaderEndpoint"]["Port"]) as reader:
         assert reader.get("greeting") == b"hello"
+    client.create_snapshot(ReplicationGroupId="orders", SnapshotName="monday")  # from an agent's container through a volume to the plane's
+    wait_until(lambda: client.describe_snapshots()["Snapshots"][0]["SnapshotStatus"] == "available", within=60)
     former = next(node["zone"] for node in composed.nodes() if node["role"] == "primary")
     composed.run("kill", f"agent-{former[-1]}")  # an agent's engines are in its container, and end with it
     wait_until(lambda: writes(shard["PrimaryEndpoint"]), within=30)
