@@ -159,7 +159,7 @@ def _given() -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m agents", argument_default=argparse.SUPPRESS,
                                      description="One agent: runs the nodes of this host, in one availability zone.")  # fmt: skip
     for name, field in Settings.model_fields.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", help=field.description)
+        parser.add_argument(f"--{name.replace('_', '-')}", help=(field.description or "").replace("%", "%%"))
     return vars(parser.parse_args())
 
 

@@ -86,7 +86,7 @@ def _given() -> dict[str, Any]:
     about = "The control plane alone; start an agent for each zone with python -m agents."
     parser = argparse.ArgumentParser(prog="python -m controlplane", argument_default=argparse.SUPPRESS, description=about)
     for name, field in Settings.model_fields.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", help=field.description)
+        parser.add_argument(f"--{name.replace('_', '-')}", help=(field.description or "").replace("%", "%%"))
     parser.add_argument("--log-level", help="debug, info, warning or error.")
     return vars(parser.parse_args())
 
