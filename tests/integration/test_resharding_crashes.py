@@ -40,7 +40,7 @@ class Moving:
         self.group = group
         self.source, self.target = "0001", "0003" if is_quick else "0002"
         self.names = ["0001", "0002", "0003"] if is_quick else ["0001", "0002"]
-        self.keys = 500_000 if is_quick else 20_000
+        self.keys = 800_000 if is_quick else 20_000
         self.replicas = replicas
         fill(group, self.keys, replicas)
 

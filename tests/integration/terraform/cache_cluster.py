@@ -111,6 +111,8 @@ class CacheCluster(Resource):
     def update(self, config: Config, plan: Plan) -> None:
         """One modification with everything in it, then a wait."""
         asked = {REQUEST[name]: self.asked(config, name) for name in CHANGEABLE if name in plan}
+        if "snapshot_retention_limit" in plan:
+            asked["SnapshotRetentionLimit"] = config.get("snapshot_retention_limit") or 0  # what is not set any more is sent as none
         if asked.get("NotificationTopicArn", "") is None:
             asked |= {"NotificationTopicArn": "", "NotificationTopicStatus": "inactive"}
         if "security_group_ids" in plan and config.get("security_group_ids"):

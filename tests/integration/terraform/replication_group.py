@@ -184,6 +184,8 @@ class ReplicationGroup(Resource):
 
     def _modification(self, config: Config, plan: Plan) -> dict[str, Any]:
         asked = {REQUEST[name]: self.asked(config, name) for name in CHANGEABLE if name in plan}
+        if "snapshot_retention_limit" in plan:
+            asked["SnapshotRetentionLimit"] = config.get("snapshot_retention_limit") or 0  # what is not set any more is sent as none
         if "engine_version" in plan:
             asked |= {"EngineVersion": config["engine_version"], "Engine": self.asked(config, "engine")}
         if "security_group_ids" in plan and config.get("security_group_ids"):
