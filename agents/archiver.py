@@ -15,13 +15,14 @@ from api_schemas.agent.node import NodeSpec
 from archives.archive import ArchiveAwayError, ArchiveError
 from archives.identity import must_be
 from archives.opening import shared_archive
+from archives.patience import until_it_answers
 from archives.unique import unique
 
 log = logging.getLogger("cachewright.agent")
 
 _SAY_AGAIN = 0.25  # seconds between two words of progress
 _AWAY_FOR = 60.0  # seconds that an archive which does not answer is tried again
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds before another try
+_LONGEST_PAUSE = 5.0  # seconds before another try
 
 
 class _NotWantedError(Exception):
@@ -93,17 +94,12 @@ class Archiver:
 
     def _store(self, order: SaveOrder, put: Callable[[], None]) -> None:
         """Put the file into the archive, again and again for a while as long as that does not answer."""
-        until, pause = time.monotonic() + _AWAY_FOR, _FIRST_PAUSE
-        while True:
-            try:
-                put()
-                return
-            except ArchiveAwayError as away:
-                if time.monotonic() > until:
-                    raise
-                log.warning("archive does not answer, trying again  snapshot=%s because=%s", order.snapshot, away)
-            self._pause(order, pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+
+        def pause(seconds: float, away: ArchiveAwayError) -> None:
+            log.warning("archive does not answer, trying again  snapshot=%s because=%s", order.snapshot, away)
+            self._pause(order, seconds)
+
+        until_it_answers(put, _AWAY_FOR, _LONGEST_PAUSE, pause)
 
     def _pause(self, order: SaveOrder, seconds: float) -> None:
         until = time.monotonic() + seconds

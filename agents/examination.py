@@ -16,9 +16,10 @@ from agents.engines.rdb_check import RdbCheck, RdbCheckFailedError
 from agents.engines.slot_ranges import parsed_ranges
 from agents.runtimes.runtime import Handle, Runtime, StartRefusedError
 from api_schemas.agent.examination import ExaminationKind, ExaminationOrder, ExaminationPhase, ExaminationState
-from archives.archive import ArchiveAwayError, ArchiveError
+from archives.archive import ArchiveError
 from archives.identity import must_be
-from archives.opening import open_archive
+from archives.opening import shared_archive
+from archives.patience import until_it_answers
 from archives.rdb import aside
 from archives.rdb.checking import Summary
 from archives.rdb.cutting import Cut
@@ -29,6 +30,7 @@ log = logging.getLogger("cachewright.agent")
 _CHUNK = 1 << 20
 _LOOK = 0.05  # seconds between two looks at an engine
 _PATIENCE = 60.0  # seconds that an engine, or an archive, may show no progress
+_LONGEST_PAUSE = 5.0  # seconds before another try
 _LONGEST = 3600.0  # seconds that an engine may take to load a file, or to save it
 
 
@@ -106,21 +108,16 @@ class Examination:
         """Have the file here, whole and as it should be, at which an archive that does not answer for a while is asked again."""
         order = self.order
         self._step("is fetched from its archive", order.size)
-        archive = open_archive(order.archive)
-        until, pause = time.monotonic() + _PATIENCE, 0.1
-        while True:
-            try:
-                if order.archive_id:
-                    must_be(archive, order.archive_id)
-                if (size := archive.size(order.key)) not in (None, order.size):  # before room is taken for it
-                    raise _NotAsItShouldBeError(f"{order.key} in {order.archive} has {size} bytes, and should have {order.size}")
-                archive.fetch(order.key, self._file, told=self._told)
-                break
-            except ArchiveAwayError:
-                if time.monotonic() > until:
-                    raise
-            self._pause(pause)
-            pause = min(2 * pause, 5.0)
+        archive = shared_archive(order.archive)
+
+        def fetch() -> None:
+            if order.archive_id:
+                must_be(archive, order.archive_id)
+            if (size := archive.size(order.key)) not in (None, order.size):  # before room is taken for it
+                raise _NotAsItShouldBeError(f"{order.key} in {order.archive} has {size} bytes, and should have {order.size}")
+            archive.fetch(order.key, self._file, told=self._told)
+
+        until_it_answers(fetch, _PATIENCE, _LONGEST_PAUSE, lambda seconds, _: self._pause(seconds))
         self._verify()
 
     def _verify(self) -> None:

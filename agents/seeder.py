@@ -16,15 +16,15 @@ from agents.journal import Entry
 from agents.runtimes.runtime import NotYetError, StartRefusedError
 from api_schemas.agent.backup import SeedOrder
 from api_schemas.agent.node import NodeSpec, Role
-from archives.archive import ArchiveAwayError, ArchiveError
+from archives.archive import ArchiveError
 from archives.identity import must_be
 from archives.opening import shared_archive
+from archives.patience import until_it_answers
 
 log = logging.getLogger("cachewright.agent")
 
 _AWAY_FOR = 60.0  # seconds that an archive which does not answer is tried again
 _LONGEST_PAUSE = 2.0  # seconds before another try
-_CHUNK = 1 << 20
 
 
 class Seeder:
@@ -116,17 +116,11 @@ class Seeder:
         self._forget_all_but(seed)
         target = self._path(seed)
         aside = target.with_suffix(".fetching")
-        until, pause = time.monotonic() + _AWAY_FOR, 0.1
-        while True:
-            try:
-                archive.fetch(seed.key, aside, told=self._tell)
-                break
-            except ArchiveAwayError:
-                if time.monotonic() > until:
-                    raise
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        size, sha256 = _measured(aside)
+        until_it_answers(
+            lambda: archive.fetch(seed.key, aside, told=self._tell), _AWAY_FOR, _LONGEST_PAUSE, lambda seconds, _: time.sleep(seconds)
+        )
+        with aside.open("rb") as file:
+            size, sha256 = aside.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
         if (size, sha256) != (seed.size, seed.sha256):
             aside.unlink()
             told = f"it has {size} bytes with the SHA-256 {sha256}, and should have {seed.size} with {seed.sha256}"
@@ -147,16 +141,6 @@ class Seeder:
 
 def _seed_of(spec: NodeSpec) -> SeedOrder | None:
     return spec.seed if spec.role is Role.PRIMARY else None
-
-
-def _measured(path: Path) -> tuple[int, str]:
-    sha = hashlib.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha.update(chunk)
-            size += len(chunk)
-    return size, sha.hexdigest()
 
 
 def _number(info: bytes, name: bytes) -> int:
