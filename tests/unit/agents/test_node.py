@@ -716,7 +716,7 @@ def test_an_agent_that_finds_a_primary_yielding_has_writers_wait_until_it_has_or
     assert "go on" not in host.toy.done
     host.back_for = QUICK.lift_after
     host.visit()
-    assert host.toy.done[:2] == ["go on", "prove"]
+    assert [said for said in host.toy.done if said in ("go on", "prove")] == ["go on", "prove"]
     assert host.visit().yielded_to == PEER.key
 
 
