@@ -56,7 +56,7 @@ def _led(pusher: Pusher, agent: str, key: str) -> bool:
 
 def _wait_until_it_leads(heir: NodeSpec) -> None:
     with redis.Redis(heir.address, heir.port) as engine:
-        wait_until(lambda: engine.role()[0] == b"master", every=0.001)
+        wait_until(lambda: engine.info("replication")["role"] == "master", every=0.001)
 
 
 def _die() -> None:
