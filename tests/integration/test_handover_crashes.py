@@ -16,7 +16,7 @@ from writers import Writer
 AWAY = 2.5  # seconds: longer than a primary that is in touch waits for its heir
 TESTED, RENEWED = "tested", "renewed"
 PLAIN: dict[str, Any] = {"NumCacheClusters": 2, "CacheNodeType": "cache.t4g.small"}
-SHARDED: dict[str, Any] = {"NumNodeGroups": 1, "ReplicasPerNodeGroup": 1, "CacheNodeType": "cache.t4g.small"}
+SHARDED: dict[str, Any] = {"NumNodeGroups": 2, "ReplicasPerNodeGroup": 1, "CacheNodeType": "cache.t4g.small"}
 
 
 @pytest.fixture
