@@ -20,15 +20,12 @@ _RESERVED, _RESERVED_PERCENT = "reserved-memory", "reserved-memory-percent"
 _LEAST_CHUNK = 1024
 _LOG_BUFFERS = {"watcher_logbuf_size": (1, 2097151)}
 
-_PROXY = "the engine has no such option, and the proxy that would do it is not built yet"
 _SEARCH = "searching is not built yet"
 _NO_FILE = "append only files are not built yet"
 # What the service offers and nothing here would act on. Their defaults may be set.
 _NOT_BUILT: Mapping[str, str] = {
     "appendonly": _NO_FILE,
     "appendfsync": _NO_FILE,
-    "close-on-replica-write": _PROXY,
-    "close-on-slave-write": _PROXY,
     "rename-commands": "renaming commands is not built yet",
     "worker_logbuf_size": "memcached takes its value for a list of chunk sizes as well, and would waste its memory",
     "search-default-timeout-ms": _SEARCH,

@@ -321,8 +321,6 @@ def test_names_are_taken_in_any_case_and_what_is_not_named_stays(ctx: Context) -
         ("valkey9", {"timeout": "60", "TIMEOUT": "90"}, "named more than once"),
         ("valkey9", {}, "0 parameters are named"),
         ("valkey9", {f"p{number}": "1" for number in range(21)}, "21 parameters are named; a call takes 1 to 20"),
-        ("valkey9", {"close-on-replica-write": "no"}, "can only be yes: .* not built yet"),
-        ("redis4.0", {"close-on-slave-write": "no"}, "can only be yes: .* not built yet"),
         ("valkey9", {"rename-commands": "GET FETCH"}, "can only be empty: renaming commands is not built yet"),
         ("valkey8", {"search-default-timeout-ms": "100"}, "can only be 50000: searching is not built yet"),
         ("redis2.6", {"appendonly": "yes"}, "can only be no: append only files are not built yet"),
