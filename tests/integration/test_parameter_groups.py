@@ -407,7 +407,8 @@ def not_the_default(parameter: Any) -> str:
         return "Ex"
     if parameter["DataType"] == "integer":
         lowest, _, highest = parameter["AllowedValues"].rpartition(",")[2].rpartition("-")
-        possible = (str(int(present) + more) for more in (1, 20, -1))
+        steps = (2**20,) if "output-buffer" in parameter["ParameterName"] else (1, 20, -1)
+        possible = (str(int(present) + more) for more in steps)
         return next(each for each in possible if int(lowest or -9) <= int(each) <= int(highest or 2**31))
     return next((word for word in parameter["AllowedValues"].split(",") if word != present), present)
 
