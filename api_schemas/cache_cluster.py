@@ -222,6 +222,6 @@ REBOOT_CACHE_CLUSTER = Operation(
     "RebootCacheCluster", "POST /cache-clusters/{cache_cluster_id}/reboot", RebootCacheCluster, CacheClusterResult,
     "Start nodes of a cache cluster again; they come back empty, at their addresses.",
     Subject(CACHE_CLUSTER, "cache_cluster_id"),
-    in_engines="The program is stopped, what it kept is removed, and it is started with the values of the moment; a replica copies its "
-               "primary again.",
+    in_engines="The program is stopped, what it kept is removed, and it is started with the values of the moment; with a primary its "
+               "replicas too, and each copies its primary again.",
 )  # fmt: skip

@@ -443,6 +443,16 @@ def test_every_cache_that_uses_a_group_takes_its_values(ctx: Context) -> None:
     assert {topology.parameters for topology in ctx.unit.topologies.of(WORLD)} == {()}
 
 
+def test_every_cache_cluster_that_uses_a_group_is_told_of_what_changed_in_it(ctx: Context) -> None:
+    create(ctx)
+    group = a_group("one", parameter_group="mine")
+    have(ctx, group, a_group("other"))
+    modify(ctx, timeout="60", acllog_max_len="128")  # the second is as it was
+    told = {(event.source_type, event.source, event.message) for event in ctx.unit.events.said if "Updated parameter" in event.message}
+    sources = [("cache-parameter-group", "mine"), *(("cache-cluster", node.id) for node in group.nodes)]
+    assert told == {(*source, "Updated parameter timeout to 60") for source in sources}
+
+
 @pytest.mark.parametrize(("name", "value"), [("cluster-enabled", "yes"), ("databases", "8"), ("cluster-databases", "2")])
 def test_some_parameters_change_only_while_nobody_uses_the_group(ctx: Context, name: str, value: str) -> None:
     create(ctx)
