@@ -18,7 +18,9 @@ from api_schemas.agent.node import NodeSpec, Role
 
 log = logging.getLogger("cachewright.agent")
 
-_INTERVAL = 0.1  # seconds between two questions to one replica
+_INTERVAL = 0.1  # seconds between two questions to one replica that has refused something lately
+_SELDOM = 1.0  # seconds between two to any other: with hundreds of replicas on a host, questions are what an idle agent costs
+_LATELY = 30.0
 _ANSWERS_WITHIN = 0.02
 _REST = 20  # times as long as it took to look at all clients, before that is done again
 _PATIENCE = 2.0
@@ -45,6 +47,7 @@ class _Replica:
     asked: bool = False
     told_at: float = field(default_factory=time.monotonic)
     not_before: float = 0.0
+    watched_until: float = field(default_factory=lambda: time.monotonic() + _LATELY)
     writes: dict[str, bool] = field(default_factory=dict)
 
 
@@ -124,7 +127,10 @@ class RefusedWriters:
         risen = {name: count - before.get(name, 0) for name, count in replica.refused.items()}
         if risen.get("READONLY", 0) > 0:
             self._dismiss(key, replica, since, risen.get("EXECABORT", 0))
+            replica.watched_until = now + _LATELY
             replica.not_before = now + _REST * (time.monotonic() - now)
+        elif now >= replica.watched_until:
+            replica.not_before = now + _SELDOM
 
     def _dismiss(self, key: str, replica: _Replica, since: float, aborted: int) -> None:
         """CLIENT KILL of those who said a write last, since the replica was asked before."""
