@@ -91,7 +91,7 @@ def test_a_node_group_more(create: Create, engine: dict[str, str], connect: Conn
     reshard(group, connect, (["0001", "0002", "0003", "0004", "0005", "0006", "0007"], {}))
 
 
-@pytest.mark.usually("0-valkey-9.1-redis-py", "1-redis-7.0-redis-py")
+@pytest.mark.usually("1-redis-7.0-redis-py")
 @CLIENTS
 @pytest.mark.parametrize("replicas", [0, 1])
 def test_fewer_node_groups(create: Create, engine: dict[str, str], connect: Connect, replicas: int) -> None:
