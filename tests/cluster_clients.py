@@ -77,7 +77,7 @@ class Glide:
     """valkey-glide as it is published. All of them share one event loop.
 
     From 2.5 on every client of a process is answered through one pipe, which only the event loop of the first of them reads: once that
-    loop is closed, clients on other loops wait for ever for what has long come.
+    loop is closed, or while it does not run, clients on other loops wait for ever for what has long come.
     """
 
     def __init__(self, seed: Place) -> None:
