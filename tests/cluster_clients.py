@@ -100,9 +100,17 @@ class Glide:
         _done(self._client.close(), "an end of its connections")
 
 
-@functools.cache
+_one_at_a_time = threading.Lock()  # a cache alone calls once for each of several threads that come together
+
+
 def _event_loop() -> asyncio.AbstractEventLoop:
     """The event loop of every Glide, which runs for as long as the process."""
+    with _one_at_a_time:
+        return _started_loop()
+
+
+@functools.cache
+def _started_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="glide", daemon=True).start()
     return loop
