@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import redis
@@ -25,6 +27,8 @@ _NAMED_AFTER_A_COUNT = ("EVAL", "FCALL")
 _MOST_REDIRECTIONS = 200
 _AT_ONCE = 5  # redirections that are followed at once: until both ends of a move know of it they may send a client to and fro
 _LOOK_AGAIN = 0.5  # seconds
+_GLIDE_GIVES_UP = 60  # seconds, longer than a BLPOP waits
+_GLIDE_HANGS = 75  # seconds
 
 
 class Client(Protocol):
@@ -65,29 +69,65 @@ class RedisPy:
         self._client.close()
 
 
+class GlideHungError(Exception):
+    """valkey-glide has neither answered a command nor given it up, long after its own time for it was over."""
+
+
 class Glide:
-    """valkey-glide as it is published, on an event loop of its own."""
+    """valkey-glide as it is published. All of them share one event loop.
+
+    From 2.5 on every client of a process is answered through one pipe, which only the event loop of the first of them reads: once that
+    loop is closed, or while it does not run, clients on other loops wait for ever for what has long come.
+    """
 
     def __init__(self, seed: Place) -> None:
-        self._loop = asyncio.new_event_loop()
-        told = GlideClusterClientConfiguration([NodeAddress(*seed)], request_timeout=60_000, protocol=ProtocolVersion.RESP2)
-        self._client = self._loop.run_until_complete(GlideClusterClient.create(told))
+        told = GlideClusterClientConfiguration([NodeAddress(*seed)], request_timeout=_GLIDE_GIVES_UP * 1000, protocol=ProtocolVersion.RESP2)
+        self._client = _done(GlideClusterClient.create(told), f"a connection to {seed}")
 
     def say(self, *words: str | bytes | int) -> Any:
-        """The answer to one command."""
-        return self._loop.run_until_complete(self._client.custom_command([_text(word) for word in words]))
+        """The answer to one command. Raises GlideHungError when none comes."""
+        return _done(self._client.custom_command([_text(word) for word in words]), " ".join(str(word)[:40] for word in words))
 
     def together(self, commands: Sequence[Words]) -> None:
         """Do all of it in one transaction."""
         batch = ClusterBatch(is_atomic=True)
         for command in commands:
             batch.custom_command([_text(word) for word in command])
-        self._loop.run_until_complete(self._client.exec(batch, raise_on_error=True))
+        _done(self._client.exec(batch, raise_on_error=True), f"a transaction of {len(commands)} commands")
 
     def close(self) -> None:
         """Close its connections."""
-        self._loop.run_until_complete(self._client.close())
-        self._loop.close()
+        _done(self._client.close(), "an end of its connections")
+
+
+_one_at_a_time = threading.Lock()  # a cache alone calls once for each of several threads that come together
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of every Glide, which runs for as long as the process."""
+    with _one_at_a_time:
+        return _started_loop()
+
+
+@functools.cache
+def _started_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="glide", daemon=True).start()
+    return loop
+
+
+def _done(asked: Coroutine[Any, Any, Any], what: str) -> Any:
+    promised = asyncio.run_coroutine_threadsafe(asked, _event_loop())
+    try:
+        return promised.result(_GLIDE_HANGS)
+    except TimeoutError:
+        if promised.done():
+            raise  # its own
+        promised.cancel()
+        raise GlideHungError(
+            f"valkey-glide was asked for {what} and has not come back in {_GLIDE_HANGS} s, although it was to give up after {_GLIDE_GIVES_UP} s: "
+            "ask every engine for its CLIENT LIST whether any holds a command that it has not answered"
+        ) from None
 
 
 class NotEverywhereError(Exception):

@@ -58,8 +58,17 @@ class Group:
         return asked(ReplicationGroupId=self.name, NodeGroupCount=count, ApplyImmediately=True, **more)["ReplicationGroup"]
 
     def until_partly_moved(self, within: float = 60) -> float:
-        """Wait until some slots have moved and others have not; how far it was."""
-        return wait_until(lambda: next((share for share in [self._look()] if share is not None and 0 < share < 100), None), within=within)
+        """Wait until some slots have moved and others have not; how far it was. Fails as soon as that can be seen no more."""
+
+        def share() -> float | None:
+            shown = self._look()
+            assert shown is not None, (
+                f"the resharding of {self.name} was over before it was seen under way (shown were {sorted(set(self.progress))} percent): "
+                "what is shown changes a few times a second, so let more slots or more keys move"
+            )
+            return shown if 0 < shown < 100 else None
+
+        return wait_until(share, within=within)
 
     def until_resharded(self, within: float = 180) -> None:
         """Wait until it is available again. On the way: progress never falls, and who leaves owns nothing by the time it is gone."""

@@ -58,6 +58,7 @@ def primary_at(group: Group) -> Callable[[], redis.Redis]:
     return lambda: redis.Redis(host=at["Address"], port=at["Port"], decode_responses=True, socket_timeout=5)
 
 
+@pytest.mark.usually("3-valkey-9.1", "2-valkey-8.1", "1-redis-7.0")
 @pytest.mark.parametrize("engine", [VALKEY, VALKEY_8, REDIS], ids=["valkey-9.1", "valkey-8.1", "redis-7.0"])
 @pytest.mark.parametrize("nodes", [3, 2, 1])
 def test_a_group_becomes_compatible_and_then_enabled_under_writes(create: Callable[..., Group], engine: Any, nodes: int) -> None:
@@ -125,6 +126,7 @@ def _default(engine: Any) -> str:
 # ---- the way back
 
 
+@pytest.mark.usually("3-redis-7.0", "1-valkey-9.1")
 @pytest.mark.parametrize("engine", [VALKEY, REDIS], ids=["valkey-9.1", "redis-7.0"])
 @pytest.mark.parametrize("nodes", [3, 1])
 def test_a_compatible_group_goes_back_under_writes(create: Callable[..., Group], engine: Any, nodes: int) -> None:
@@ -151,6 +153,7 @@ def test_a_compatible_group_goes_back_under_writes(create: Callable[..., Group],
 # ---- faults in the middle
 
 
+@pytest.mark.usually("there-0.0", "there-0.1", "there-0.2", "there-0.5", "back-0.05", "back-0.15", "back-0.3")
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5])
 @pytest.mark.parametrize("back", [False, True], ids=["there", "back"])
 def test_a_primary_that_crashes_in_the_middle_is_replaced_and_the_mode_changes(

@@ -138,6 +138,7 @@ def fill(group: Group) -> None:
 # ---- readers
 
 
+@pytest.mark.usually("disabled-valkey-9.1", "compatible-valkey-8.1")
 @pytest.mark.parametrize("engine", [QUICK, NEWEST], ids=["valkey-8.1", "valkey-9.1"])
 @pytest.mark.parametrize("shape", [DISABLED, COMPATIBLE], ids=["disabled", "compatible"])
 def test_readers_meet_no_replica_that_is_not_in_sync(create: Callable[..., Group], shape: Any, engine: Any) -> None:
@@ -223,6 +224,10 @@ class _Ending:
 # ---- a primary that is lost in the middle
 
 
+@pytest.mark.usually(
+    *("increase-4-0.0-disabled", "increase-4-0.05-compatible", "increase-4-0.3-enabled"),
+    *("decrease-1-0.0-enabled", "decrease-1-0.05-disabled", "decrease-1-0.3-compatible"),
+)
 @MODES
 @pytest.mark.parametrize("moment", [0.0, 0.05, 0.3])
 @pytest.mark.parametrize(("operation", "number"), [("increase", 4), ("decrease", 1)])
@@ -273,6 +278,7 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     made.clear()
 
 
+@pytest.mark.usually("increase-4-0.005", "increase-4-0.1", "decrease-1-0.0", "decrease-1-0.02")
 @pytest.mark.parametrize("after", [0.0, 0.005, 0.02, 0.1])
 @pytest.mark.parametrize(("operation", "number"), [("increase", 4), ("decrease", 1)])
 def test_a_change_that_was_cut_short_is_finished_by_the_next_server(own_server: Server, operation: str, number: int, after: float) -> None:

@@ -89,7 +89,7 @@ def kill(node: dict[str, Any]) -> None:
     os.kill(node["process_id"], signal.SIGKILL)
 
 
-@pytest.mark.usually("source-primary-valkey-9.1", "source-primary-redis-7.0", "target-primary-valkey-8.1", "target-primary-valkey-9.1")
+@pytest.mark.usually("source-primary-valkey-9.1", "source-primary-redis-7.0", "target-primary-valkey-8.1")
 @ENGINES
 @pytest.mark.parametrize("role", ["primary", "replica"])
 @pytest.mark.parametrize("end", ["source", "target"])
@@ -98,7 +98,7 @@ def test_a_node_at_either_end_dies(make: Make, engine: dict[str, str], end: str,
     moving.must_survive(lambda: kill(moving.group.node(getattr(moving, end), role)))
 
 
-@pytest.mark.usually("valkey-9.1")
+@pytest.mark.usually("redis-7.0")
 @ENGINES
 def test_both_primaries_die(make: Make, engine: dict[str, str]) -> None:
     moving = make(engine)
@@ -145,7 +145,7 @@ def test_the_agent_of_either_end_is_silent_for_a_while(server: LocalServer, make
     moving.must_survive(trouble)
 
 
-@pytest.mark.usually("valkey-9.1")
+@pytest.mark.usually("redis-7.0")
 @ENGINES
 def test_the_server_is_killed_and_started_again(tmp_path: Path, engine: dict[str, str]) -> None:
     server = Server(tmp_path / "data")

@@ -123,6 +123,7 @@ def test_every_key_comes_back_with_its_value_and_its_expiry(
         assert client.get("written") == "after"
 
 
+@pytest.mark.usually("others")
 @pytest.mark.parametrize("asked", [{}, {"NumNodeGroups": 2}], ids=["the same shards", "others"])
 def test_what_has_expired_by_then_does_not_come_back(saved: Saved, asked: dict[str, Any]) -> None:
     source = saved.group(new_name("s"), **VALKEY_8, NumNodeGroups=3)

@@ -188,6 +188,7 @@ def must_be_whole(world: World, name: str) -> None:
     wait_until(all_have_it, within=60, every=0.1)
 
 
+@pytest.mark.usually("9.1-a primary", "9.1-a replica", "9.1-the server", "8.1-a primary")
 @pytest.mark.parametrize("who", ["a primary", "a replica", "the server"])
 def test_a_restored_group_is_whole_whatever_dies_before(world: tuple[World, Server], who: str) -> None:
     here, server = world

@@ -69,6 +69,7 @@ def test_clients_of_the_cache_notice_nothing_when_an_idle_server_is_killed_and_s
     assert server.group()["NodeGroups"] == group["NodeGroups"]
 
 
+@pytest.mark.usually("0.0", "0.02", "0.05", "0.12")
 @pytest.mark.parametrize("after", [0.0, 0.01, 0.02, 0.035, 0.05, 0.08, 0.12, 0.2])
 def test_a_create_that_was_cut_short_is_finished_by_the_next_server(server: Server, after: float) -> None:
     server.start()
@@ -85,6 +86,7 @@ def test_a_create_that_was_cut_short_is_finished_by_the_next_server(server: Serv
     wait_until(lambda: at(group, "ReaderEndpoint").get("a") == "1")
 
 
+@pytest.mark.usually("0.005", "0.02")
 @pytest.mark.parametrize("after", [0.0, 0.005, 0.01, 0.02, 0.05])
 def test_a_delete_that_was_cut_short_is_finished_by_the_next_server(server: Server, after: float) -> None:
     server.start()
@@ -99,6 +101,7 @@ def test_a_delete_that_was_cut_short_is_finished_by_the_next_server(server: Serv
     assert not list((server.folder / "agents").glob("*/nodes/*")), "a node left its folder behind"
 
 
+@pytest.mark.usually("0.0", "0.02")
 @pytest.mark.parametrize("after", [0.0, 0.005, 0.02])
 def test_a_modify_that_was_answered_is_kept(server: Server, after: float) -> None:
     server.start()
@@ -161,6 +164,7 @@ def sharded(server: Server) -> redis.RedisCluster:
     return redis.RedisCluster(host=endpoint["Address"], port=endpoint["Port"], decode_responses=True)
 
 
+@pytest.mark.usually("0.03", "0.15")
 @pytest.mark.parametrize("after", [0.0, 0.03, 0.08, 0.15, 0.25])
 def test_a_create_in_cluster_mode_that_was_cut_short_is_finished_by_the_next_server(server: Server, after: float) -> None:
     server.start()

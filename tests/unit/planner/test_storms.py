@@ -25,7 +25,7 @@ from controlplane.domain.status import AVAILABLE, CREATE_FAILED, topology_status
 from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, NodeGroup, Remake, Topology
 from controlplane.domain.windows import next_opening
 
-STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES, STORMS_OVER_COUNTS = 1000, 300, 600, 600
+STORMS, STORMS_OVER_SHARDS, STORMS_OVER_NAMES, STORMS_OVER_COUNTS = 600, 150, 400, 300
 PER_TEST, PER_TEST_OVER_SHARDS = 200, 50
 MOST_ROUNDS = 60
 

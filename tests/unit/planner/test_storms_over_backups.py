@@ -29,7 +29,7 @@ from controlplane.domain.snapshot import begun
 from controlplane.domain.topology import Endpoints, Topology
 from controlplane.domain.windows import snapshot_opening
 
-STORMS, STORMS_OVER_SEEDS, PER_TEST = 600, 400, 100
+STORMS, STORMS_OVER_SEEDS, PER_TEST = 300, 200, 100
 BEGAN_WITH = 50
 
 
