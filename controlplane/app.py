@@ -30,6 +30,7 @@ from controlplane.api.listening import CannotServeError, listen, url_of
 from controlplane.api.query import QueryDoor
 from controlplane.api.strangers import NoStrangers
 from controlplane.clock import Clock, SystemClock
+from controlplane.delivery.notifiers import notifier_at
 from controlplane.dns.listening import Listeners, listen_for_queries
 from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.topology import World
@@ -37,6 +38,7 @@ from controlplane.operations import keepers
 from controlplane.operations.fleet import Registry
 from controlplane.operations.performs import Operations
 from controlplane.reconciler.archivist import Archivist
+from controlplane.reconciler.courier import Courier
 from controlplane.reconciler.examining import Examiner
 from controlplane.reconciler.exporting import Exporter
 from controlplane.reconciler.faults import FaultPusher
@@ -75,6 +77,7 @@ class ControlPlane:
     gatherer: Gatherer
     archivist: Archivist
     importer: Importer
+    courier: Courier
     names: NameServer | None = None
 
     def start(self) -> None:
@@ -83,6 +86,7 @@ class ControlPlane:
         self.reconciler.start()
         self.watchdog.start()
         self.archivist.start()
+        self.courier.start()
         self.store.leadership.start(self._lead, self.store.follow)
         if self.names is not None:
             self.names.start()
@@ -100,6 +104,7 @@ class ControlPlane:
         self.faults.lead()
         self.reconciler.lead()
         self.archivist.lead()
+        self.courier.lead()
 
     def welcome(self, hello: AgentHello) -> Welcome:
         """An agent has introduced itself: it may have forgotten what it was told. Raises InvalidParameterValue, NotLeadingError."""
@@ -124,6 +129,7 @@ class ControlPlane:
         self.archivist.close()
         self.faults.close()
         self.reconciler.close()
+        self.courier.close()
         self.store.close()
 
 
@@ -202,6 +208,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     archivist = Archivist(store, clock, seeds, Exporter(buckets, scratch / "exports"), Verifier(store, fleet, clock), importer.is_at_it)
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network, archive), clock, policy)
     watchdog = Watchdog(store, reconciler)
+    courier = Courier(store, clock, notifier_at(settings.notified(), settings.data_dir))
     operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive, buckets)
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
@@ -240,7 +247,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
     names = _name_server(queries, store, settings)
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, archivist, importer, names)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, archivist, importer, courier, names)
 
 
 def archive_place(settings: Settings) -> ArchivePlace:

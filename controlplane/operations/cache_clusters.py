@@ -39,6 +39,7 @@ from controlplane.domain.topology import ClusterMode, Kind, MemcachedDiscovery, 
 from controlplane.operations import describe, layout, memcached
 from controlplane.operations.context import Context
 from controlplane.operations.inheritance import inherited_by_cluster
+from controlplane.operations.notifications import with_topic
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
@@ -111,6 +112,7 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
     if status != s.AVAILABLE:
         raise InvalidCacheClusterState(f"Cache cluster {topology.name} must be available to be modified; it is {status}.")
     settings = changed_settings(topology.settings, asked, snapshots=not topology.is_memcached, of=topology)
+    settings = with_topic(settings, topology.world, asked.notification_topic_arn, asked.notification_topic_status)
     change = None
     if topology.is_memcached:
         settings = replace(settings, cross_az=memcached.cross_az(topology, asked))
@@ -369,7 +371,7 @@ def _nodes_named(topology: Topology, member: Node | None, asked: list[str]) -> l
 def _refuse_what_modify_cannot_do(topology: Topology, asked: ModifyCacheCluster) -> None:
     if topology.is_memcached:
         memcached.refuse_what_memcached_lacks(asked)
-    refuse_what_is_not_built(asked, {"notification_topic_status": "notifications are not built yet"})
+    refuse_what_is_not_built(asked)
     if not topology.is_memcached:
         memcached.must_not_resize(asked)
     if (asked.engine or "").lower() == "valkey":

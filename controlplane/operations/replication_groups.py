@@ -36,6 +36,7 @@ from controlplane.operations.cluster_mode import mode_asked, with_cluster_mode
 from controlplane.operations.context import Context
 from controlplane.operations.failover import with_promotion_of
 from controlplane.operations.inheritance import inherited_by_group
+from controlplane.operations.notifications import with_topic
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
@@ -123,6 +124,7 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
     if ctx.status(group) != s.AVAILABLE:
         raise InvalidReplicationGroupState("Replication group must be in available state to modify.")
     settings = changed_settings(group.settings, asked, of=group)
+    settings = with_topic(settings, group.world, asked.notification_topic_arn, asked.notification_topic_status)
     if asked.snapshotting_cluster_id:
         settings = replace(settings, snapshotting_cluster=_snapshotting_member(group, asked.snapshotting_cluster_id))
     if asked.replication_group_description is not None:
@@ -231,11 +233,6 @@ def _description(asked: str) -> str:
 
 
 def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup) -> None:
-    refuse_what_is_not_built(
-        asked,
-        {
-            "notification_topic_status": "notifications are not built yet",
-        },
-    )
+    refuse_what_is_not_built(asked)
     if asked.node_group_id:
         raise InvalidParameterValue("NodeGroupId is deprecated and cannot be given.")

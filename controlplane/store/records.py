@@ -32,8 +32,10 @@ _SAY = insert(EventRow)  # made once: to make a statement takes longer than to c
 class Events:
     """What happened, newest first. ``said`` is what this unit of work has said, and ``numbers`` are the events' numbers."""
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, publish: Callable[[Event], None] = lambda event: None) -> None:
+        """``publish`` hears of every event that is said."""
         self._connect = connect
+        self._publish = publish
         self.said: list[Event] = []
         self.numbers: list[int] = []
 
@@ -43,6 +45,7 @@ class Events:
                "message": event.message, "because": event.because, "at": event.at}  # fmt: skip
         written = self._connect().execute(_SAY, row)
         self.said.append(event)
+        self._publish(event)
         number = written.inserted_primary_key[0] if written.inserted_primary_key is not None else 0
         self.numbers.append(number)
         if number % _PRUNE_EVERY == 0:
