@@ -48,6 +48,11 @@ class Settings(BaseSettings):
         description="Where notifications of events go: an SNS-compatible endpoint as in `sns+http://127.0.0.1:4566`, or a webhook as in "
         "`https://host/path`; by default the file `notifications.jsonl` of the data folder.",
     )
+    log_delivery: str = Field(
+        "",
+        description="Where slow logs and engine logs go: an endpoint of CloudWatch Logs and Firehose as in `logs+http://127.0.0.1:4566`, "
+        "or a webhook as in `https://host/path`; by default files in the folder `logs` of the data folder.",
+    )
     region: str = Field("us-east-1", description="Region of requests that name none.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account of requests whose access key is no account id.")
     endpoint_network: str = Field("127.100.0.0/24", description="Addresses that primary and reader endpoints are drawn from (CIDR).")
@@ -107,6 +112,12 @@ class Settings(BaseSettings):
         delivery_place(asked, "sns")
         return asked
 
+    @field_validator("log_delivery")
+    @classmethod
+    def _takes_logs(cls, asked: str) -> str:
+        delivery_place(asked, "logs")
+        return asked
+
     @field_validator("dns_suffix")
     @classmethod
     def _is_a_domain(cls, asked: str) -> str:
@@ -148,6 +159,10 @@ class Settings(BaseSettings):
     def notified(self) -> DeliveryPlace:
         """Where notifications go."""
         return delivery_place(self.notifications, "sns")
+
+    def logged(self) -> DeliveryPlace:
+        """Where logs go."""
+        return delivery_place(self.log_delivery, "logs")
 
     def url(self) -> str:
         """The database's URL."""

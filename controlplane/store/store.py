@@ -22,6 +22,7 @@ from controlplane.store.enrolment import Authorities, CertifiedAgents, JoinToken
 from controlplane.store.faults import InjectedFaults
 from controlplane.store.fleet import Addresses, AgentMemory, Agents, Heartbeats
 from controlplane.store.leadership import Elected, Leadership, Sole
+from controlplane.store.log_cursors import LogCursors
 from controlplane.store.memory import Memory
 from controlplane.store.outbox import Outbox
 from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags
@@ -72,6 +73,7 @@ class Unit:
         self.snapshots = Snapshots(connect)
         self.faults = InjectedFaults(connect)
         self.facts = Facts(connect)
+        self.log_cursors = LogCursors(connect)
         self.authorities = Authorities(connect)
         self.join_tokens = JoinTokens(connect)
         self.certified_agents = CertifiedAgents(connect)
