@@ -43,6 +43,8 @@ class LogCollector:
         self._progress = LogProgress(store)
         self._troubles: dict[tuple[str, str], _Trouble] = {}
         self._dropped: dict[tuple[str, str], _Dropped] = {}
+        self._begins = threading.Event()  # to lead, and so to read first how far logs are
+        self._knows = False
         self._woken = threading.Event()
         self._closing = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
@@ -55,7 +57,7 @@ class LogCollector:
 
     def lead(self) -> None:
         """Go on from where a former life, or another control plane, was."""
-        self._progress.load()
+        self._begins.set()
         self._woken.set()
 
     def close(self) -> None:
@@ -238,10 +240,12 @@ class LogCollector:
             self._woken.wait(self._every if is_on else _IDLE)
             self._woken.clear()
             if self._closing.is_set() or not self._store.leadership.leads:
+                self._knows = False  # others go on from here
                 continue
             begun = time.monotonic()
             try:
-                self.round()
+                if self._is_ready():
+                    self.round()
             except NotLeadingError:
                 log.info("logs are another control plane's to deliver now")
             except StoreAwayError as away:
@@ -249,6 +253,14 @@ class LogCollector:
             except Exception:  # what fails of one log must not end the delivery of all others
                 log.exception("logs could not be delivered")
             self._closing.wait(max(0.0, self._every - (time.monotonic() - begun)))
+
+    def _is_ready(self) -> bool:
+        """Whether it is known how far logs are. Until we were told to lead, somebody else may be at them."""
+        if self._begins.is_set():
+            self._progress.load()
+            self._begins.clear()
+            self._knows = True
+        return self._knows
 
 
 class _Trouble:
