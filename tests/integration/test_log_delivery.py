@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -85,6 +87,9 @@ def test_slow_commands_and_engine_lines_are_in_files_in_the_documented_forms(tmp
         api = server.client()
         found = make_group(api, delivery(), delivery("engine-log", "text", "engines"))
         wait_until(lambda: statuses(api) == {"slow-log": "active", "engine-log": "active"}, within=15)
+        shown = subprocess.run([sys.executable, "-m", "cachewright", "describe", "orders", "--url", server.url], capture_output=True, text=True)
+        assert re.search(r"slow-log +cloudwatch-logs caches, json \(active\)", shown.stdout), shown.stderr
+        assert re.search(r"engine-log +cloudwatch-logs engines, text \(active\)", shown.stdout)
         slowly(found, 2, "till")
         wait_until(lambda: len(by_name(lines(data, "orders-001-0001-slow-log.json"), "till")) == 2, within=10)
         told = by_name(lines(data, "orders-001-0001-slow-log.json"), "till")
