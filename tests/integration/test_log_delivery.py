@@ -166,6 +166,40 @@ def engine_said(data: Path, member: str) -> list[tuple[str, str]]:
     return [(line[1], line[2]) for line in found if line is not None]
 
 
+def test_no_record_is_there_twice_or_missing_when_the_server_is_killed_while_it_writes(tmp_path: Path, until_the_end: ExitStack) -> None:
+    data = tmp_path / "data"
+    server = Server(data)
+    until_the_end.callback(server.clear)
+    server.start()
+    api = server.api()
+    api.create_cache_parameter_group(CacheParameterGroupName="all", CacheParameterGroupFamily="valkey8", Description="d")
+    api.modify_cache_parameter_group(CacheParameterGroupName="all", ParameterNameValues=[
+        {"ParameterName": "slowlog-log-slower-than", "ParameterValue": "0"},
+        {"ParameterName": "slowlog-max-len", "ParameterValue": "100000"}])  # fmt: skip
+    found = make_group(api, delivery(), CacheParameterGroupName="all", EngineVersion="8.1")
+    wait_until(lambda: statuses(api) == {"slow-log": "active"}, within=15)
+    endpoint = found["NodeGroups"][0]["PrimaryEndpoint"]
+    sent = 0
+    with redis.Redis(host=endpoint["Address"], port=endpoint["Port"], client_name="writer") as cache:
+        for _ in range(4):
+            told = len(lines(data, "orders-001-0001-slow-log.json"))
+            for _ in range(60):
+                cache.set("key", "value")
+                sent += 1
+            wait_until(lambda told=told: len(lines(data, "orders-001-0001-slow-log.json")) > told, within=20, every=0.001)  # type: ignore[misc]
+            server.end(signal.SIGKILL)  # as it is between the file and the database
+            server.start()
+
+    def written() -> list[dict[str, Any]]:
+        records = by_name(lines(data, "orders-001-0001-slow-log.json"), "writer")
+        return [record for record in records if record["Command"].startswith("SET ")]
+
+    wait_until(lambda: len(written()) >= sent, within=20)
+    ids = [json.loads(line)["Id"] for line in lines(data, "orders-001-0001-slow-log.json")]
+    assert len(written()) == sent
+    assert ids == sorted(set(ids))
+
+
 def test_what_commands_are_about_is_in_no_log(tmp_path: Path, until_the_end: ExitStack) -> None:
     data = tmp_path / "data"
     api = until_the_end.enter_context(local_server(data_dir=data)).client()
