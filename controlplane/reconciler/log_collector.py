@@ -43,6 +43,7 @@ class LogCollector:
         self._progress = LogProgress(store)
         self._troubles: dict[tuple[str, str], _Trouble] = {}
         self._dropped: dict[tuple[str, str], _Dropped] = {}
+        self._away: set[str] = set()
         self._begins = threading.Event()  # to lead, and so to read first how far logs are
         self._knows = False
         self._woken = threading.Event()
@@ -152,8 +153,11 @@ class LogCollector:
             try:
                 told = self._fleet.logs(agent, self._question(streams, left))
             except AgentUnreachableError as away:
-                log.debug("logs not told  agent=%s because=%s", agent, away)
+                if agent not in self._away:
+                    log.warning("logs not told, asking again  agent=%s because=%s", agent, away)
+                    self._away.add(agent)
                 return
+            self._away.discard(agent)
             if not self._store.leadership.leads:
                 return
             left = set()
