@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ def _read_on(file: BinaryIO, read: Read, *, is_former: bool, first: EngineLogMar
     whole = len(came) if is_former and offset + len(came) >= size else came.rfind(b"\n") + 1
     if not whole and len(came) == AT_ONCE:
         whole = len(came)  # a line without an end
-    read.lines += _parsed(came[:whole], since, in_utc)
+    written = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+    read.lines += _parsed(came[:whole], since, in_utc, written)
     read.mark = EngineLogMark(head=head, offset=offset + whole)
     read.more = offset + whole < size and whole > 0
 
@@ -103,9 +105,9 @@ def _lines_between(file: BinaryIO, start: int, end: int) -> int:
     return found
 
 
-def _parsed(came: bytes, since: float, in_utc: bool) -> Iterator[EngineLine]:
-    """A line that does not begin like one, as those of a crash report, is told with the moment of the one before it."""
-    at, level, role = datetime.now(UTC), "NOTICE", "X"
+def _parsed(came: bytes, since: float, in_utc: bool, at: datetime) -> Iterator[EngineLine]:
+    """A line that does not begin like one, as those of a crash report, has the moment of the one before it, the first ``at``."""
+    level, role = "NOTICE", "X"
     for text in came.decode(errors="replace").splitlines():
         if not text.strip():
             continue

@@ -14,10 +14,10 @@ from controlplane.domain.topology import World
 SUBJECT = "Amazon ElastiCache Notification"
 """The subject of every notification. (unverified)"""
 
-_CLUSTER, _GROUP, _PARAMETERS = "cache-cluster", "replication-group", "cache-parameter-group"
+_CACHE_CLUSTER, _GROUP, _PARAMETERS = "cache-cluster", "replication-group", "cache-parameter-group"
 
 _PUBLISHED: Mapping[str, tuple[tuple[str, str], ...]] = {
-    _CLUSTER: (
+    _CACHE_CLUSTER: (
         (r"Cache cluster created", "CacheClusterProvisioningComplete"),
         (r"Failed to create the cache cluster\b", "CacheClusterProvisioningFailed"),
         (r"Cache cluster deleted", "DeleteCacheClusterComplete"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -36,7 +36,7 @@ class Outbox:
         for topic in _topics(self._topologies, event):
             if (topic, body) not in self._added:
                 self._added.add((topic, body))
-                row = {"account": event.world.account, "region": event.world.region, "topic": topic, "id": str(uuid.uuid4()),
+                row = {"account": event.world.account, "region": event.world.region, "topic": topic, "id": _id(event, topic),
                        "source_type": event.source_type, "source": event.source, "body": body, "at": event.at}  # fmt: skip
                 self._connect().execute(_ADD, row)
 
@@ -63,6 +63,12 @@ class Outbox:
     def forget_topic(self, topic: str) -> None:
         """Nothing is to be published to it."""
         self._connect().execute(delete(_TABLE).where(_TABLE.c.topic == topic))
+
+
+def _id(event: Event, topic: str) -> str:
+    """An id in the form that SNS gives its messages, the same for this event and topic whoever asks."""
+    digest = hashlib.sha256(f"{event.world}/{event.number}/{event.at}/{topic}".encode()).hexdigest()
+    return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
 
 
 def _topics(topologies: Topologies, event: Event) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -45,9 +46,9 @@ class Events:
                "message": event.message, "because": event.because, "at": event.at}  # fmt: skip
         written = self._connect().execute(_SAY, row)
         self.said.append(event)
-        self._publish(event)
         number = written.inserted_primary_key[0] if written.inserted_primary_key is not None else 0
         self.numbers.append(number)
+        self._publish(replace(event, number=number))
         if number % _PRUNE_EVERY == 0:
             self.prune(event.at - KEPT)
 
