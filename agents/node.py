@@ -23,6 +23,7 @@ from agents.proofs import Proofs
 from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, Runtime, StartRefusedError
 from agents.seeder import Seeder
 from agents.slot_mover import SlotMover, is_moving
+from agents.yielding import Yielding
 from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
 
 log = logging.getLogger("cachewright.agent")
@@ -73,9 +74,8 @@ class LocalNode:
         self._demanded: tuple[int, int] | None = None  # None: nobody knows, so it is to be said
         self._fenced = False
         self._deposed_since: float | None = None
-        self._yielding_since: float | None = None
-        self._writers_wait = False
-        self._yielded_to: str | None = None
+        self._told: int | None = None  # the newest generation that came to this agent, and not only to a former one
+        self._yielding = Yielding(pace.yield_within, pace.lift_after, adopted=entry.handle is not None)
         self._proofs = Proofs(pace.patience, pace.replaced_within)
         self._archiver = Archiver(folder, lambda: ended(self.spec.key))
         self._seeder = Seeder(folder, lambda: ended(self.spec.key))
@@ -106,7 +106,7 @@ class LocalNode:
             if spec.generation < mine.generation or spec.epoch < mine.epoch:
                 return
             self._write(spec=spec)
-            self._awaiting_since = None
+            self._told, self._awaiting_since = spec.generation, None
 
     @property
     def leads(self) -> bool:
@@ -208,7 +208,8 @@ class LocalNode:
         self._proofs.forget()
         self._clients = LedClients(are_here=False)
         self._seen, self._glances = None, 0  # the next look is a whole one: what was seen of the former process holds no more
-        self._yielding_since, self._yielded_to, self._writers_wait, self._fenced = None, None, False, False
+        self._yielding = Yielding(self._pace.yield_within, self._pace.lift_after, adopted=False)
+        self._fenced = False
         self._demanded = None if spec.role is Role.REPLICA else _own_demand(spec)  # a replica starts without taking writes
         try:
             handle = self._runtime.start(self._launch(spec))
@@ -278,7 +279,7 @@ class LocalNode:
             if frozenset(spec.holds) != seen.holds:
                 session.hold(spec, seen)
                 seen = self._seen = session.observe()
-            self._proofs.keep(session, spec, seen, ask=not self._writers_wait)
+            self._proofs.keep(session, spec, seen, ask=not self._yielding.writers_wait)
             self._relink(session, spec, seen)
         self._agrees = self._digest_agreed_with(session, spec, seen)
         self._mover.want(spec if settled and not self._fenced and self._in_touch_for() is not None else None)
@@ -288,9 +289,12 @@ class LocalNode:
         return self._report(spec, Phase.RUNNING, seen, problem=self._refused), self._again(spec, done)
 
     def _assume(self, session: Session, spec: NodeSpec, seen: Observation) -> bool:
-        """Bring the engine's role towards the spec, unless that may be past: out of touch, or only just back, who was deposed stays so."""
+        """Bring the engine's role towards the spec, unless that may be past.
+
+        Who was deposed stays so while out of touch, or only just back, or if it may have been the heir to whom it yielded.
+        """
         in_touch_for = self._in_touch_for()
-        is_sure = in_touch_for is not None and in_touch_for >= self._pace.lift_after
+        is_sure = in_touch_for is not None and in_touch_for >= self._pace.lift_after and not self._yielding.is_counted_on(spec.yields_to)
         return (is_sure or not session.is_deposed(spec, seen)) and session.assume(spec, seen)
 
     def _refuse_while_deposed(self, session: Session, spec: NodeSpec, seen: Observation, settled: bool) -> None:
@@ -363,7 +367,7 @@ class LocalNode:
             session.demand(*demanded)
             log.info("node demands acknowledgements  node=%s of=%d within=%ds", spec.key, *demanded)
         self._demanded = demanded
-        if self._fenced and not self._writers_wait:
+        if self._fenced and not self._yielding.writers_wait:
             session.prove(spec, len(spec.replicas), self._pace.patience)
 
     def _is_to_be_fenced(self, spec: NodeSpec) -> bool:
@@ -374,24 +378,9 @@ class LocalNode:
         return in_touch_for is None or (self._fenced and in_touch_for < self._pace.lift_after)
 
     def _yield(self, session: Session, spec: NodeSpec) -> None:
-        """Make the heir ready while that is asked for, and take writes again when it no longer is, or was for too long: nobody may
-        be there any more to elect it.
-
-        The heir must be proven first: while writers wait, an engine asks its replicas for nothing, and whoever asks it to waits with them.
-        """
-        now = time.monotonic()
-        heir = spec.yields_to if spec.yields_to is not None and spec.yields_to.key in self._proofs.keys else None
-        if heir is None:
-            self._yielding_since, given_up = None, self._yielding_since is not None
-        else:
-            self._yielding_since = self._yielding_since or now
-            given_up = now - self._yielding_since > self._pace.yield_within
-        self._writers_wait = heir is not None and not given_up
-        if given_up:
-            self._yielded_to = None
-            session.go_on()
-        elif heir is not None:
-            self._yielded_to = heir.key if session.yield_to(heir) else None
+        heir = spec.yields_to
+        proven, told = heir is not None and heir.key in self._proofs.keys, spec.generation == self._told
+        self._yielding.keep(session, heir, proven=proven, told=told, in_touch_for=self._in_touch_for())
 
     def _digest_agreed_with(self, session: Session, spec: NodeSpec, seen: Observation) -> str | None:
         """The digest of the spec's mesh if that is what the engine sees on the cluster bus."""
@@ -404,7 +393,7 @@ class LocalNode:
         return spec.mesh.digest if because is None else None
 
     def _is_content(self, spec: NodeSpec, seen: Observation) -> bool:
-        if spec.yields_to is not None and self._yielded_to is None:
+        if spec.yields_to is not None and self._yielding.to is None:
             return False
         if spec.mesh is not None and (self._agrees is None or is_moving(spec.mesh)):
             return False
@@ -481,7 +470,7 @@ class LocalNode:
             holds=sorted(seen.holds) if seen else [],
             agrees=self._agrees if phase is Phase.RUNNING else None,
             arrived=self._arrived if phase is Phase.RUNNING else "",
-            yielded_to=self._yielded_to if phase is Phase.RUNNING else None,
+            yielded_to=self._yielding.to if phase is Phase.RUNNING else None,
             parameters=self._entry.runs_with.digest if self._entry.runs_with else "",
             fronted=front.listening,
             discovery=min(seen.discovery, front.discovery) if seen and spec.front else seen.discovery if seen else 0,

@@ -23,6 +23,7 @@ from agents.node import FrontSeen, LocalNode
 from agents.node_logs import LogReaders
 from agents.pace import Pace
 from agents.pulse import Pulse
+from agents.refused_writers import RefusedWriters, closes_on_write
 from agents.relay_keeper import RelayKeeper
 from agents.rounds import Rounds
 from agents.runtimes.runtime import Handle, Runtime
@@ -32,7 +33,7 @@ from api_schemas.agent.examination import ExaminationOrder, ExaminationState
 from api_schemas.agent.fault import FaultSpec
 from api_schemas.agent.logs import AgentLogs, LogsWanted
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
-from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Phase
+from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Phase, Role
 from api_schemas.agent.route import RouteSpec
 
 log = logging.getLogger("cachewright.agent")
@@ -92,6 +93,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._rounds = Rounds(host.agent, self._visit)
         self._pulse = Pulse(self._kill_hung, self._pace.pulse_within)
+        self._refused_writers = RefusedWriters()
         self._sampler = Sampler(host.agent, host.folder, runtime.footprint, self._pace.sample)
         self._logs = LogReaders(host.folder, self._spec_of)
         self._examinations = Examinations(host.folder, self._own, host.binaries)
@@ -214,6 +216,7 @@ class Supervisor:
         self._faults.close()
         self.lease.close()
         self._pulse.close()
+        self._refused_writers.close()
         self._sampler.close()
         self._logs.close()
         self._examinations.close()
@@ -228,6 +231,7 @@ class Supervisor:
         self._faults.close()
         self.lease.close()
         self._pulse.close()
+        self._refused_writers.close()
         self._sampler.close()
         self._logs.close()
         self._examinations.close()
@@ -241,6 +245,7 @@ class Supervisor:
         self._faults.close()
         self.lease.close()
         self._pulse.close()
+        self._refused_writers.close()
         self._sampler.close()
         self._logs.close()
         self._examinations.close()
@@ -330,6 +335,7 @@ class Supervisor:
             return self._visit_gone(key)
         if node.dropped:
             self._pulse.forget(key)
+            self._refused_writers.forget(key)
             self._sampler.forget(key)
             self._set_front(key, None)
             if self._relay.still_fronts(key):
@@ -345,6 +351,10 @@ class Supervisor:
             self._pulse.watch(key, node.spec.address, node.spec.port, node.progress)
         else:
             self._pulse.forget(key)
+        if closes_on_write(node.spec, follows=report.phase is Phase.RUNNING and report.role is Role.REPLICA):
+            self._refused_writers.watch(node.spec)
+        else:
+            self._refused_writers.forget(key)
         self._set_front(key, _front(node.spec) if report.phase is Phase.RUNNING or report.address_taken else None)
         with self._lock:
             self._newest[key] = report

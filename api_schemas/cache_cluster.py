@@ -197,6 +197,9 @@ CREATE_CACHE_CLUSTER = Operation(
     "CreateCacheCluster", "POST /cache-clusters", CreateCacheCluster, CacheClusterResult,
     "Create a stand-alone Redis node or a Memcached cluster, or add a replica to a replication group.",
     Subject(CACHE_CLUSTER, "cache_cluster_id"),
+    in_engines="A program is started for each node, with the type's memory and the group's values in its file or flags; a replica: "
+               "`REPLICAOF`, in cluster mode `CLUSTER MEET` and `CLUSTER REPLICATE`. From a snapshot: the file is there when it "
+               "starts.",
 )  # fmt: skip
 DESCRIBE_CACHE_CLUSTERS = Operation(
     "DescribeCacheClusters", "GET /cache-clusters", DescribeCacheClusters, CacheClusters,
@@ -207,14 +210,20 @@ MODIFY_CACHE_CLUSTER = Operation(
     "ModifyCacheCluster", "PATCH /cache-clusters/{cache_cluster_id}", ModifyCacheCluster, CacheClusterResult,
     "Change a cache cluster's windows, flags, node type or engine version, or add and remove Memcached nodes.",
     Subject(CACHE_CLUSTER, "cache_cluster_id"),
+    in_engines="Node type, version: each program is started anew in its turn. Memcached nodes: started, or stopped. Parameter group: "
+               "`CONFIG SET` on every node, Memcached's flags at its next reboot. Windows and flags: nothing.",
 )  # fmt: skip
 DELETE_CACHE_CLUSTER = Operation(
     "DeleteCacheCluster", "DELETE /cache-clusters/{cache_cluster_id}", DeleteCacheCluster, CacheClusterResult,
     "Delete a stand-alone cache cluster, or remove a replica from its group.",
     Subject(CACHE_CLUSTER, "cache_cluster_id"),
+    in_engines="Its programs are stopped, a replica's after its readers were led away; in cluster mode the others are told `CLUSTER "
+               "FORGET`.",
 )  # fmt: skip
 REBOOT_CACHE_CLUSTER = Operation(
     "RebootCacheCluster", "POST /cache-clusters/{cache_cluster_id}/reboot", RebootCacheCluster, CacheClusterResult,
     "Start nodes of a cache cluster again; they come back empty, at their addresses.",
     Subject(CACHE_CLUSTER, "cache_cluster_id"),
+    in_engines="The program is stopped, what it kept is removed, and it is started with the values of the moment; with a primary its "
+               "replicas too, and each copies its primary again.",
 )  # fmt: skip

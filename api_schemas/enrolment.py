@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api_schemas.operation import Operation
+from api_schemas.operation import NOTHING, Operation
 from api_schemas.shape import Shape
 
 LONGEST = 10 * 365 * 24 * 3600
@@ -73,10 +73,12 @@ class RemovedAgent(Shape):
 
 
 CREATE_JOIN_TOKEN = Operation("CreateJoinToken", "POST /join-tokens", CreateJoinToken, CreatedJoinToken,
-                              "Make a token with which agents of other hosts can join.", ours=True)  # fmt: skip
+                              "Make a token with which agents of other hosts can join.", ours=True, in_engines=NOTHING)  # fmt: skip
 DESCRIBE_JOIN_TOKENS = Operation("DescribeJoinTokens", "GET /join-tokens", DescribeJoinTokens, JoinTokens,
                                  "Show the join tokens, without their secrets.", reads=True, ours=True)  # fmt: skip
 REVOKE_JOIN_TOKEN = Operation("RevokeJoinToken", "DELETE /join-tokens/{join_token_id}", RevokeJoinToken, JoinTokenResult,
-                              "Let nobody join with a token any more; agents that did stay.", ours=True)  # fmt: skip
+                              "Let nobody join with a token any more; agents that did stay.", ours=True,
+                              in_engines=NOTHING)  # fmt: skip
 REMOVE_AGENT = Operation("RemoveAgent", "DELETE /agents/{agent}", RemoveAgent, RemovedAgent,
-                         "Refuse an agent's certificate from now on, and give its name free; it must run no nodes.", ours=True)  # fmt: skip
+                         "Refuse an agent's certificate from now on, and give its name free; it must run no nodes.", ours=True,
+                         in_engines=NOTHING)  # fmt: skip

@@ -90,8 +90,10 @@ class DeleteFault(Shape):
 
 
 CREATE_FAULT = Operation("CreateFault", "POST /faults", CreateFault, FaultResult,
-                         "Inject a fault into nodes, a zone or the link between two; it is undone by itself.", ours=True)  # fmt: skip
+                         "Inject a fault into nodes, a zone or the link between two; it is undone by itself.", ours=True,
+                         in_engines="Processes are killed or stand still, or packets between zones are dropped.")  # fmt: skip
 DESCRIBE_FAULTS = Operation("DescribeFaults", "GET /faults", DescribeFaults, Faults,
                             "Show injected faults, those under way and those that ended lately.", reads=True, ours=True)  # fmt: skip
 DELETE_FAULT = Operation("DeleteFault", "DELETE /faults/{fault_id}", DeleteFault, FaultResult,
-                         "End an injected fault before its time.", ours=True)  # fmt: skip
+                         "End an injected fault before its time.", ours=True,
+                         in_engines="Processes get SIGCONT, the filter's rules are removed.")  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api_schemas.lab import Agent
-from api_schemas.operation import Operation
+from api_schemas.operation import NOTHING, Operation
 from api_schemas.shape import Shape
 
 
@@ -27,6 +27,8 @@ class Drained(Shape):
 
 
 DRAIN_AGENT = Operation("DrainAgent", "POST /agents/{agent}/drain", DrainAgent, Drained,
-                        "Empty an agent's host: its nodes move to others of their zone, primaries hand over.", ours=True)  # fmt: skip
+                        "Empty an agent's host: its nodes move to others of their zone, primaries hand over.", ours=True,
+                        in_engines="Primaries hand over as in TestFailover; each node is started on another host, copies its primary "
+                                   "there, and is stopped on this one.")  # fmt: skip
 UNDRAIN_AGENT = Operation("UndrainAgent", "POST /agents/{agent}/undrain", UndrainAgent, Drained,
-                          "Use an agent's host again for new nodes.", ours=True)  # fmt: skip
+                          "Use an agent's host again for new nodes.", ours=True, in_engines=NOTHING)  # fmt: skip

@@ -11,6 +11,9 @@ from api_schemas.shape import Shape
 Asked = TypeVar("Asked", bound=Shape)
 Answer = TypeVar("Answer", bound=Shape)
 
+NOTHING = "nothing"
+"""What an operation changes in engines that only changes what the control plane knows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -36,7 +39,7 @@ class Operation(Generic[Asked, Answer]):
 
     ``name`` is the operation's name in the service model, ``route`` its REST method and path below ``/v1``,
     ``says`` one sentence for people. ``subject`` names the resource that a caller may wait for; ``reads`` is true
-    where nothing is changed.
+    where nothing is changed. ``in_engines`` is one sentence about what engines are told, or NOTHING; those that read need not say it.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Operation(Generic[Asked, Answer]):
     subject: Subject | None = None
     reads: bool = False
     ours: bool = field(default=False)
+    in_engines: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.name in _PROMISES:
@@ -57,6 +61,11 @@ class Operation(Generic[Asked, Answer]):
     def method(self) -> str:
         """The HTTP method of the REST route."""
         return self.route.split(" ", 1)[0]
+
+    @property
+    def changes(self) -> str:
+        """What it changes in engines, for people."""
+        return NOTHING if self.reads else self.in_engines
 
     @property
     def path(self) -> str:

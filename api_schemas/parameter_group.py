@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api_schemas.operation import Operation
+from api_schemas.operation import NOTHING, Operation
 from api_schemas.paging import Paged
 from api_schemas.parts import Nothing, Tag
 from api_schemas.shape import Aws, Shape
@@ -157,20 +157,25 @@ class EngineDefaultParameters(Shape):
 CREATE_CACHE_PARAMETER_GROUP = Operation(
     "CreateCacheParameterGroup", "POST /parameter-groups", CreateCacheParameterGroup, CacheParameterGroupResult,
     "Create a parameter group of a family, with the family's default values.",
+    in_engines=NOTHING,
 )  # fmt: skip
 MODIFY_CACHE_PARAMETER_GROUP = Operation(
     "ModifyCacheParameterGroup", "PATCH /parameter-groups/{cache_parameter_group_name}",
     ModifyCacheParameterGroup, CacheParameterGroupName,
     "Set parameters of a group. Every cache that uses it takes them: Valkey and Redis at once, Memcached at its next reboot.",
+    in_engines="`CONFIG SET` on every node of every cache that uses the group; what is reserved becomes `maxmemory`. What programs "
+               "only read at their start (`databases`, all of Memcached's flags): at the next reboot.",
 )  # fmt: skip
 RESET_CACHE_PARAMETER_GROUP = Operation(
     "ResetCacheParameterGroup", "POST /parameter-groups/{cache_parameter_group_name}/reset",
     ResetCacheParameterGroup, CacheParameterGroupName,
     "Set some or all parameters of a group to the family's defaults again.",
+    in_engines="As ModifyCacheParameterGroup, with the family's values.",
 )  # fmt: skip
 DELETE_CACHE_PARAMETER_GROUP = Operation(
     "DeleteCacheParameterGroup", "DELETE /parameter-groups/{cache_parameter_group_name}", DeleteCacheParameterGroup, Nothing,
     "Delete a parameter group that no cache uses.",
+    in_engines=NOTHING,
 )  # fmt: skip
 DESCRIBE_CACHE_PARAMETER_GROUPS = Operation(
     "DescribeCacheParameterGroups", "GET /parameter-groups", DescribeCacheParameterGroups, CacheParameterGroups,

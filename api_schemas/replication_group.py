@@ -293,6 +293,9 @@ CREATE_REPLICATION_GROUP = Operation(
     "CreateReplicationGroup", "POST /replication-groups", CreateReplicationGroup, ReplicationGroupResult,
     "Create a replication group: a primary with its replicas, spread over zones.",
     Subject(GROUP, "replication_group_id"),
+    in_engines="A program is started for each node, with the type's memory and the group's values in its file; `REPLICAOF` on "
+               "replicas, `CONFIG SET bind` where an endpoint is held. Cluster mode: members and slots in `nodes.conf`, `CLUSTER "
+               "MEET`, `REPLICATE`, `ADDSLOTSRANGE`.",
 )  # fmt: skip
 DESCRIBE_REPLICATION_GROUPS = Operation(
     "DescribeReplicationGroups", "GET /replication-groups", DescribeReplicationGroups, ReplicationGroups,
@@ -303,34 +306,47 @@ MODIFY_REPLICATION_GROUP = Operation(
     "ModifyReplicationGroup", "PATCH /replication-groups/{replication_group_id}", ModifyReplicationGroup, ReplicationGroupResult,
     "Change a replication group's description, windows, flags, node type, engine version or cluster mode.",
     Subject(GROUP, "replication_group_id"),
+    in_engines="Node type, engine, version, cluster mode: each program is started anew in its turn, after a handover for a primary. "
+               "PrimaryClusterId: the handover of TestFailover. Parameter group: `CONFIG SET` on every node. Description, windows and "
+               "flags: nothing.",
 )  # fmt: skip
 MODIFY_SHARD_CONFIGURATION = Operation(
     "ModifyReplicationGroupShardConfiguration", "POST /replication-groups/{replication_group_id}/shard-configuration",
     ModifyReplicationGroupShardConfiguration, ReplicationGroupResult,
     "Add or remove node groups in cluster mode, or share the slots out evenly anew, while clients go on.",
     Subject(GROUP, "replication_group_id"),
+    in_engines="New shards are started and get `FUNCTION RESTORE`; slots go by `CLUSTER MIGRATESLOTS` (Valkey 9), elsewhere by "
+               "`CLUSTER SETSLOT` and `MIGRATE`; shards without slots are stopped and forgotten (`CLUSTER FORGET`).",
 )  # fmt: skip
 DELETE_REPLICATION_GROUP = Operation(
     "DeleteReplicationGroup", "DELETE /replication-groups/{replication_group_id}", DeleteReplicationGroup, ReplicationGroupResult,
     "Delete a replication group with its nodes, or keep its primary as a cache cluster of its own.",
     Subject(GROUP, "replication_group_id"),
+    in_engines="Its programs are stopped; a primary that is kept goes on without replicas.",
 )  # fmt: skip
 TEST_FAILOVER = Operation(
     "TestFailover", "POST /replication-groups/{replication_group_id}/failover", FailoverTest, ReplicationGroupResult,
     "Have the primary of a node group fail over to a replica, to see what an application makes of it.",
     Subject(GROUP, "replication_group_id"),
+    in_engines="`CLIENT PAUSE WRITE` on the primary until its heir has every write; heir: `REPLICAOF NO ONE`, in cluster mode `CLUSTER "
+               "FAILOVER TAKEOVER`; others: `REPLICAOF`, `CLUSTER REPLICATE`; `CONFIG SET bind` moves the endpoint. The former primary "
+               "is then started anew, empty.",
 )  # fmt: skip
 INCREASE_REPLICA_COUNT = Operation(
     "IncreaseReplicaCount", "POST /replication-groups/{replication_group_id}/increase-replica-count",
     IncreaseReplicaCount, ReplicationGroupResult,
     "Add replicas to every node group, or to those that are named.",
     Subject(GROUP, "replication_group_id"),
+    in_engines="A program is started for each new replica: `REPLICAOF`, in cluster mode `CLUSTER MEET` and `CLUSTER REPLICATE`; "
+               "readers are led to it once it is in sync.",
 )  # fmt: skip
 DECREASE_REPLICA_COUNT = Operation(
     "DecreaseReplicaCount", "POST /replication-groups/{replication_group_id}/decrease-replica-count",
     DecreaseReplicaCount, ReplicationGroupResult,
     "Remove replicas from every node group or from those that are named, or the replicas that are named.",
     Subject(GROUP, "replication_group_id"),
+    in_engines="Readers are led away from replicas that go, then their programs are stopped; in cluster mode the others are told "
+               "`CLUSTER FORGET`.",
 )  # fmt: skip
 DESCRIBE_HISTORY = Operation(
     "DescribeHistory", "GET /replication-groups/{replication_group_id}/history", DescribeHistory, History,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api_schemas.operation import Operation
+from api_schemas.operation import NOTHING, Operation
 from api_schemas.paging import Paged
 from api_schemas.parts import Tag
 from api_schemas.shape import Aws, Shape
@@ -100,4 +100,5 @@ PURCHASE_RESERVED_CACHE_NODES_OFFERING = Operation(
     "PurchaseReservedCacheNodesOffering", "POST /reserved-node-offerings/{reserved_cache_nodes_offering_id}/purchase",
     PurchaseReservedCacheNodesOffering, ReservedCacheNodeResult,
     "Reserve nodes; there is no offering to take.",
+    in_engines=NOTHING,
 )  # fmt: skip

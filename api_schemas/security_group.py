@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api_schemas.operation import Operation
+from api_schemas.operation import NOTHING, Operation
 from api_schemas.paging import Paged
 from api_schemas.parts import Nothing, Tag
 from api_schemas.shape import Aws, Shape
@@ -78,6 +78,7 @@ class CacheSecurityGroups(Shape):
 CREATE_CACHE_SECURITY_GROUP = Operation(
     "CreateCacheSecurityGroup", "POST /security-groups", CreateCacheSecurityGroup, CacheSecurityGroupResult,
     "Refused: an account with a VPC has no cache security groups.",
+    in_engines=NOTHING,
 )  # fmt: skip
 DESCRIBE_CACHE_SECURITY_GROUPS = Operation(
     "DescribeCacheSecurityGroups", "GET /security-groups", DescribeCacheSecurityGroups, CacheSecurityGroups,
@@ -88,13 +89,16 @@ AUTHORIZE_CACHE_SECURITY_GROUP_INGRESS = Operation(
     "AuthorizeCacheSecurityGroupIngress", "POST /security-groups/{cache_security_group_name}/authorize",
     AuthorizeCacheSecurityGroupIngress, CacheSecurityGroupResult,
     "Refused: an account with a VPC has no cache security groups.",
+    in_engines=NOTHING,
 )  # fmt: skip
 REVOKE_CACHE_SECURITY_GROUP_INGRESS = Operation(
     "RevokeCacheSecurityGroupIngress", "POST /security-groups/{cache_security_group_name}/revoke",
     RevokeCacheSecurityGroupIngress, CacheSecurityGroupResult,
     "Refused: an account with a VPC has no cache security groups.",
+    in_engines=NOTHING,
 )  # fmt: skip
 DELETE_CACHE_SECURITY_GROUP = Operation(
     "DeleteCacheSecurityGroup", "DELETE /security-groups/{cache_security_group_name}", DeleteCacheSecurityGroup, Nothing,
     "Refused: an account with a VPC has no cache security groups.",
+    in_engines=NOTHING,
 )  # fmt: skip

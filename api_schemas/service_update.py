@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from api_schemas.operation import Operation
+from api_schemas.operation import NOTHING, Operation
 from api_schemas.paging import Paged
 from api_schemas.shape import Shape
 
@@ -135,8 +135,10 @@ DESCRIBE_UPDATE_ACTIONS = Operation(
 BATCH_APPLY_UPDATE_ACTION = Operation(
     "BatchApplyUpdateAction", "POST /service-updates/{service_update_name}/apply", BatchApplyUpdateAction, UpdateActionResults,
     "Apply a service update to caches; there is none to apply.",
+    in_engines=NOTHING,
 )  # fmt: skip
 BATCH_STOP_UPDATE_ACTION = Operation(
     "BatchStopUpdateAction", "POST /service-updates/{service_update_name}/stop", BatchStopUpdateAction, UpdateActionResults,
     "Stop applying a service update to caches; there is none to stop.",
+    in_engines=NOTHING,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api_schemas.operation import Operation, Subject
+from api_schemas.operation import NOTHING, Operation, Subject
 from api_schemas.paging import Paged
 from api_schemas.parts import NodeGroupConfiguration, Tag
 from api_schemas.shape import Aws, Shape
@@ -113,6 +113,7 @@ CREATE_SNAPSHOT = Operation(
     "CreateSnapshot", "POST /snapshots", CreateSnapshot, SnapshotResult,
     "Take a snapshot of a replication group, of one of its members, or of a stand-alone Redis node.",
     Subject(SNAPSHOT, "snapshot_name"),
+    in_engines="`BGSAVE` on one node of each shard, a replica where one is in sync.",
 )  # fmt: skip
 DESCRIBE_SNAPSHOTS = Operation(
     "DescribeSnapshots", "GET /snapshots", DescribeSnapshots, SnapshotList,
@@ -122,10 +123,10 @@ DESCRIBE_SNAPSHOTS = Operation(
 COPY_SNAPSHOT = Operation(
     "CopySnapshot", "POST /snapshots/{source_snapshot_name}/copy", CopySnapshot, SnapshotResult,
     "Copy a snapshot under another name, or export its files to a bucket.",
-    Subject(SNAPSHOT, "target_snapshot_name", instead=("target_bucket", "source_snapshot_name")),
+    Subject(SNAPSHOT, "target_snapshot_name", instead=("target_bucket", "source_snapshot_name")), in_engines=NOTHING,
 )  # fmt: skip
 DELETE_SNAPSHOT = Operation(
     "DeleteSnapshot", "DELETE /snapshots/{snapshot_name}", DeleteSnapshot, SnapshotResult,
     "Delete a snapshot with its files.",
-    Subject(SNAPSHOT, "snapshot_name"),
+    Subject(SNAPSHOT, "snapshot_name"), in_engines=NOTHING,
 )  # fmt: skip

@@ -127,6 +127,7 @@ DESCRIBE_SNAPSHOT_PROGRESS = Operation(
 VERIFY_SNAPSHOT = Operation(
     "VerifySnapshot", "POST /snapshots/{snapshot_name}/verify", VerifySnapshot, SnapshotVerification,
     "Restore every file of a snapshot aside, by a real engine, and compare what it holds then with the file and the manifest.", ours=True,
+    in_engines="None of a cache: for each file a program is started aside, on a Unix socket, which loads it and is told `SAVE`.",
 )  # fmt: skip
 DESCRIBE_SNAPSHOT_VERIFICATION = Operation(
     "DescribeSnapshotVerification", "GET /snapshots/{snapshot_name}/verification", DescribeSnapshotVerification, SnapshotVerification,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api_schemas.operation import Operation
+from api_schemas.operation import NOTHING, Operation
 from api_schemas.paging import Paged
 from api_schemas.parts import Nothing, Tag
 from api_schemas.shape import Aws, Shape
@@ -82,6 +82,7 @@ class CacheSubnetGroups(Shape):
 CREATE_CACHE_SUBNET_GROUP = Operation(
     "CreateCacheSubnetGroup", "POST /subnet-groups", CreateCacheSubnetGroup, CacheSubnetGroupResult,
     "Create a subnet group: a name for some subnets, each of which is in a zone.",
+    in_engines=NOTHING,
 )  # fmt: skip
 DESCRIBE_CACHE_SUBNET_GROUPS = Operation(
     "DescribeCacheSubnetGroups", "GET /subnet-groups", DescribeCacheSubnetGroups, CacheSubnetGroups,
@@ -91,8 +92,10 @@ DESCRIBE_CACHE_SUBNET_GROUPS = Operation(
 MODIFY_CACHE_SUBNET_GROUP = Operation(
     "ModifyCacheSubnetGroup", "PATCH /subnet-groups/{cache_subnet_group_name}", ModifyCacheSubnetGroup, CacheSubnetGroupResult,
     "Change a subnet group's description or its subnets.",
+    in_engines=NOTHING,
 )  # fmt: skip
 DELETE_CACHE_SUBNET_GROUP = Operation(
     "DeleteCacheSubnetGroup", "DELETE /subnet-groups/{cache_subnet_group_name}", DeleteCacheSubnetGroup, Nothing,
     "Delete a subnet group that no cache uses.",
+    in_engines=NOTHING,
 )  # fmt: skip

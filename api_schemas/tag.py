@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api_schemas.operation import Operation
+from api_schemas.operation import NOTHING, Operation
 from api_schemas.parts import Tag
 from api_schemas.shape import Shape
 
@@ -36,10 +36,12 @@ class TagList(Shape):
 ADD_TAGS_TO_RESOURCE = Operation(
     "AddTagsToResource", "POST /tags", AddTagsToResource, TagList,
     "Add tags to a resource; those of a replication group go to its members as well.",
+    in_engines=NOTHING,
 )  # fmt: skip
 REMOVE_TAGS_FROM_RESOURCE = Operation(
     "RemoveTagsFromResource", "POST /tags/remove", RemoveTagsFromResource, TagList,
     "Remove tags from a resource; from a replication group, also from its members.",
+    in_engines=NOTHING,
 )  # fmt: skip
 LIST_TAGS_FOR_RESOURCE = Operation(
     "ListTagsForResource", "GET /tags", ListTagsForResource, TagList,

@@ -33,22 +33,23 @@ def _built(built: dict[str, Operation]) -> Iterator[str]:  # type: ignore[type-a
     yield ""
     yield f"{len(built)} operations of the service are built. Each is reached through the AWS Query door and through REST below `/v1`."
     yield "Generated from the promises in `api_schemas`; `make docs` writes it anew."
+    yield "The last column is what agents do to engines for it in the end; the operation itself only writes down what is desired."
     yield ""
-    yield "| operation | REST | what it does |"
-    yield "|---|---|---|"
+    yield "| operation | REST | what it does | what it changes in engines |"
+    yield "|---|---|---|---|"
     for name, promise in sorted(built.items()):
-        yield f"| {name} | `{promise.route}` | {promise.says} |"
+        yield f"| {name} | `{promise.route}` | {promise.says} | {promise.changes} |"
 
 
 def _ours(ours: list[Operation]) -> Iterator[str]:  # type: ignore[type-arg]
     yield "## Ours beyond the service"
     yield ""
-    yield "| operation | REST | what it does |"
-    yield "|---|---|---|"
+    yield "| operation | REST | what it does | what it changes in engines |"
+    yield "|---|---|---|---|"
     for promise in ours:
-        yield f"| {promise.name} | `{promise.route}` | {promise.says} |"
-    yield "| | `GET /events/stream` | Events as they happen, as server-sent events. |"
-    yield "| | `GET /metrics`, not below `/v1` | What nodes measure, as Prometheus reads it. |"
+        yield f"| {promise.name} | `{promise.route}` | {promise.says} | {promise.changes} |"
+    yield "| | `GET /events/stream` | Events as they happen, as server-sent events. | nothing |"
+    yield "| | `GET /metrics`, not below `/v1` | What nodes measure, as Prometheus reads it. | nothing |"
 
 
 def _missing(missing: list[str]) -> Iterator[str]:

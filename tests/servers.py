@@ -25,8 +25,10 @@ class Server:
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "cachewright", "serve", "--data-dir", str(self.folder), "--port", "0", *self.options]
+    def start(self, *program: str) -> None:
+        """Run it, by another ``program`` than the command if one is given."""
+        run = program or ("-m", "cachewright")
+        command = [sys.executable, *run, "serve", "--data-dir", str(self.folder), "--port", "0", *self.options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.process.stdout is not None
         found = READY.search(self.process.stdout.readline())

@@ -88,7 +88,7 @@ class Session(Protocol):
         """Take writes only while so many replicas have acknowledged something within the last ``lag`` seconds; 0 is no such demand."""
 
     def yield_to(self, heir: Peer) -> bool:
-        """Take no writes for a short while; answers whether the heir has every one that was taken. Call again until it has."""
+        """Keep writers waiting until ``go_on``; answers whether the heir has every write that was taken. Call again until it has."""
 
     def go_on(self) -> None:
         """Take writes again."""

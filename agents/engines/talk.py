@@ -62,6 +62,13 @@ class Talk:
             raise EngineUnreachableError(str(answer)) from answer
         return answer
 
+    def hears(self, within: float) -> bool:
+        """Whether an answer, or the end of the connection, comes within so many seconds."""
+        try:
+            return bool(self._connection.can_read(timeout=within))
+        except (redis.RedisError, OSError):
+            return True  # to read it says what happened
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.disconnect()
@@ -74,7 +81,7 @@ class Talk:
 
 
 class SocketTalk(Talk):
-    """As Talk, over a Unix socket. An answer may be awaited without taking it."""
+    """As Talk, over a Unix socket."""
 
     def __init__(self, socket: str, patience: float = 60.0) -> None:
         self._connection = UnixDomainSocketConnection(  # type: ignore[abstract]  # the library's own class, whose host is there
@@ -88,13 +95,6 @@ class SocketTalk(Talk):
         except (redis.RedisError, OSError) as failed:
             self.close()
             raise EngineUnreachableError(str(failed)) from failed
-
-    def hears(self, within: float) -> bool:
-        """Whether an answer, or the end of the connection, comes within so many seconds."""
-        try:
-            return bool(self._connection.can_read(timeout=within))
-        except (redis.RedisError, OSError):
-            return True  # to read it says what happened
 
 
 class Talks:

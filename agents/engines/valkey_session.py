@@ -22,7 +22,9 @@ from api_schemas.agent.node import NodeSpec, Peer, Role
 
 REPLICATION = ("INFO", "replication")
 _MEMORY, _KEYSPACE = ("INFO", "memory"), ("INFO", "keyspace")
-_PAUSE = 2000  # milliseconds that writers are kept waiting at most, should nobody ever take over
+_PAUSE = 30 * 24 * 3600 * 1000
+"""Milliseconds that writers are kept waiting at most. An agent ends it. It is to outlive agents, for the heir may have been elected."""
+
 _CATCH_UP_WITHIN = 0.05  # seconds that an heir is asked for before others have their turn
 _LONGEST_SILENCE = 2  # seconds without a word from its primary after which a replica is not linked, whatever the engine says
 _BIND_WITHIN = 0.5  # seconds

@@ -6,9 +6,11 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from api_schemas.agent.access import Access
 from api_schemas.agent.backup import SaveOrder, SaveState, SeedOrder
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.discovery import DiscoveryList
+from api_schemas.agent.transit import Transit
 from api_schemas.shape import Shape
 
 
@@ -117,6 +119,8 @@ class NodeSpec(Shape):
     ``memory`` is the engine's limit in bytes; ``parameters`` are the parameter group's values under the service's names.
     ``mesh`` is set in cluster mode.
     ``saves`` is what a node shall write to an archive, ``seed`` what a primary begins with at each boot while that is said.
+    ``access`` is who may do what, None for engines that know no users, or began before there were any; ``transit`` is set where TLS is
+    spoken.
     ``discovery`` is what clients of a Memcached cluster are told of its nodes; with ``front``, the agent's relay listens at the node's
     address in the engine's stead, answers ``config get cluster`` with it and passes everything else on.
     """
@@ -144,6 +148,8 @@ class NodeSpec(Shape):
     parameters: dict[str, str] = Field(default_factory=dict)
     mesh: Mesh | None = None
     front: bool = False
+    access: Access | None = None
+    transit: Transit | None = None
     discovery: DiscoveryList | None = None
     saves: SaveOrder | None = None
     seed: SeedOrder | None = None
@@ -166,7 +172,8 @@ class NodeReport(Shape):
     ``problem`` speaks. ``fronted`` says that a front listens there for the engine. ``discovery`` is the version of the list that clients
     are told, 0 for none. ``out_of_memory`` is the last boot that was seen to end for want of memory, 0 if none was. ``used_memory`` are the
     bytes that the engine counts against its limit, ``databases`` is how many databases there are up to the last that has keys. ``saved`` is
-    how far it is with what it saves, ``seeded`` the SHA-256 of the file that this boot began with.
+    how far it is with what it saves, ``seeded`` the SHA-256 of the file that this boot began with. ``access`` and ``transit`` are
+    the digests of what the engine enforces, and of what it, or the front before it, serves TLS with; "" for none.
     """
 
     key: str
@@ -189,6 +196,8 @@ class NodeReport(Shape):
     arrived: str = ""
     yielded_to: str | None = None
     parameters: str = ""
+    access: str = ""
+    transit: str = ""
     fronted: bool = False
     discovery: int = 0
     out_of_memory: int = 0

@@ -68,6 +68,12 @@ def must_support(node: NodeType, version: EngineVersion) -> None:
         )
 
 
+def must_not_tier_data(node: NodeType) -> None:
+    """Raise InvalidParameterCombination for nodes that a new cache can only have with DataTieringEnabled, which is not built."""
+    if node.tiers_data:
+        raise InvalidParameterCombination(f"{node.name} can only be had with DataTieringEnabled=true, and data tiering is not built yet.")
+
+
 def allowed_modifications(current: str, engine: str) -> tuple[list[str], list[str]]:
     """The types a node may be scaled up to (as much memory or more) and down to (less), each in alphabetical order.
 

@@ -16,20 +16,20 @@ MOST_GROUPS, MOST_PARAMETERS_IN_A_CALL = 300, 20
 # Two views of one thing, of which a group has one at a time. Families that list the second still take the first.
 _RESERVED, _RESERVED_PERCENT = "reserved-memory", "reserved-memory-percent"
 
+# Ordinary clients are disconnected for a longer answer than this, and our own agents are among them.
+_HARD_LIMIT, _LEAST_HARD_LIMIT = "client-output-buffer-limit-normal-hard-limit", MIB
+
 # What memcached starts with at all: bytes of a chunk, KiB of a log buffer.
 _LEAST_CHUNK = 1024
 _LOG_BUFFERS = {"watcher_logbuf_size": (1, 2097151)}
 
-_PROXY = "the engine has no such option, and the proxy that would do it is not built yet"
 _SEARCH = "searching is not built yet"
 _NO_FILE = "append only files are not built yet"
 # What the service offers and nothing here would act on. Their defaults may be set.
 _NOT_BUILT: Mapping[str, str] = {
     "appendonly": _NO_FILE,
     "appendfsync": _NO_FILE,
-    "close-on-replica-write": _PROXY,
-    "close-on-slave-write": _PROXY,
-    "rename-commands": "renaming commands is not built yet",
+    "rename-commands": "a replica would lose what its primary rewrites, which reaches it under the commands' own names",
     "worker_logbuf_size": "memcached takes its value for a list of chunk sizes as well, and would waste its memory",
     "search-default-timeout-ms": _SEARCH,
     "search-enable-partial-results": _SEARCH,
@@ -151,6 +151,11 @@ def _must_be_possible(family: str, name: str, value: str) -> None:
     if not found.allows(value):
         allowed = f" Allowed: {found.allowed}." if found.allowed else ""
         raise InvalidParameterValue(f"The value {value[:80]!r} is not valid for the parameter {name}.{allowed}")
+    if name == _HARD_LIMIT and 0 < int(value) < _LEAST_HARD_LIMIT:
+        raise InvalidParameterValue(
+            f"The parameter {name} must be 0 or at least {_LEAST_HARD_LIMIT} bytes, but {value} was given: with less, nodes would "
+            "disconnect those who look after them. Nothing was changed."
+        )
     if name in _NOT_BUILT and value != (found.value or ""):
         default = found.value or "empty"
         raise InvalidParameterValue(f"The parameter {name} can only be {default}: {_NOT_BUILT[name]}. Nothing was changed.")

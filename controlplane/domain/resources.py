@@ -8,7 +8,7 @@ from functools import lru_cache
 from api_schemas.agent.configuration import Configuration
 from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.node_types import MIB, NodeType, memory_for, node_type
-from controlplane.domain.parameters import values_of
+from controlplane.domain.parameters import node_type_parameters, values_of
 from controlplane.domain.topology import Make, Topology
 
 Values = tuple[tuple[str, str], ...]
@@ -47,11 +47,18 @@ def databases_of(topology: Topology) -> int:
 
 @lru_cache(maxsize=512)
 def _resources(engine: str, version: str, type_name: str, cluster_mode: bool, differing: Values) -> Resources:
-    size = node_type(type_name)
-    parameters = values_of(engine_version(engine, version).family, cluster_mode=cluster_mode) | dict(differing)
+    size, family = node_type(type_name), engine_version(engine, version).family
+    parameters = values_of(family, cluster_mode=cluster_mode) | dict(differing)
     if "maxclients" in parameters:
         parameters["maxclients"] = str(size.maxclients)
+        parameters |= _limits_of(family, size)
     return Resources(size.threads, Configuration(_memory(size, engine, parameters, dict(differing)), parameters))
+
+
+def _limits_of(family: str, size: NodeType) -> dict[str, str]:
+    """How far replicas may lag behind on such a node."""
+    limits = (each for each in node_type_parameters(family) if each.name.startswith("client-output-buffer-limit-"))
+    return {each.name: dict(each.values)[size.name] for each in limits}
 
 
 def _memory(size: NodeType, engine: str, parameters: dict[str, str], differing: dict[str, str]) -> int:

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from api_schemas.agent.access import Access
+from api_schemas.agent.transit import Certified, TransitMode
 from controlplane.domain.backup import Backup, Cause, ManualBackup, Seed
 from controlplane.domain.elections import Election
 from controlplane.domain.resharding import Resharding, SlotMove
@@ -275,6 +277,7 @@ class Topology:
     had before those that are being added. ``replicas_from`` is the number of replicas that a group had before it is being changed.
     ``backup`` is the snapshot that is being taken of it, ``automated_at`` when the last automatic one began, ``manual_backups`` those of
     the last 24 hours that callers asked for, whatever became of them, and ``seed`` what its nodes shall begin with until it is announced.
+    ``access`` is who may do what on its engines, ``transit`` how they are encrypted, with what ``certified`` says.
     ``remake`` waits for the window as well; ``renewal`` goes on. ``reader_agent`` is the agent whose relay serves the reader endpoint, or
     the configuration endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
     """
@@ -318,6 +321,9 @@ class Topology:
     automated_at: datetime | None = None
     manual_backups: tuple[ManualBackup, ...] = ()
     seed: Seed | None = None
+    access: Access | None = None
+    transit: TransitMode | None = None
+    certified: Certified | None = None
     version: int = 0
 
     @property

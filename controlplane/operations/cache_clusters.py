@@ -32,7 +32,7 @@ from api_schemas.paging import page
 from controlplane.domain import status as s
 from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
 from controlplane.domain.naming import arn, cache_cluster_id
-from controlplane.domain.node_types import must_support, node_type
+from controlplane.domain.node_types import must_not_tier_data, must_support, node_type
 from controlplane.domain.resizing import resizing_messages
 from controlplane.domain.snapshot import Snapshot
 from controlplane.domain.topology import ClusterMode, Kind, MemcachedDiscovery, Node, NodeGroup, Topology
@@ -195,6 +195,7 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster, snapshot: S
     zones = _zones(ctx, asked, number)
     size = node_type(asked.cache_node_type or "cache.t4g.small")
     must_support(size, version)
+    must_not_tier_data(size)
     layout.must_be_servable(ctx, version, zones)
     layout.must_have_room(ctx, number)
     parameters = without_cluster_mode(parameter_group_for(ctx, asked.cache_parameter_group_name, version))

@@ -54,7 +54,7 @@ from controlplane.domain.parameters import (
     parameters_of,
 )
 from controlplane.domain.renewal import with_values_of
-from controlplane.domain.topology import Topology, World
+from controlplane.domain.topology import Kind, Topology, World
 from controlplane.operations.context import Context
 from controlplane.operations.performs import performs
 from controlplane.operations.tagging import forget_tags, tag_new
@@ -175,6 +175,11 @@ def _users(ctx: Context, group: ParameterGroup) -> list[Topology]:
     return [topology for topology in ctx.unit.topologies.of(ctx.world) if group.name in topology.parameter_groups]
 
 
+def _cache_clusters(topology: Topology) -> list[str]:
+    """Every member of a replication group is one, for those who read events."""
+    return [node.id for node in topology.nodes] if topology.kind is Kind.REPLICATION_GROUP else [topology.name]
+
+
 def _changed(ctx: Context, before: ParameterGroup, after: ParameterGroup) -> CacheParameterGroupName:
     """Write a group down, tell every cache that uses it, and say which values changed."""
     users, changes = _users(ctx, before), differences(before, after)
@@ -188,6 +193,8 @@ def _changed(ctx: Context, before: ParameterGroup, after: ParameterGroup) -> Cac
             ctx.unit.topologies.save(changed)
     for name, value in changes.items():
         ctx.say(SOURCE_TYPE, after.name, f"Updated parameter {name} to {value}")
+        for cache_cluster in (each for topology in users for each in _cache_clusters(topology)):
+            ctx.say(Kind.CACHE_CLUSTER.value, cache_cluster, f"Updated parameter {name} to {value}")
     return CacheParameterGroupName(cache_parameter_group_name=after.name)
 
 

@@ -28,7 +28,7 @@ from api_schemas.replication_group import (
 from controlplane.domain import status as s
 from controlplane.domain.engine_versions import EngineVersion, engine_version, normalised_engine
 from controlplane.domain.naming import arn, member_id, replication_group_id, shard_member_id
-from controlplane.domain.node_types import must_support, node_type
+from controlplane.domain.node_types import must_not_tier_data, must_support, node_type
 from controlplane.domain.settings import Settings
 from controlplane.domain.topology import ClusterMode, Kind, Node, NodeGroup, Topology
 from controlplane.operations import describe, layout
@@ -72,6 +72,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     shards = shards_asked(ctx, asked, mode)
     size = node_type(asked.cache_node_type or DEFAULT_NODE_TYPE)
     must_support(size, version)
+    must_not_tier_data(size)
     layout.must_be_servable(ctx, version, [zone for shard in shards for zone in shard.zones])
     layout.must_have_room(ctx, sum(len(shard.zones) for shard in shards))
     settings = _flags(ctx, asked, mode, shards)

@@ -91,6 +91,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         threads=resources.threads,
         parameters=resources.parameters,
         mesh=_mesh(topology, node),
+        access=topology.access,
         front=topology.settings.fronted and topology.is_memcached,
         discovery=discovery_list(topology),
         saves=_saves(topology, group, node),

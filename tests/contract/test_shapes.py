@@ -91,6 +91,13 @@ def test_there_are_promises() -> None:
 
 
 @pytest.mark.parametrize("promise", list(promises()), ids=lambda promise: promise.name)
+def test_a_promise_says_what_it_changes_in_engines(promise: AnyOperation) -> None:
+    assert promise.changes, f"give {promise.name} an in_engines: one sentence about what engines are told for it, or NOTHING"
+    assert not (promise.reads and promise.in_engines), "one that reads changes nothing, and need not say so"
+    assert "|" not in promise.changes, "the sentence is a cell of a table"
+
+
+@pytest.mark.parametrize("promise", list(promises()), ids=lambda promise: promise.name)
 def test_an_operation_is_the_models_or_said_to_be_ours(promise: AnyOperation) -> None:
     assert promise.ours is (promise.name not in RAW["operations"])
 

@@ -400,14 +400,15 @@ def test_a_group_for_cluster_mode_reaches_every_shard(elasticache: Any) -> None:
 def not_the_default(parameter: Any) -> str:
     """Another value than the default, where the service's own words name one that can be had here."""
     present = parameter.get("ParameterValue", "")
-    only_default = ("close-on", "rename-commands", "search-", "lua-", "activedefrag")
+    only_default = ("rename-commands", "search-", "lua-", "activedefrag")
     if parameter["ParameterName"].startswith(only_default):
         return present
     if parameter["ParameterName"] == "notify-keyspace-events":
         return "Ex"
     if parameter["DataType"] == "integer":
         lowest, _, highest = parameter["AllowedValues"].rpartition(",")[2].rpartition("-")
-        possible = (str(int(present) + more) for more in (1, 20, -1))
+        steps = (2**20,) if "output-buffer" in parameter["ParameterName"] else (1, 20, -1)
+        possible = (str(int(present) + more) for more in steps)
         return next(each for each in possible if int(lowest or -9) <= int(each) <= int(highest or 2**31))
     return next((word for word in parameter["AllowedValues"].split(",") if word != present), present)
 

@@ -616,6 +616,9 @@ def test_a_primary_goes_on_when_its_heir_goes_away(host: Host) -> None:
     host.toy.seen = Observation(Role.PRIMARY)
     host.visit()
     assert host.visit().yielded_to is None
+    assert "go on" not in host.toy.done, "the heir may have gone away because it was elected"
+    host.back_for += QUICK.lift_after
+    host.visit()
     assert host.toy.done[-1] == "go on"
 
 
@@ -625,7 +628,7 @@ def test_a_primary_yields_for_as_long_as_it_is_asked_to(host: Host) -> None:
     report, again = host.node.visit()
     assert (report.yielded_to, report.phase, again) == (PEER.key, Phase.RUNNING, QUICK.steady)
     assert host.visit().yielded_to == PEER.key
-    assert host.toy.done == [f"yield to {PEER.key}"] * 2  # its pause ends by itself, so it is asked for again
+    assert host.toy.done == [f"yield to {PEER.key}"] * 2
 
 
 def test_an_heir_that_lacks_a_write_is_not_ready_and_is_looked_at_again_soon(host: Host) -> None:
@@ -653,6 +656,8 @@ def test_a_primary_goes_on_when_nobody_took_over_in_time(host: Host) -> None:
     with_an_heir(host).order(yields_to=PEER)
     assert host.visit().yielded_to == PEER.key
     wait_until(lambda: node.visit()[0].yielded_to is None)
+    host.back_for += QUICK.lift_after
+    host.visit()
     assert host.toy.done[-1] == "go on"
     yielded = host.toy.done.count(f"yield to {PEER.key}")
     assert host.visit().yielded_to is None
@@ -661,6 +666,79 @@ def test_a_primary_goes_on_when_nobody_took_over_in_time(host: Host) -> None:
     host.visit()
     host.order(yields_to=PEER)
     assert host.visit().yielded_to == PEER.key
+
+
+def test_an_heir_that_never_had_every_write_is_given_up_at_once(host: Host) -> None:
+    node = host.take(Entry(SPEC), replace(QUICK, yield_within=0.05))
+    with_an_heir(host).toy.heir_is_ready = False
+    host.order(yields_to=PEER)
+    wait_until(lambda: node.visit() and host.toy.done[-1] == "go on")
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["the heir is gone", "too late"])
+def test_who_gave_its_word_goes_on_only_when_later_words_were_answered_for_a_while(host: Host, lost: bool) -> None:
+    """The heir may be elected, and the order lie with a control plane that has died."""
+    node = host.take(Entry(SPEC), replace(QUICK, yield_within=60 if lost else 0.05))
+    host.back_for = 50.0
+    with_an_heir(host).order(yields_to=PEER)
+    assert host.visit().yielded_to == PEER.key
+    if lost:
+        host.toy.seen = Observation(Role.PRIMARY)
+    wait_until(lambda: node.visit()[0].yielded_to is None)
+    for out_of_touch, back_for in ((False, 50.0), (False, 50.0 + QUICK.lift_after / 2), (True, 0.0), (False, 0.0), (False, QUICK.lift_after / 2)):
+        host.out_of_touch, host.back_for = out_of_touch, back_for
+        assert host.visit().yielded_to is None
+    assert "go on" not in host.toy.done
+    host.back_for = QUICK.lift_after
+    host.visit()
+    assert host.toy.done.count("go on") == 1
+
+
+def adopted(host: Host) -> None:
+    """Another agent takes the node over while its engine goes on; it has not been answered yet."""
+    (entry,) = host.journal.entries().values()
+    host.take(entry)
+    host.toy.done.clear()
+    host.out_of_touch = True
+
+
+def test_an_agent_that_finds_a_primary_yielding_has_writers_wait_until_it_has_orders_of_its_own(host: Host) -> None:
+    with_an_heir(host).order(yields_to=PEER)
+    assert host.visit().yielded_to == PEER.key
+    adopted(host)
+    assert host.visit().yielded_to is None
+    host.out_of_touch, host.back_for = False, 10 * QUICK.lift_after
+    host.visit()
+    assert not [said for said in host.toy.done if said in ("go on", "prove")], "its orders may be past, and a proof would wait as well"
+    host.order()
+    host.back_for = QUICK.lift_after / 2
+    host.visit()
+    assert "go on" not in host.toy.done
+    host.back_for = QUICK.lift_after
+    host.visit()
+    assert [said for said in host.toy.done if said in ("go on", "prove")] == ["go on", "prove"]
+    assert host.visit().yielded_to == PEER.key
+
+
+def test_an_agent_that_finds_writers_waiting_for_nobody_has_them_go_on(host: Host) -> None:
+    with_an_heir(host).order(yields_to=PEER)
+    host.visit()
+    host.order(yields_to=None)
+    adopted(host)
+    host.visit()
+    host.visit()
+    assert host.toy.done.count("go on") == 1
+
+
+def test_who_was_deposed_by_the_heir_it_yielded_to_takes_nothing_back(host: Host) -> None:
+    host.back_for = 50.0
+    with_an_heir(host).order(yields_to=PEER)
+    host.visit()
+    host.toy.deposed, host.toy.seen = True, Observation(Role.REPLICA, follows=PLACE_OF_PEER)
+    host.visit()
+    assert "become primary" not in host.toy.done
+    host.order(yields_to=None, epoch=2)
+    assert host.visit().role is Role.PRIMARY
 
 
 def test_a_former_primary_lets_go_of_the_endpoint_before_it_follows_and_only_then_lets_writers_hear(host: Host) -> None:

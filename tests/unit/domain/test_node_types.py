@@ -8,7 +8,15 @@ import pytest
 
 from api_schemas.faults import InvalidParameterCombination, InvalidParameterValue
 from controlplane.domain.engine_versions import engine_version
-from controlplane.domain.node_types import NODE_TYPES, NodeType, allowed_modifications, memory_for, must_support, node_type
+from controlplane.domain.node_types import (
+    NODE_TYPES,
+    NodeType,
+    allowed_modifications,
+    memory_for,
+    must_not_tier_data,
+    must_support,
+    node_type,
+)
 
 ORDINARY = [each for each in NODE_TYPES if each.creatable and not each.tiers_data]
 
@@ -194,3 +202,10 @@ def test_others_run_every_version(name: str, engine: str, version: str) -> None:
 def test_no_version_of_memcached_runs_on_nodes_that_tier_data() -> None:
     with pytest.raises(InvalidParameterCombination, match="not supported for memcached"):
         must_support(node_type("cache.r6gd.xlarge"), engine_version("memcached", None))
+
+
+def test_nodes_that_tier_data_are_for_nobody_yet() -> None:
+    with pytest.raises(InvalidParameterCombination, match=r"cache\.r6gd\.xlarge can only be had with DataTieringEnabled=true"):
+        must_not_tier_data(node_type("cache.r6gd.xlarge"))
+    for each in ORDINARY:
+        must_not_tier_data(each)

@@ -321,9 +321,8 @@ def test_names_are_taken_in_any_case_and_what_is_not_named_stays(ctx: Context) -
         ("valkey9", {"timeout": "60", "TIMEOUT": "90"}, "named more than once"),
         ("valkey9", {}, "0 parameters are named"),
         ("valkey9", {f"p{number}": "1" for number in range(21)}, "21 parameters are named; a call takes 1 to 20"),
-        ("valkey9", {"close-on-replica-write": "no"}, "can only be yes: .* not built yet"),
-        ("redis4.0", {"close-on-slave-write": "no"}, "can only be yes: .* not built yet"),
-        ("valkey9", {"rename-commands": "GET FETCH"}, "can only be empty: renaming commands is not built yet"),
+        ("valkey9", {"client-output-buffer-limit-normal-hard-limit": "1"}, "must be 0 or at least 1048576 bytes, but 1 was given"),
+        ("valkey9", {"rename-commands": "GET FETCH"}, "can only be empty: a replica would lose"),
         ("valkey8", {"search-default-timeout-ms": "100"}, "can only be 50000: searching is not built yet"),
         ("redis2.6", {"appendonly": "yes"}, "can only be no: append only files are not built yet"),
         ("memcached1.6", {"num_threads": "8"}, "cannot be modified"),
@@ -442,6 +441,16 @@ def test_every_cache_that_uses_a_group_takes_its_values(ctx: Context) -> None:
     assert {ctx.status(topology) for topology in ctx.unit.topologies.of(WORLD)} == {"available"}
     reset(ctx, "timeout")
     assert {topology.parameters for topology in ctx.unit.topologies.of(WORLD)} == {()}
+
+
+def test_every_cache_cluster_that_uses_a_group_is_told_of_what_changed_in_it(ctx: Context) -> None:
+    create(ctx)
+    group = a_group("one", parameter_group="mine")
+    have(ctx, group, a_group("other"))
+    modify(ctx, timeout="60", acllog_max_len="128")  # the second is as it was
+    told = {(event.source_type, event.source, event.message) for event in ctx.unit.events.said if "Updated parameter" in event.message}
+    sources = [("cache-parameter-group", "mine"), *(("cache-cluster", node.id) for node in group.nodes)]
+    assert told == {(*source, "Updated parameter timeout to 60") for source in sources}
 
 
 @pytest.mark.parametrize(("name", "value"), [("cluster-enabled", "yes"), ("databases", "8"), ("cluster-databases", "2")])
