@@ -25,6 +25,7 @@ from agents.supervisor import AgentSilentError, Supervisor
 from api_schemas.agent.agent import Orders
 from api_schemas.agent.examination import ExaminationOrder
 from api_schemas.agent.identity import Identity, identity_in
+from api_schemas.agent.logs import LogsWanted
 from api_schemas.agent.metrics import MetricsWanted
 from api_schemas.shape import Shape
 
@@ -56,6 +57,7 @@ class OrderDoor:
             Route("/v1/orders", self.take, methods=["PUT"]),
             Route("/v1/reports", self.show, methods=["GET"]),
             Route("/v1/metrics", self.measure, methods=["POST"]),  # it changes nothing, but asks for more than a path can hold
+            Route("/v1/logs", self.logs, methods=["POST"]),
             Route("/v1/examinations", self.examine, methods=["POST"]),
             Route("/v1/examinations/{name}", self.cancel_examination, methods=["DELETE"]),
             Route("/healthz", self.health, methods=["GET"]),
@@ -90,6 +92,17 @@ class OrderDoor:
         except AgentSilentError as silent:
             raise RefusedError(503, "ServiceUnavailable", str(silent)) from silent
         return Response(measured.model_dump_json(exclude_defaults=True), media_type="application/json")
+
+    async def logs(self, request: Request) -> Response:
+        """What has come to the logs of nodes."""
+        self._admit(request)
+        self._must_be_meant(request)
+        wanted = _understood(LogsWanted, await _body(request), "question")
+        try:
+            told = await run_in_threadpool(self._supervisor.logs, wanted)
+        except AgentSilentError as silent:
+            raise RefusedError(503, "ServiceUnavailable", str(silent)) from silent
+        return Response(told.model_dump_json(exclude_defaults=True), media_type="application/json")
 
     async def examine(self, request: Request) -> Response:
         """How far an examination is, which is begun if it is not known."""

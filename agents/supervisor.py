@@ -20,6 +20,7 @@ from agents.journal import Entry, Journal
 from agents.lease import Lease
 from agents.metrics.sampler import Sampler
 from agents.node import FrontSeen, LocalNode
+from agents.node_logs import LogReaders
 from agents.pace import Pace
 from agents.pulse import Pulse
 from agents.refused_writers import RefusedWriters, closes_on_write
@@ -30,6 +31,7 @@ from api_schemas.agent.agent import AgentHello, AgentReport, Orders
 from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.examination import ExaminationOrder, ExaminationState
 from api_schemas.agent.fault import FaultSpec
+from api_schemas.agent.logs import AgentLogs, LogsWanted
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Phase, Role
 from api_schemas.agent.route import RouteSpec
@@ -93,6 +95,7 @@ class Supervisor:
         self._pulse = Pulse(self._kill_hung, self._pace.pulse_within)
         self._refused_writers = RefusedWriters()
         self._sampler = Sampler(host.agent, host.folder, runtime.footprint, self._pace.sample)
+        self._logs = LogReaders(host.folder, self._spec_of)
         self._examinations = Examinations(host.folder, self._own, host.binaries)
         self._faults = FaultKeeper(host.folder, host.network, runtime, host.packet_filter, self._processes, self.report_all)
 
@@ -181,6 +184,11 @@ class Supervisor:
         self._must_speak()
         return AgentMetrics(agent=self.host.agent, nodes=self._sampler.measure(wanted))
 
+    def logs(self, wanted: LogsWanted) -> AgentLogs:
+        """What has come to the logs of nodes. Raises AgentSilentError while a fault has the agent keep silent."""
+        self._must_speak()
+        return AgentLogs(agent=self.host.agent, nodes=self._logs.read(wanted))
+
     def examine(self, order: ExaminationOrder) -> ExaminationState:
         """Begin an examination, or say how far the one of that name is.
 
@@ -210,6 +218,7 @@ class Supervisor:
         self._pulse.close()
         self._refused_writers.close()
         self._sampler.close()
+        self._logs.close()
         self._examinations.close()
         self._rounds.close()
         with ThreadPoolExecutor(max_workers=8) as together:
@@ -224,6 +233,7 @@ class Supervisor:
         self._pulse.close()
         self._refused_writers.close()
         self._sampler.close()
+        self._logs.close()
         self._examinations.close()
         self._rounds.close()
         for node in list(self._nodes.values()):
@@ -237,6 +247,7 @@ class Supervisor:
         self._pulse.close()
         self._refused_writers.close()
         self._sampler.close()
+        self._logs.close()
         self._examinations.close()
         self._rounds.close()
         with ThreadPoolExecutor(max_workers=8) as together:
@@ -281,6 +292,10 @@ class Supervisor:
         folder = self.host.folder / "nodes" / entry.spec.key
         return LocalNode(entry, folder, self._runtime, self._engines, self._journal, self._pace, self._rounds.wake, self._front_seen,
                          lambda: self.lease.held_for, self._faults.without_power)  # fmt: skip
+
+    def _spec_of(self, key: str) -> NodeSpec | None:
+        node = self._nodes.get(key)
+        return node.spec if node is not None and not node.dropped else None
 
     def _front_seen(self, key: str) -> FrontSeen:
         report = self._relay.front_report(key)

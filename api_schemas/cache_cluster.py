@@ -15,6 +15,7 @@ from api_schemas.parts import (
     LogDeliveryConfiguration,
     LogDeliveryConfigurationRequest,
     NotificationConfiguration,
+    PendingLogDeliveryConfiguration,
     SecurityGroupMembership,
     Tag,
 )
@@ -141,6 +142,7 @@ class PendingModifiedValues(Shape):
     cache_node_ids_to_remove: list[str] | None = None
     engine_version: str | None = None
     cache_node_type: str | None = None
+    log_delivery_configurations: list[PendingLogDeliveryConfiguration] | None = None
 
 
 class CacheCluster(Shape):

@@ -66,7 +66,7 @@ class DestinationDetails(Shape):
 
 
 class LogDeliveryConfigurationRequest(Shape):
-    """Where a log shall be delivered to. Not built yet; present so that a request that carries one is refused by name."""
+    """Where a log shall be delivered to, and how; or, not ``enabled``, that it shall not be delivered any more."""
 
     log_type: str | None = None
     destination_type: str | None = None
@@ -76,9 +76,23 @@ class LogDeliveryConfigurationRequest(Shape):
 
 
 class LogDeliveryConfiguration(Shape):
-    """Where a log is delivered to; none is yet."""
+    """Where a log is delivered to, how, and how far that is."""
 
     log_type: str | None = None
+    destination_type: str | None = None
+    destination_details: DestinationDetails | None = None
+    log_format: str | None = None
+    status: str | None = None
+    message: str | None = None
+
+
+class PendingLogDeliveryConfiguration(Shape):
+    """A log delivery that is being begun, changed or ended."""
+
+    log_type: str | None = None
+    destination_type: str | None = None
+    destination_details: DestinationDetails | None = None
+    log_format: str | None = None
 
 
 class NodeGroupConfiguration(Shape):

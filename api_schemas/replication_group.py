@@ -14,6 +14,7 @@ from api_schemas.parts import (
     LogDeliveryConfiguration,
     LogDeliveryConfigurationRequest,
     NodeGroupConfiguration,
+    PendingLogDeliveryConfiguration,
     Tag,
 )
 from api_schemas.shape import Aws, Shape
@@ -241,6 +242,7 @@ class ReplicationGroupPendingModifiedValues(Shape):
     automatic_failover_status: str | None = None
     cluster_mode: str | None = None
     resharding: ReshardingStatus | None = None
+    log_delivery_configurations: list[PendingLogDeliveryConfiguration] | None = None
 
 
 class ReplicationGroup(Shape):

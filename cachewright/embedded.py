@@ -17,6 +17,7 @@ from agents.runtimes.process import ProcessRuntime
 from agents.supervisor import AgentSilentError, Host, Supervisor
 from api_schemas.agent.agent import AgentReport, Orders
 from api_schemas.agent.examination import ExaminationOrder, ExaminationState
+from api_schemas.agent.logs import AgentLogs, LogsWanted
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from controlplane.app import ControlPlane, Outside, build, outside_of
 from controlplane.dns.listening import Listeners
@@ -57,6 +58,13 @@ class EmbeddedFleet:
         except AgentSilentError as silent:
             raise AgentUnreachableError(str(silent)) from silent
 
+    def logs(self, agent: str, wanted: LogsWanted) -> AgentLogs:
+        """What has come to the logs of nodes. Raises AgentUnreachableError for an agent that is not of this process, or is silent."""
+        try:
+            return self._of(agent).logs(wanted)
+        except AgentSilentError as silent:
+            raise AgentUnreachableError(str(silent)) from silent
+
     def examine(self, agent: str, order: ExaminationOrder) -> ExaminationState:
         """Begin an examination, or ask how far it is. Raises AgentUnreachableError, ExaminationRefusedError."""
         try:
@@ -93,6 +101,10 @@ class MixedFleet:
     def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
         """What the agent measures now. Raises AgentUnreachableError."""
         return self._to(agent).measure(agent, wanted)
+
+    def logs(self, agent: str, wanted: LogsWanted) -> AgentLogs:
+        """What has come to the logs of nodes. Raises AgentUnreachableError."""
+        return self._to(agent).logs(agent, wanted)
 
     def examine(self, agent: str, order: ExaminationOrder) -> ExaminationState:
         """Begin an examination, or ask how far it is. Raises AgentUnreachableError, ExaminationRefusedError."""

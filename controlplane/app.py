@@ -30,6 +30,8 @@ from controlplane.api.listening import CannotServeError, listen, url_of
 from controlplane.api.query import QueryDoor
 from controlplane.api.strangers import NoStrangers
 from controlplane.clock import Clock, SystemClock
+from controlplane.delivery.log_outlets import outlet_at
+from controlplane.delivery.notifiers import notifier_at
 from controlplane.dns.listening import Listeners, listen_for_queries
 from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.topology import World
@@ -37,12 +39,14 @@ from controlplane.operations import keepers
 from controlplane.operations.fleet import Registry
 from controlplane.operations.performs import Operations
 from controlplane.reconciler.archivist import Archivist
+from controlplane.reconciler.courier import Courier
 from controlplane.reconciler.examining import Examiner
 from controlplane.reconciler.exporting import Exporter
 from controlplane.reconciler.faults import FaultPusher
 from controlplane.reconciler.fleet import Fleet
 from controlplane.reconciler.gathering import Gatherer
 from controlplane.reconciler.importing import Importer
+from controlplane.reconciler.log_collector import LogCollector
 from controlplane.reconciler.push import Pusher
 from controlplane.reconciler.record import Recorder
 from controlplane.reconciler.seeding import SeedMaker
@@ -75,6 +79,8 @@ class ControlPlane:
     gatherer: Gatherer
     archivist: Archivist
     importer: Importer
+    courier: Courier
+    logs: LogCollector
     names: NameServer | None = None
 
     def start(self) -> None:
@@ -83,6 +89,8 @@ class ControlPlane:
         self.reconciler.start()
         self.watchdog.start()
         self.archivist.start()
+        self.courier.start()
+        self.logs.start()
         self.store.leadership.start(self._lead, self.store.follow)
         if self.names is not None:
             self.names.start()
@@ -100,6 +108,8 @@ class ControlPlane:
         self.faults.lead()
         self.reconciler.lead()
         self.archivist.lead()
+        self.courier.lead()
+        self.logs.lead()
 
     def welcome(self, hello: AgentHello) -> Welcome:
         """An agent has introduced itself: it may have forgotten what it was told. Raises InvalidParameterValue, NotLeadingError."""
@@ -124,6 +134,8 @@ class ControlPlane:
         self.archivist.close()
         self.faults.close()
         self.reconciler.close()
+        self.courier.close()
+        self.logs.close()
         self.store.close()
 
 
@@ -202,6 +214,8 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     archivist = Archivist(store, clock, seeds, Exporter(buckets, scratch / "exports"), Verifier(store, fleet, clock), importer.is_at_it)
     reconciler = Reconciler(store, pusher, Recorder(settings.endpoint_network, archive), clock, policy)
     watchdog = Watchdog(store, reconciler)
+    courier = Courier(store, clock, notifier_at(settings.notified(), settings.data_dir))
+    logs = LogCollector(store, fleet, clock, outlet_at(settings.logged(), settings.data_dir))
     operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive, buckets)
     holding = Holding(store, policy)
     callers = Callers(World(settings.account_id, settings.region))
@@ -240,7 +254,8 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
     app.router.default = late_rest  # a path with a line break in it fits no mount
     names = _name_server(queries, store, settings)
-    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, archivist, importer, names)
+    return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, archivist, importer, courier, logs,
+                        names)  # fmt: skip
 
 
 def archive_place(settings: Settings) -> ArchivePlace:

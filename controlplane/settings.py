@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from controlplane.domain.delivery_place import DeliveryPlace, delivery_place
 from controlplane.domain.endpoint_names import DEFAULT_SUFFIX, EndpointStyle, suffix
 from controlplane.domain.topology import Endpoints, MemcachedDiscovery
 from controlplane.planner.situation import Policy
@@ -41,6 +42,16 @@ class Settings(BaseSettings):
         "",
         description="Where the buckets of callers are, which snapshots are exported to and files come from: a folder with a folder for "
         "each, or S3 as in `s3://?endpoint=http%3A%2F%2Fhost%3A9000&region=us-east-1`; by default the folder `buckets` of the data folder.",
+    )
+    notifications: str = Field(
+        "",
+        description="Where notifications of events go: an SNS-compatible endpoint as in `sns+http://127.0.0.1:4566`, or a webhook as in "
+        "`https://host/path`; by default the file `notifications.jsonl` of the data folder.",
+    )
+    log_delivery: str = Field(
+        "",
+        description="Where slow logs and engine logs go: an endpoint of CloudWatch Logs and Firehose as in `logs+http://127.0.0.1:4566`, "
+        "or a webhook as in `https://host/path`; by default files in the folder `logs` of the data folder.",
     )
     region: str = Field("us-east-1", description="Region of requests that name none.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account of requests whose access key is no account id.")
@@ -95,6 +106,18 @@ class Settings(BaseSettings):
         host, _, port = (self.agents_listen or AGENTS_LISTEN).rpartition(":")
         return host.strip("[]"), int(port)
 
+    @field_validator("notifications")
+    @classmethod
+    def _takes_notifications(cls, asked: str) -> str:
+        delivery_place(asked, "sns")
+        return asked
+
+    @field_validator("log_delivery")
+    @classmethod
+    def _takes_logs(cls, asked: str) -> str:
+        delivery_place(asked, "logs")
+        return asked
+
     @field_validator("dns_suffix")
     @classmethod
     def _is_a_domain(cls, asked: str) -> str:
@@ -132,6 +155,14 @@ class Settings(BaseSettings):
         if "://" in asked:
             return asked
         return (Path(asked).expanduser() if asked else self.data_dir / otherwise).resolve().as_uri()
+
+    def notified(self) -> DeliveryPlace:
+        """Where notifications go."""
+        return delivery_place(self.notifications, "sns")
+
+    def logged(self) -> DeliveryPlace:
+        """Where logs go."""
+        return delivery_place(self.log_delivery, "logs")
 
     def url(self) -> str:
         """The database's URL."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from agents.engines.engine import Session, last_words, launch_of
@@ -49,7 +50,9 @@ class ValkeyEngine:
         return None
 
     def wipe(self, folder: Path) -> None:
-        """Remove the dump of an earlier boot, and its log."""
+        """Remove the dump of an earlier boot, and put its log aside: whoever delivers it may not have its last words yet."""
+        with contextlib.suppress(FileNotFoundError):
+            (folder / "engine.log").replace(folder / "engine.log.former")
         for path in folder.glob("*"):
             if path.suffix in (".rdb", ".log", ".aof"):
                 path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cachewright.cli import deliveries
 from cachewright.cli.command import Session, remote
 from cachewright.cli.node import show_nodes
 from cachewright.cli.paper import Paper, time
@@ -86,6 +87,8 @@ def _group_facts(group: Json, inventory: Inventory) -> dict[str, object]:
         "reader endpoint": endpoint(part.get("reader_endpoint")),
         "configuration endpoint": endpoint(group.get("configuration_endpoint")),
         "shards": _shards(group),
+        "topic": deliveries.topic(inventory.member(group)),
+        **deliveries.logs(group),
         "created": time(group.get("replication_group_create_time")),
         "ARN": group["arn"],
     }
@@ -102,6 +105,8 @@ def _cache_facts(cache: Json) -> dict[str, object]:
         "endpoint": None if cache.get("configuration_endpoint") else endpoint(_where(cache)),
         "parameter group": cache["cache_parameter_group"]["cache_parameter_group_name"],
         "maintenance window": cache["preferred_maintenance_window"],
+        "topic": deliveries.topic(cache),
+        **deliveries.logs(cache),
         "created": time(cache.get("cache_cluster_create_time")),
         "ARN": cache["arn"],
     }

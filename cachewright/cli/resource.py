@@ -77,8 +77,12 @@ class Inventory:
 
     def version(self, group: Json) -> str | None:
         """The engine version of a group, which only its members tell."""
-        members = (cache for cache in self.caches if cache.get(GROUP.id_field) == group[GROUP.id_field])
-        return next((cache["engine_version"] for cache in members), None)
+        member = self.member(group)
+        return member["engine_version"] if member else None
+
+    def member(self, group: Json) -> Json | None:
+        """The first member of a group, for what only members tell."""
+        return next((cache for cache in self.caches if cache.get(GROUP.id_field) == group[GROUP.id_field]), None)
 
     def named(self, name: str) -> list[Found]:
         """What has this name; ids know no upper case."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from controlplane.domain.log_delivery import LogDelivery
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -26,3 +28,4 @@ class Settings:
     security_group_ids: tuple[str, ...] = ()
     notification_topic: str | None = None
     notification_active: bool = True
+    log_deliveries: tuple[LogDelivery, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from controlplane.domain.log_delivery import LogState
 from controlplane.domain.reported import Reported, is_given_up
 from controlplane.domain.snapshot import Snapshot, SnapshotState
 from controlplane.domain.topology import Node, Restart, Topology
@@ -29,6 +30,7 @@ def topology_status(topology: Topology, reported: Reported, most_boots: int) -> 
         return REBOOTING
     changing = topology.modifying or any(node.leaving or node.joined_at is None for node in topology.nodes)
     changing = changing or topology.resharding is not None or any(group.leaving for group in topology.node_groups)
+    changing = changing or any(each.state is LogState.DISABLING for each in topology.settings.log_deliveries)
     return MODIFYING if changing else SNAPSHOTTING if topology.backup else AVAILABLE
 
 

@@ -39,6 +39,8 @@ from controlplane.domain.topology import ClusterMode, Kind, MemcachedDiscovery, 
 from controlplane.operations import describe, layout, memcached
 from controlplane.operations.context import Context
 from controlplane.operations.inheritance import inherited_by_cluster
+from controlplane.operations.log_delivery import with_log_deliveries
+from controlplane.operations.notifications import with_topic
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
@@ -111,11 +113,14 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
     if status != s.AVAILABLE:
         raise InvalidCacheClusterState(f"Cache cluster {topology.name} must be available to be modified; it is {status}.")
     settings = changed_settings(topology.settings, asked, snapshots=not topology.is_memcached, of=topology)
+    settings = with_topic(settings, topology.world, asked.notification_topic_arn, asked.notification_topic_status)
+    logs, at_once = asked.log_delivery_configurations, bool(asked.apply_immediately)
+    settings = with_log_deliveries(settings, logs, topology.engine, topology.engine_version, ctx.now, at_once=at_once)
     change = None
     if topology.is_memcached:
         settings = replace(settings, cross_az=memcached.cross_az(topology, asked))
         change = memcached.resizing(ctx, topology, asked, across=settings.cross_az)
-    at_once = change is not None and bool(asked.apply_immediately)
+    at_once = change is not None and at_once
     wanted = replace(with_make(ctx, topology, asked), settings=settings)
     if wanted == topology and change == topology.pending and not at_once:
         raise InvalidParameterCombination("No modifications were requested")
@@ -197,6 +202,7 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster, snapshot: S
     fronted = is_memcached and ctx.memcached_discovery is MemcachedDiscovery.EVERY_NODE
     settings = new_settings(ctx, asked, snapshots=not is_memcached)
     settings = replace(settings, cross_az=asked.az_mode == "cross-az", fronted=fronted)
+    settings = with_log_deliveries(settings, asked.log_delivery_configurations, version.engine, version.version, ctx.now)
     ids = [f"{place + 1:04d}" for place in range(number)] if is_memcached else [name]
     nodes = tuple(Node(node, zone) for node, zone in zip(ids, zones, strict=True))
     created = Topology(
@@ -229,6 +235,8 @@ def _new_replica(ctx: Context, name: str, asked: CreateCacheCluster) -> tuple[To
             f"A replica cannot be added by itself to {group.name}, which has cluster mode enabled. IncreaseReplicaCount is for that."
         )
     _must_come_from_the_group(group, asked)
+    if asked.log_delivery_configurations:
+        raise InvalidParameterCombination(f"Logs of a replica are delivered as those of its group {group.name}; leave that out.")
     if ctx.status(group) != s.AVAILABLE:
         why = f"it is {ctx.status(group)}"
         raise InvalidReplicationGroupState(f"Replication group {group.name} must be available to take a replica; {why}.")
@@ -370,7 +378,7 @@ def _nodes_named(topology: Topology, member: Node | None, asked: list[str]) -> l
 def _refuse_what_modify_cannot_do(topology: Topology, asked: ModifyCacheCluster) -> None:
     if topology.is_memcached:
         memcached.refuse_what_memcached_lacks(asked)
-    refuse_what_is_not_built(asked, {"notification_topic_status": "notifications are not built yet"})
+    refuse_what_is_not_built(asked)
     if not topology.is_memcached:
         memcached.must_not_resize(asked)
     if (asked.engine or "").lower() == "valkey":

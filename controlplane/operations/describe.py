@@ -25,6 +25,7 @@ from controlplane.domain.slots import shown_slots
 from controlplane.domain.status import member_status, node_status, topology_status
 from controlplane.domain.topology import ClusterMode, Kind, Node, Topology
 from controlplane.domain.topology import NodeGroup as DesiredGroup
+from controlplane.operations import log_delivery
 from controlplane.operations.context import Context
 
 _LANDING_PAGE = "https://console.aws.amazon.com/elasticache/home#client-download:"
@@ -55,6 +56,7 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         transit_encryption_enabled=False,
         at_rest_encryption_enabled=False,
         arn=arn(group.world, "replicationgroup", group.name),
+        log_delivery_configurations=log_delivery.shown(settings),
         replication_group_create_time=group.requested_at,
         data_tiering="disabled",
         auto_minor_version_upgrade=settings.auto_minor_version_upgrade,
@@ -70,6 +72,7 @@ def _pending_of_group(group: Topology) -> ReplicationGroupPendingModifiedValues:
     migration = SlotMigration(progress_percentage=round(group.resharding.progress, 2)) if group.resharding else None
     return ReplicationGroupPendingModifiedValues(
         cluster_mode=mode.value if mode else None,
+        log_delivery_configurations=log_delivery.pending(group.settings) or None,
         resharding=ReshardingStatus(slot_migration=migration) if migration else None,
     )
 
@@ -117,7 +120,8 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
         transit_encryption_enabled=False,
         at_rest_encryption_enabled=False,
         arn=arn(topology.world, "cluster", name),
-        replication_group_log_delivery_enabled=False,
+        replication_group_log_delivery_enabled=member is not None and bool(settings.log_deliveries),
+        log_delivery_configurations=[] if member else log_delivery.shown(settings),  # the group shows those of its members
         network_type="ipv4",
         ip_discovery="ipv4",
     )
@@ -213,6 +217,7 @@ def _pending(topology: Topology) -> PendingModifiedValues:
         cache_node_ids_to_remove=(list(change.removed) or None) if change is not None else None,
         engine_version=engine_version(wanted.engine, wanted.engine_version).full if is_upgrade else None,
         cache_node_type=wanted.node_type if wanted.node_type != topology.node_type else None,
+        log_delivery_configurations=(log_delivery.pending(topology.settings) or None) if topology.kind is Kind.CACHE_CLUSTER else None,
     )
 
 

@@ -22,7 +22,6 @@ NOT_BUILT: Mapping[str, str] = {
     "transit_encryption_mode": _TLS,
     "at_rest_encryption_enabled": "encryption at rest is not built yet",
     "kms_key_id": "encryption at rest is not built yet",
-    "log_delivery_configurations": "log delivery is not built yet",
     "data_tiering_enabled": "data tiering is not built yet",
     "global_replication_group_id": "global datastores are not built yet",
     "outpost_mode": "there are no outposts here",

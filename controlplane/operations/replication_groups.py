@@ -36,6 +36,8 @@ from controlplane.operations.cluster_mode import mode_asked, with_cluster_mode
 from controlplane.operations.context import Context
 from controlplane.operations.failover import with_promotion_of
 from controlplane.operations.inheritance import inherited_by_group
+from controlplane.operations.log_delivery import with_log_deliveries
+from controlplane.operations.notifications import with_topic
 from controlplane.operations.performs import performs
 from controlplane.operations.refusals import refuse_what_is_not_built
 from controlplane.operations.renewal import with_make
@@ -74,6 +76,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     layout.must_be_servable(ctx, version, [zone for shard in shards for zone in shard.zones])
     layout.must_have_room(ctx, sum(len(shard.zones) for shard in shards))
     settings = _flags(ctx, asked, mode, shards)
+    settings = with_log_deliveries(settings, asked.log_delivery_configurations, version.engine, version.version, ctx.now)
     checked_tags(asked.tags)
     group = Topology(
         uid=ctx.clock.uid(),
@@ -124,6 +127,9 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
     if ctx.status(group) != s.AVAILABLE:
         raise InvalidReplicationGroupState("Replication group must be in available state to modify.")
     settings = changed_settings(group.settings, asked, of=group)
+    settings = with_topic(settings, group.world, asked.notification_topic_arn, asked.notification_topic_status)
+    logs, at_once = asked.log_delivery_configurations, bool(asked.apply_immediately)
+    settings = with_log_deliveries(settings, logs, group.engine, group.engine_version, ctx.now, at_once=at_once)
     if asked.snapshotting_cluster_id:
         settings = replace(settings, snapshotting_cluster=_snapshotting_member(group, asked.snapshotting_cluster_id))
     if asked.replication_group_description is not None:
@@ -232,11 +238,6 @@ def _description(asked: str) -> str:
 
 
 def _refuse_what_modify_cannot_do(group: Topology, asked: ModifyReplicationGroup) -> None:
-    refuse_what_is_not_built(
-        asked,
-        {
-            "notification_topic_status": "notifications are not built yet",
-        },
-    )
+    refuse_what_is_not_built(asked)
     if asked.node_group_id:
         raise InvalidParameterValue("NodeGroupId is deprecated and cannot be given.")

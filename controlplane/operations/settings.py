@@ -15,6 +15,7 @@ from controlplane.domain.settings import Settings
 from controlplane.domain.topology import Kind, Topology
 from controlplane.domain.windows import chosen_windows, maintenance_window, must_not_overlap, snapshot_window
 from controlplane.operations.context import Context
+from controlplane.operations.notifications import with_topic
 from controlplane.operations.parameter_groups import parameter_group
 
 MOST_SECURITY_GROUPS = 50
@@ -42,6 +43,7 @@ def new_settings(ctx: Context, asked: AskedSettings, *, snapshots: bool = True) 
     """The settings of something new: what was asked, and windows picked at random where none were. Raises InvalidParameterValue."""
     maintenance, snapshot = chosen_windows(ctx.clock.pick(56), asked.preferred_maintenance_window, asked.snapshot_window)
     picked = Settings(maintenance_window=maintenance, snapshot_window=snapshot)
+    picked = with_topic(picked, ctx.world, asked.notification_topic_arn)
     return changed_settings(picked, asked, snapshots=snapshots)
 
 
@@ -51,8 +53,6 @@ def changed_settings(settings: Settings, asked: AskedSettings, *, snapshots: boo
     Without ``snapshots`` there is no snapshot window that the maintenance window could overlap. Raises InvalidParameterCombination where
     automatic snapshots are asked for of nodes that have none.
     """
-    if asked.notification_topic_arn:
-        raise InvalidParameterValue("NotificationTopicArn cannot be given: notifications are not built yet. Nothing was changed.")
     changed = settings
     if asked.preferred_maintenance_window:
         changed = replace(changed, maintenance_window=maintenance_window(asked.preferred_maintenance_window))

@@ -265,4 +265,5 @@ _KEPT_BY_A_RELEASED_NODE = (
     "security_group_ids",
     "notification_topic",
     "notification_active",
+    "log_deliveries",
 )

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from api_schemas.agent.agent import Orders
 from api_schemas.agent.examination import ExaminationOrder, ExaminationState
+from api_schemas.agent.logs import AgentLogs, LogsWanted
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 
 
@@ -26,6 +27,9 @@ class Fleet(Protocol):
 
     def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
         """What the agent measures of its nodes now, within two seconds or so. Raises AgentUnreachableError."""
+
+    def logs(self, agent: str, wanted: LogsWanted) -> AgentLogs:
+        """What has come to the logs of the agent's nodes. Raises AgentUnreachableError."""
 
     def examine(self, agent: str, order: ExaminationOrder) -> ExaminationState:
         """Have the agent begin an examination, or say how far the one of that name is.

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from api_schemas.agent.agent import Orders
 from api_schemas.agent.examination import ExaminationOrder, ExaminationState
 from api_schemas.agent.identity import agent_host
+from api_schemas.agent.logs import AgentLogs, LogsWanted
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from api_schemas.shape import Shape
 from controlplane.reconciler.fleet import AgentUnreachableError, ExaminationRefusedError
@@ -56,6 +57,16 @@ class HttpFleet:
             return AgentMetrics.model_validate_json(answer.content)
         except ValidationError as wrong:
             raise AgentUnreachableError(f"what agent {agent} says of its nodes makes no sense: {wrong.error_count()} problems") from wrong
+
+    def logs(self, agent: str, wanted: LogsWanted) -> AgentLogs:
+        """What has come to the logs of the agent's nodes. Raises AgentUnreachableError."""
+        answer = self._asked(agent, "POST", "logs", wanted, _TIMEOUT)
+        if answer.status_code != 200:  # such as 404, from one of a former version
+            raise AgentUnreachableError(f"agent {agent} does not tell logs: {_refusal(answer)}")
+        try:
+            return AgentLogs.model_validate_json(answer.content)
+        except ValidationError as wrong:
+            raise AgentUnreachableError(f"the logs that agent {agent} tells make no sense: {wrong.error_count()} problems") from wrong
 
     def examine(self, agent: str, order: ExaminationOrder) -> ExaminationState:
         """Begin an examination, or ask how far it is. Raises AgentUnreachableError, ExaminationRefusedError."""

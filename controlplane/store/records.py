@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -32,8 +33,10 @@ _SAY = insert(EventRow)  # made once: to make a statement takes longer than to c
 class Events:
     """What happened, newest first. ``said`` is what this unit of work has said, and ``numbers`` are the events' numbers."""
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, publish: Callable[[Event], None] = lambda event: None) -> None:
+        """``publish`` hears of every event that is said."""
         self._connect = connect
+        self._publish = publish
         self.said: list[Event] = []
         self.numbers: list[int] = []
 
@@ -45,6 +48,7 @@ class Events:
         self.said.append(event)
         number = written.inserted_primary_key[0] if written.inserted_primary_key is not None else 0
         self.numbers.append(number)
+        self._publish(replace(event, number=number))
         if number % _PRUNE_EVERY == 0:
             self.prune(event.at - KEPT)
 

@@ -22,7 +22,9 @@ from controlplane.store.enrolment import Authorities, CertifiedAgents, JoinToken
 from controlplane.store.faults import InjectedFaults
 from controlplane.store.fleet import Addresses, AgentMemory, Agents, Heartbeats
 from controlplane.store.leadership import Elected, Leadership, Sole
+from controlplane.store.log_cursors import LogCursors
 from controlplane.store.memory import Memory
+from controlplane.store.outbox import Outbox
 from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags
 from controlplane.store.reports import ReportMemory, Reports
 from controlplane.store.session import open_database
@@ -63,13 +65,15 @@ class Unit:
         self.reports = Reports(store.reports, connection)
         self.agents = Agents(store.fleet, connection, store.heartbeats)
         self.addresses = Addresses(store.addresses, connection)
-        self.events = Events(connect)
+        self.outbox = Outbox(connect, self.topologies)
+        self.events = Events(connect, self.outbox.add)
         self.tags = Tags(connect)
         self.subnet_groups = SubnetGroups(connect)
         self.parameter_groups = ParameterGroups(connect)
         self.snapshots = Snapshots(connect)
         self.faults = InjectedFaults(connect)
         self.facts = Facts(connect)
+        self.log_cursors = LogCursors(connect)
         self.authorities = Authorities(connect)
         self.join_tokens = JoinTokens(connect)
         self.certified_agents = CertifiedAgents(connect)

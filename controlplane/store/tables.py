@@ -80,6 +80,33 @@ class EventRow(SQLModel, table=True):
     at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
 
 
+class NotificationRow(SQLModel, table=True):
+    """A notification that its topic has not taken yet; written in the transaction of its event."""
+
+    __tablename__ = "notifications"
+
+    number: int | None = Field(default=None, primary_key=True)
+    account: str
+    region: str
+    topic: str = Field(index=True)
+    id: str
+    source_type: str
+    source: str
+    body: str
+    at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+class LogCursorRow(SQLModel, table=True):
+    """How far one log of one node was handed over; ``topology`` is the uid of what the node belongs to."""
+
+    __tablename__ = "log_cursors"
+
+    node: str = Field(primary_key=True)
+    log_type: str = Field(primary_key=True)
+    topology: str = Field(index=True)
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
 class TagRow(SQLModel, table=True):
     """One tag of one resource, by the resource's ARN."""
 

@@ -43,6 +43,7 @@ from api_schemas.agent.agent import AgentHello, AgentReport, Orders, Welcome
 from api_schemas.agent.examination import ExaminationKind, ExaminationOrder, ExaminationPhase, ExaminationState
 from api_schemas.agent.fault import FaultSpec, FaultyNode
 from api_schemas.agent.identity import agent_host
+from api_schemas.agent.logs import EngineLogMark, LogsWanted, NodeLogs, NodeLogsWanted, SlowLogMark
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted, NodeMetrics
 from api_schemas.agent.node import EngineBinary, NodeReport, NodeSpec, Peer, Phase, Role
 from api_schemas.agent.route import RouteSpec
@@ -442,6 +443,28 @@ def test_a_node_that_runs_is_measured(ground: Ground, order: Orderer) -> None:
     assert figures(order, 2)["IsPrimary"] == 0
     assert measured(order, keys=[order.key(2)]) is None
     assert measured(order, 2, keys=[order.key(2)]) is not None
+
+
+def test_logs_are_told_from_a_mark_on(ground: Ground, order: Orderer) -> None:
+    order.give(order.spec())
+    order.running()
+
+    def told(slow: SlowLogMark, engine: EngineLogMark) -> NodeLogs:
+        wanted = NodeLogsWanted(key=order.key(1), slow=slow, engine=engine)
+        answer = ground.fleet.logs(ground.name, LogsWanted(nodes=[wanted, NodeLogsWanted(key=order.key(2), slow=slow)]))
+        assert (answer.agent, [node.key for node in answer.nodes]) == (ground.name, [order.key(1)])
+        return answer.nodes[0]
+
+    first = told(SlowLogMark(), EngineLogMark())
+    assert any("Server initialized" in line.message for line in first.engine)
+    assert first.slow_mark is not None and first.engine_mark is not None
+    with redis.Redis(order.address(1), PORT, client_name="till") as client:
+        client.eval("local x = 0 for i = 1, 3000000 do x = x + i end return x", 0)
+    second = told(first.slow_mark, first.engine_mark)
+    assert [(entry.command, entry.client_name) for entry in second.slow] == [("EVAL ... (2 more arguments)", "till")]
+    assert not {line.message for line in second.engine} & {line.message for line in first.engine}
+    assert second.slow_mark is not None and second.engine_mark is not None
+    assert told(second.slow_mark, second.engine_mark).slow == []
 
 
 def test_a_node_that_died_is_not_measured_and_begins_anew(ground: Ground, order: Orderer) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 from integration.terraform.engine_version import read_version
+from integration.terraform.log_delivery import create_request, equal_blocks, read_blocks, update_request
 from integration.terraform.lookup import NotThere, find_cache_cluster
 from integration.terraform.patience import GONE, StateChange, code_of, retried, says
 from integration.terraform.resource import Attribute, Config, Plan, Resource, State, equal_as_sets, equal_in_lower_case
@@ -67,6 +68,7 @@ class CacheCluster(Resource):
         "snapshot_window": Attribute(computed=True),
         "snapshot_retention_limit": Attribute(),
         "notification_topic_arn": Attribute(),
+        "log_delivery_configuration": Attribute(same=equal_blocks),
         "auto_minor_version_upgrade": Attribute(default=True),
         "apply_immediately": Attribute(read_back=False),
         "ip_discovery": Attribute(computed=True),
@@ -81,6 +83,8 @@ class CacheCluster(Resource):
         asked = {REQUEST[name]: value for name in REQUEST if (value := self.asked(config, name)) is not None}
         if "replication_group_id" not in config:
             asked["SecurityGroupIds"] = list(config.get("security_group_ids") or [])
+        if blocks := config.get("log_delivery_configuration"):
+            asked["LogDeliveryConfigurations"] = create_request(blocks)
         made = self.client.create_cache_cluster(CacheClusterId=config["cluster_id"], Tags=tags, **asked)["CacheCluster"]
         name = str(made["CacheClusterId"]).lower()
         AVAILABLE.wait(lambda: _status(self.client, name))
@@ -98,7 +102,8 @@ class CacheCluster(Resource):
             "snapshot_retention_limit": found.get("SnapshotRetentionLimit"),
             "num_cache_nodes": found.get("NumCacheNodes"),
             "replication_group_id": found.get("ReplicationGroupId"),
-            "notification_topic_arn": _active_topic(found),
+            "notification_topic_arn": active_topic(found),
+            "log_delivery_configuration": read_blocks(found),
             "availability_zone": zone,
             "az_mode": "cross-az" if zone == "Multiple" else "single-az",
             "cache_nodes": [_read_node(node) for node in sorted(found["CacheNodes"], key=lambda node: node.get("CacheNodeId", ""))],
@@ -115,6 +120,9 @@ class CacheCluster(Resource):
             asked["SnapshotRetentionLimit"] = config.get("snapshot_retention_limit") or 0  # what is not set any more is sent as none
         if asked.get("NotificationTopicArn", "") is None:
             asked |= {"NotificationTopicArn": "", "NotificationTopicStatus": "inactive"}
+        if "log_delivery_configuration" in plan:
+            change = plan["log_delivery_configuration"]
+            asked["LogDeliveryConfigurations"] = update_request(change.wanted, change.present)
         if "security_group_ids" in plan and config.get("security_group_ids"):
             asked["SecurityGroupIds"] = list(config["security_group_ids"])
         if "num_cache_nodes" in plan:
@@ -179,7 +187,8 @@ def _read_node(node: Any) -> dict[str, Any]:
     return read
 
 
-def _active_topic(found: Any) -> str | None:
+def active_topic(found: Any) -> str | None:
+    """The topic is read back while it is active."""
     notification = found.get("NotificationConfiguration") or {}
     return notification.get("TopicArn") if notification.get("TopicStatus") == "active" else None
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError
-from integration.terraform.cache_cluster import read_settings
+from integration.terraform.cache_cluster import active_topic, read_settings
+from integration.terraform.log_delivery import create_request, equal_blocks, read_blocks, update_request
 from integration.terraform.lookup import NotThere, find_all, find_replication_group
 from integration.terraform.patience import GONE, StateChange, code_of, retried, says
 from integration.terraform.resource import Attribute, Config, Plan, Resource, State, equal_as_sets, equal_in_lower_case
@@ -99,6 +100,7 @@ class ReplicationGroup(Resource):
         "snapshot_window": Attribute(computed=True),
         "snapshot_retention_limit": Attribute(),
         "notification_topic_arn": Attribute(),
+        "log_delivery_configuration": Attribute(same=equal_blocks),
         "auto_minor_version_upgrade": Attribute(computed=True),
         "apply_immediately": Attribute(read_back=False),
         "at_rest_encryption_enabled": Attribute(computed=True, forces_new=True),
@@ -116,6 +118,8 @@ class ReplicationGroup(Resource):
         asked = {REQUEST[name]: value for name, value in wanted.items() if name in REQUEST and (value or name in EMPTY_IS_A_VALUE)}
         if shards := config.get("node_group_configuration"):
             asked["NodeGroupConfiguration"] = [_shard_request(shard) for shard in shards]
+        if blocks := config.get("log_delivery_configuration"):
+            asked["LogDeliveryConfigurations"] = create_request(blocks)
         made = self.client.create_replication_group(ReplicationGroupId=config["replication_group_id"], Tags=tags, **asked)
         name = str(made["ReplicationGroup"]["ReplicationGroupId"])
         AVAILABLE.wait(lambda: status(self.client, name))
@@ -141,6 +145,7 @@ class ReplicationGroup(Resource):
             "ip_discovery": group.get("IpDiscovery"),
             "network_type": group.get("NetworkType"),
             "snapshot_window": group.get("SnapshotWindow"),
+            "log_delivery_configuration": read_blocks(group),
             "snapshot_retention_limit": group.get("SnapshotRetentionLimit"),
             **_read_endpoints(group, shards),
         }
@@ -186,6 +191,11 @@ class ReplicationGroup(Resource):
         asked = {REQUEST[name]: self.asked(config, name) for name in CHANGEABLE if name in plan}
         if "snapshot_retention_limit" in plan:
             asked["SnapshotRetentionLimit"] = config.get("snapshot_retention_limit") or 0  # what is not set any more is sent as none
+        if asked.get("NotificationTopicArn", "") is None:
+            asked |= {"NotificationTopicArn": "", "NotificationTopicStatus": "inactive"}
+        if "log_delivery_configuration" in plan:
+            change = plan["log_delivery_configuration"]
+            asked["LogDeliveryConfigurations"] = update_request(change.wanted, change.present)
         if "engine_version" in plan:
             asked |= {"EngineVersion": config["engine_version"], "Engine": self.asked(config, "engine")}
         if "security_group_ids" in plan and config.get("security_group_ids"):
@@ -230,6 +240,7 @@ class ReplicationGroup(Resource):
             return {}
         return {
             **read_settings(found[0], config),
+            "notification_topic_arn": active_topic(found[0]),
             "at_rest_encryption_enabled": found[0].get("AtRestEncryptionEnabled", False),
             "transit_encryption_enabled": found[0].get("TransitEncryptionEnabled"),
         }

@@ -1,0 +1,1 @@
+"""Where notifications and logs are handed over: files, webhooks, and endpoints that speak the service's own APIs."""
