@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from controlplane.store import tables
 
-HEAD = "0006"
+HEAD = "0008"
 """The newest migration; a test compares it with the folder."""
 
 MIGRATIONS = Path(__file__).with_name("migrations")
