@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
 
 from starlette.requests import Request
@@ -48,6 +49,8 @@ class Callers:
         """The world of a REST request for an operation. Raises InvalidParameterValue, and AccessDenied where its caller may not."""
         note = note_of(request.scope)
         note.operation, note.changes = operation, changes
+        if changes:
+            note.request_id = str(uuid.uuid4())
         if self._gate is None:
             return self.from_headers(request.headers)
         caller = caller_of(request)
@@ -69,7 +72,7 @@ class Callers:
         signed = caller.signature
         asked = _world(headers, World(caller.key.account, signed.region if signed is not None else self._default.region))
         if asked.account != caller.key.account:
-            raise AccessDenied(f"User: {caller.arn} is not authorized to act for account {asked.account}: an access key is for one account.")
+            raise AccessDenied(f"User: {caller.arn} is not authorized to act for account {asked.account}: an access key has one account.")
         if signed is not None and asked.region != signed.region:
             raise InvalidParameterValue(f"X-Region is {asked.region}, and the request is signed for {signed.region}.")
         return asked

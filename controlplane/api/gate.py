@@ -9,7 +9,7 @@ from api_schemas.credentials import Credentials
 from api_schemas.faults import AccessDenied, Fault, IncompleteSignature, MissingAuthenticationToken, SignatureDoesNotMatch, Throttling
 from controlplane.api.failures import Failures
 from controlplane.api.replays import Replays
-from controlplane.api.signature import Arrived, Signature, must_match, read
+from controlplane.api.signature import Arrived, Signature, read
 from controlplane.clock import Clock
 from controlplane.domain.access_key import AccessKey, Role
 from controlplane.operations.keyring import Keyring
@@ -17,6 +17,8 @@ from controlplane.operations.roles import may
 from controlplane.pki.secret import are_equal
 
 log = logging.getLogger("cachewright.access")
+
+_MISSING = "Missing Authentication Token: send Authorization: Bearer ID.SECRET with an access key, or sign the request with it."
 
 CALLER = "cachewright.caller"
 """Where an ASGI scope has who asks."""
@@ -55,6 +57,8 @@ class Gate:
         try:
             signature = read(arrived, self._clock.now())
             known = self._keyring.find(signature.key)
+            from controlplane.api.signing import must_match  # botocore's signing takes a while to load, and an open server never needs it
+
             must_match(arrived, signature, known.secret)
         except Fault as refused:
             raise self._counted(refused, address) from refused.__cause__
@@ -66,8 +70,7 @@ class Gate:
         self.must_be_patient(address)
         try:
             if not authorization:
-                raise MissingAuthenticationToken(message="Missing Authentication Token: send Authorization: Bearer ID.SECRET with an access "
-                                                         "key, or sign the request with it.")  # fmt: skip
+                raise MissingAuthenticationToken(message=_MISSING)
             given = _token(authorization)
             known = self._keyring.find(given.id)
             if not are_equal(given.secret, known.secret):

@@ -16,6 +16,9 @@ from controlplane.api.body import read_body
 from controlplane.api.gate import CALLER, Caller, Gate
 from controlplane.api.signature import Arrived
 
+STREAMED = ("PUT", "/v1/snapshot-imports/")
+"""Method, and beginning of the path, of what is read as it comes."""
+
 _OPEN = (("/healthz", ("GET", "HEAD")),)
 _THEMSELVES = (("/", ("GET", "HEAD", "POST")),)  # the Query door knows callers by its own form
 

@@ -1,7 +1,4 @@
-"""AWS Signature Version 4 of a request that has arrived: read strictly, and computed anew by botocore to compare.
-
-Nothing here computes a signature by itself: the canonical request, the string to sign and the signing key are botocore's.
-"""
+"""What a request that has arrived says of its AWS Signature Version 4: read strictly, and not yet believed."""
 
 from __future__ import annotations
 
@@ -10,14 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl
-
-from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.compat import HTTPHeaders
-from botocore.credentials import Credentials
 
 from api_schemas.faults import (
     IncompleteSignature,
@@ -27,7 +18,6 @@ from api_schemas.faults import (
     RequestExpired,
     SignatureDoesNotMatch,
 )
-from controlplane.pki.secret import are_equal
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "elasticache"
@@ -39,12 +29,9 @@ LONGEST_PRESIGNED = 7 * 24 * 3600  # seconds, as in the service
 _CREDENTIAL = re.compile(r"([A-Za-z0-9]{4,128})/([0-9]{8})/([a-z]{2}(?:-[a-z0-9]{1,20}){1,4}-[0-9]{1,2})/([a-z0-9-]{1,40})/aws4_request")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _HEADER_NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}(;[a-z0-9!#$%&'*+.^_`|~-]{1,100}){0,99}")
+_WRITTEN = "%Y%m%dT%H%M%SZ"
 _TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
-_MISMATCH = (
-    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. "
-    "Consult the service documentation for details."
-)
 
 
 @dataclass(frozen=True)
@@ -110,38 +97,6 @@ def read(arrived: Arrived, now: datetime) -> Signature:
     return signature
 
 
-def must_match(arrived: Arrived, signature: Signature, secret: str) -> None:
-    """Raises SignatureDoesNotMatch unless who signed knows the secret, and nothing that was signed has changed."""
-    told = arrived.header("x-amz-content-sha256")
-    if told is not None and told != sha256(arrived.body).hexdigest():
-        raise SignatureDoesNotMatch("The header x-amz-content-sha256 is not the SHA-256 of the request's body.")
-    if not are_equal(signature.value, _computed(arrived, signature, secret)):
-        raise SignatureDoesNotMatch(_MISMATCH)
-
-
-class _Again(SigV4Auth):  # type: ignore[misc]
-    """Signs the headers that the caller signed, whichever botocore would choose."""
-
-    def __init__(self, secret: str, signature: Signature, headers: HTTPHeaders) -> None:
-        super().__init__(Credentials(signature.key, secret), SERVICE, signature.region)
-        self._headers = headers
-
-    def headers_to_sign(self, request: AWSRequest) -> HTTPHeaders:
-        return self._headers
-
-
-def _computed(arrived: Arrived, signature: Signature, secret: str) -> str:
-    headers = HTTPHeaders()
-    for name, value in arrived.headers:
-        if name in signature.signed_headers:
-            headers.add_header(name, value)
-    pairs = [(name, value) for name, value in arrived.pairs() if name != "X-Amz-Signature"]
-    request = AWSRequest(arrived.method, f"http://door{arrived.raw_path}", data=arrived.body, params=pairs)
-    request.context["timestamp"] = signature.timestamp
-    again = _Again(secret, signature, headers)
-    return str(again.signature(again.string_to_sign(request, again.canonical_request(request)), request))
-
-
 def _in_header(arrived: Arrived, header: str, now: datetime) -> Signature:
     algorithm, _, rest = header.strip().partition(" ")
     if algorithm != ALGORITHM:
@@ -151,7 +106,8 @@ def _in_header(arrived: Arrived, header: str, now: datetime) -> Signature:
     signature = _made(parts["Credential"], timestamp, parts["SignedHeaders"], parts["Signature"], SKEW)
     moment = _moment(timestamp)
     if moment < now - SKEW:
-        raise SignatureDoesNotMatch(f"Signature expired: {timestamp} is now earlier than {_written(now - SKEW)} ({_written(now)} - 15 min.)")
+        earliest = _written(now - SKEW)
+        raise SignatureDoesNotMatch(f"Signature expired: {timestamp} is now earlier than {earliest} ({_written(now)} - 15 min.)")
     _must_be_current(timestamp, now)
     return signature
 
@@ -196,7 +152,7 @@ def _made(credential: str, timestamp: str, signed: str, value: str, lasts: timed
         raise IncompleteSignature("The date of the request must be written as in 20260701T120000Z.")
     scope = _CREDENTIAL.fullmatch(credential)
     if scope is None:
-        raise IncompleteSignature("Credential must be an access key's id, a date, a region, the service and aws4_request, with slashes between.")
+        raise IncompleteSignature("Credential must be KEY/YYYYMMDD/REGION/elasticache/aws4_request, with the id of an access key.")
     if scope[4] != SERVICE:
         raise SignatureDoesNotMatch(f"Credential should be scoped to correct service: '{SERVICE}'.")
     if scope[2] != timestamp[:8]:
@@ -251,13 +207,13 @@ def _timestamp(arrived: Arrived) -> str:
 
 def _moment(timestamp: str) -> datetime:
     try:
-        return datetime.strptime(timestamp, SIGV4_TIMESTAMP).replace(tzinfo=UTC)
+        return datetime.strptime(timestamp, _WRITTEN).replace(tzinfo=UTC)
     except ValueError as unreadable:
         raise IncompleteSignature("The date of the request must be written as in 20260701T120000Z.") from unreadable
 
 
 def _written(moment: datetime) -> str:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).strftime(SIGV4_TIMESTAMP)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).strftime(_WRITTEN)
 
 
 def _text(value: bytes) -> str:

@@ -53,7 +53,7 @@ class Keyring:
         try:
             return KnownKey(found, self._sealer.open(found.sealed_secret))
         except SealingError as why:
-            log.error("the secret of an access key cannot be opened: %s  access_key=%s", why, key)  # noqa: TRY400
+            log.error("the secret of an access key cannot be opened: %s  access_key=%s", why, key)
             raise ServiceUnavailable(f"The secret of access key {key} cannot be opened by this control plane; its log says why.") from None
 
     def is_valid(self, key: str) -> bool:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from controlplane.domain.access_key import Role
 
-DOWNLOAD_SNAPSHOT_FILE, IMPORT_SNAPSHOT, FOLLOW_EVENTS, SCRAPE_METRICS = (
-    "DownloadSnapshotFile", "ImportSnapshot", "FollowEvents", "ScrapeMetrics"
-)  # fmt: skip
+DOWNLOAD_SNAPSHOT_FILE, IMPORT_SNAPSHOT, FOLLOW_EVENTS = "DownloadSnapshotFile", "ImportSnapshot", "FollowEvents"
 """What the doors do that is no operation. The files of a snapshot are the data of a cache, so that to see is not to read them."""
 
 READ_ONLY = frozenset({
@@ -21,7 +19,7 @@ READ_ONLY = frozenset({
     "ListTagsForResource",
     "DescribeAgents", "DescribeFaults", "DescribeHistory", "DescribeMetrics", "DescribeNodes", "DescribeSnapshotProgress",
     "DescribeSnapshotVerification", "DescribeZones",
-    FOLLOW_EVENTS, SCRAPE_METRICS,
+    FOLLOW_EVENTS,
 })  # fmt: skip
 
 OPERATOR = READ_ONLY | {
