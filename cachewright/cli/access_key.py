@@ -74,7 +74,7 @@ def revoke(session: Session, key: Annotated[str, typer.Argument(metavar="ID", he
 
 def _tell(paper: Paper, made: Credentials, answer: Json, write_to: Path | None) -> None:
     if write_to is None:
-        paper.answer(answer, lambda: paper.line(made.file.rstrip()))
+        paper.answer(answer, lambda: _print(paper, made))
         return
     try:
         keep(made, write_to)
@@ -83,6 +83,11 @@ def _tell(paper: Paper, made: Credentials, answer: Json, write_to: Path | None) 
     shown = {name: value for name, value in answer.items() if name != "secret_access_key"}
     paper.answer(shown, lambda: paper.line(made.id))
     paper.aside(f"The key is in {write_to}. Use it with --access-key-file, or as AWS_SHARED_CREDENTIALS_FILE with AWS's tools.")
+
+
+def _print(paper: Paper, made: Credentials) -> None:
+    for line in made.file.splitlines():
+        paper.line(line)
 
 
 def _show(session: Session, shown: list[Json]) -> None:

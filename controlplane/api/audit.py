@@ -31,6 +31,7 @@ REFUSALS = frozenset({
 })  # fmt: skip
 """Codes that say that the caller may not. Those who are refused for a while are not among them: the refusals before tell of them."""
 
+_CLAIMED = re.compile(rb"(?:Credential=|Bearer )(CWAK[A-Z2-7]{16})\b")
 _LARGEST, _KEPT = 10 << 20, 4
 _LONGEST = 512  # characters of a name that came from a caller
 
@@ -123,6 +124,13 @@ def note_of(scope: Any) -> Note:
     return note
 
 
+def claimed(scope: Any) -> dict[str, str] | str:
+    """Who an unidentified caller says to be: the id of one of our keys, where it says one."""
+    said = b" ".join([*(value for name, value in scope["headers"] if name == b"authorization"), scope["query_string"]])
+    found = _CLAIMED.search(said)
+    return "nobody who is known" if found is None else {"claims": found[1].decode()}
+
+
 def address_of(scope: Any) -> str:
     """Where a request comes from."""
     return str((scope.get("client") or ("",))[0])
@@ -141,7 +149,8 @@ def _is_kept(note: Note, scope: Scope) -> bool:
 
 def _route(scope: Scope) -> str:
     """What REST calls the request whose operation nobody got to know, such as one that was no JSON."""
-    return str(getattr(scope.get("route"), "name", "") or f"{scope['method']} {scope['path']}")
+    name = getattr(scope.get("route"), "name", "") if scope["path"] != "/" else ""
+    return name or f"{scope['method']} {scope['path']}"
 
 
 def _resource(promise: Operation[Any, Any], asked: Shape) -> str | None:
@@ -149,4 +158,4 @@ def _resource(promise: Operation[Any, Any], asked: Shape) -> str | None:
     if subject is not None:
         return subject
     named = [name for name in re.findall(r"{(\w+)}", promise.path) if name not in SECRET_FIELDS]
-    return next((str(value) for name in (*named, "resource_name") if (value := getattr(asked, name, None))), None)
+    return next((str(value) for name in (*named, "resource_name", "name") if (value := getattr(asked, name, None))), None)

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_schemas.faults import Fault, IncompleteSignature, Throttling
-from controlplane.api.audit import address_of, note_of
+from controlplane.api.audit import address_of, claimed, note_of
 from controlplane.api.body import read_body
 from controlplane.api.gate import CALLER, Caller, Gate
 from controlplane.api.signature import Arrived
@@ -39,6 +39,7 @@ class Guarded:
         if scope["type"] != "http" or _is_among(_OPEN + _THEMSELVES, scope):
             await self._app(scope, receive, send)
             return
+        note_of(scope).who = claimed(scope)
         try:
             caller, receive = await self._identified(scope, receive)
         except Fault as fault:
@@ -97,7 +98,8 @@ async def _refuse(scope: Scope, send: Send, fault: Fault) -> None:
     note = note_of(scope)
     note.request_id, note.code = str(uuid.uuid4()), fault.code
     body = json.dumps({"error": {"code": fault.code, "message": fault.message, "request_id": note.request_id}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"x-amzn-requestid", note.request_id.encode()), (b"connection", b"close")]
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close"),
+               (b"x-amzn-requestid", note.request_id.encode())]  # fmt: skip
     is_late = isinstance(fault, Throttling)
     if is_late:
         headers.append((b"retry-after", b"60"))

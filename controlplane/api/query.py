@@ -23,7 +23,7 @@ from api_schemas.faults import (
 from api_schemas.operation import Operation
 from api_schemas.shape import Shape
 from api_schemas.snapshot import SNAPSHOT
-from controlplane.api.audit import Note, address_of, names_of, note_of
+from controlplane.api.audit import Note, address_of, claimed, names_of, note_of
 from controlplane.api.body import read_body
 from controlplane.api.caller import Callers
 from controlplane.api.gate import Gate
@@ -84,17 +84,18 @@ class QueryDoor:
     async def _identified(self, gate: Gate, request: Request, note: Note) -> tuple[World, list[tuple[str, str]]]:
         """The world of who has signed the request, which must be allowed what it asks for; and the form."""
         address = address_of(request.scope)
+        note.who = claimed(request.scope)
         gate.must_be_patient(address)
         body = await read_body(request, self._largest_body)
         arrived = Arrived.of(request.scope, body)
         if body and request.method != "POST":
             raise MalformedQueryString("The form of a GET is its query, and it has no body.")
+        pairs = _pairs(body or bytes(request.scope["query_string"]))
+        note.operation = next((value for key, value in pairs if key == "Action" and value in self._wire.operations), "")
         caller = await run_in_threadpool(gate.signed, arrived, address)
         note.who = who(caller)
-        pairs = _pairs(body or bytes(request.scope["query_string"]))
         name = _action(pairs)
         promise = self._promises.get(name)
-        note.operation = name
         gate.must_be_allowed(caller, name, changes=promise is not None and not promise.reads)
         return World(caller.key.account, caller.signature.region if caller.signature is not None else ""), pairs
 

@@ -30,7 +30,7 @@ _CREDENTIAL = re.compile(r"([A-Za-z0-9]{4,128})/([0-9]{8})/([a-z]{2}(?:-[a-z0-9]
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _HEADER_NAMES = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}(;[a-z0-9!#$%&'*+.^_`|~-]{1,100}){0,99}")
 _WRITTEN = "%Y%m%dT%H%M%SZ"
-_TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_TIME = re.compile(r"[12][0-9]{7}T[0-9]{6}Z")
 _IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature")
 
 

@@ -66,6 +66,7 @@ class Sealer:
         """The key, once it is in the file. Of two programs that begin at once, the one that is first makes it for both."""
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = self.file.with_name(f"{self.file.name}.{os.getpid()}")
+        fresh.unlink(missing_ok=True)  # what a program that was killed has left
         descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as writing:
