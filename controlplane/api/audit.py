@@ -157,5 +157,6 @@ def _resource(promise: Operation[Any, Any], asked: Shape) -> str | None:
     subject = None if promise.subject is None else promise.subject.name(asked)
     if subject is not None:
         return subject
-    named = [name for name in re.findall(r"{(\w+)}", promise.path) if name not in SECRET_FIELDS]
-    return next((str(value) for name in (*named, "resource_name", "name") if (value := getattr(asked, name, None))), None)
+    named = [*re.findall(r"{(\w+)}", promise.path), *(name for name in type(asked).model_fields if name.endswith(("name", "_id")))]
+    given = (str(value) for name in named if name not in SECRET_FIELDS and (value := getattr(asked, name, None)))
+    return next(given, None)

@@ -7,12 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.auth import SigV4Auth, SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from factories import NOW
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from signing import FORM, SECRET, presigned, signed
 
 from api_schemas.faults import (
     Fault,
@@ -25,38 +23,6 @@ from api_schemas.faults import (
 from controlplane.api import signature as read_signatures
 from controlplane.api.signature import Arrived, read
 from controlplane.api.signing import must_match
-
-KEY, SECRET = "CWAKAAAAAAAAAAAAAAAA", "s" * 40
-FORM = b"Action=DescribeEvents&Version=2015-02-02"
-HOST = "cache.example.com:8379"
-
-
-def signed(body: bytes = FORM, *, method: str = "POST", path: str = "/", at: Any = NOW, service: str = "elasticache",
-           region: str = "us-east-1", headers: dict[str, str] | None = None, secret: str = SECRET) -> Arrived:  # fmt: skip
-    """A request as the SDK signs it, at that moment."""
-    content = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"} if body else {}
-    request = AWSRequest(method, f"http://{HOST}{path}", headers={"Host": HOST, **content, **(headers or {})}, data=body)
-    _sign(SigV4Auth(Credentials(KEY, secret), service, region), request, at)
-    return _arrived(request, body)
-
-
-def presigned(at: Any = NOW, expires: int = 60, body: bytes = b"", path: str = "/?Action=DescribeEvents&Version=2015-02-02") -> Arrived:
-    request = AWSRequest("GET", f"http://{HOST}{path}", headers={"Host": HOST})
-    _sign(SigV4QueryAuth(Credentials(KEY, SECRET), "elasticache", "us-east-1", expires), request, at)
-    return _arrived(request, body)
-
-
-def _sign(auth: SigV4Auth, request: AWSRequest, at: Any) -> None:
-    """What ``add_auth`` does, at another time than now."""
-    request.context["timestamp"] = at.strftime("%Y%m%dT%H%M%SZ")
-    auth._modify_request_before_signing(request)
-    auth._inject_signature_to_request(request, auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request))
-
-
-def _arrived(request: AWSRequest, body: bytes) -> Arrived:
-    path, _, query = request.url.removeprefix(f"http://{HOST}").partition("?")
-    headers = [(name.lower(), value) for name, value in request.headers.items()]
-    return Arrived(request.method, path, query, headers, body)
 
 
 def verify(arrived: Arrived, now: Any = NOW, secret: str = SECRET) -> read_signatures.Signature:
@@ -83,7 +49,7 @@ def edited(arrived: Arrived, old: str, new: str) -> Arrived:
 
 def test_what_the_sdk_signs_is_right() -> None:
     found = verify(signed())
-    assert (found.key, found.region, found.presigned, found.until) == (KEY, "us-east-1", False, NOW + timedelta(minutes=15))
+    assert (found.key, found.region, found.presigned, found.until) == ("CWAKAAAAAAAAAAAAAAAA", "us-east-1", False, NOW + timedelta(minutes=15))
 
 
 def test_the_region_is_the_signed_one() -> None:
