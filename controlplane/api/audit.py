@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -39,17 +39,16 @@ _LONGEST = 512  # characters of a name that came from a caller
 class Note:
     """What is known of one request by now; whoever learns more writes it here."""
 
-    __slots__ = ("asked", "changes", "code", "operation", "parameters", "request_id", "resource", "who")
+    request_id: str = ""
+    who: dict[str, str] | str = ANYBODY
+    operation: str = ""
+    resource: str | None = None
+    parameters: Sequence[str] = ()
+    changes: bool = False
+    code: str = ""
 
     def __init__(self) -> None:
         self.asked = time.perf_counter()
-        self.request_id = ""
-        self.who: dict[str, str] | str = ANYBODY
-        self.operation = ""
-        self.resource: str | None = None
-        self.parameters: list[str] = []
-        self.changes = False
-        self.code = ""
 
     def about(self, promise: Operation[Any, Any], asked: Shape) -> None:
         """What the request is about: names of its parameters, and of values none but the resource's id."""
@@ -75,7 +74,7 @@ class AuditLog:
             "source": address,
             "operation": note.operation[:_LONGEST] or route[:_LONGEST],
             "resource": note.resource and note.resource[:_LONGEST],
-            "parameters": note.parameters,
+            "parameters": list(note.parameters),
             "result": note.code or "ok",
             "milliseconds": round((time.perf_counter() - note.asked) * 1000, 1),
         }
@@ -142,9 +141,11 @@ def names_of(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _is_kept(note: Note, scope: Scope) -> bool:
+    """Changes and refusals, and at REST what was to change something, but was refused before anybody knew what."""
     if note.changes or note.code in REFUSALS:
         return True
-    return not note.operation and "route" in scope and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+    unread = not note.operation and scope["path"] != "/" and "route" in scope
+    return unread and scope["method"] not in ("GET", "HEAD", "OPTIONS")
 
 
 def _route(scope: Scope) -> str:

@@ -383,6 +383,19 @@ def test_a_request_whose_head_has_no_end_is_cut_off(guarded: Guarded, head: byte
         assert client.get("/healthz").status_code == 200
 
 
+def test_a_connection_lasts_for_any_number_of_requests(guarded: Guarded) -> None:
+    with guarded.rest(None, Padding="x" * 20_000) as client:
+        assert [client.get("/healthz").status_code for _ in range(20)] == [200] * 20
+        padded = client.build_request("GET", "/healthz")
+    host, _, port = guarded.host.rpartition(":")
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\nPadding: " + padded.headers["padding"].encode() + b"\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as pipelining:
+        pipelining.sendall(one * 10)
+        answers = b""
+        while answers.count(b"200 OK") < 10:
+            answers += pipelining.recv(65536)
+
+
 # --- What is written down, and what is not ---
 
 
@@ -391,6 +404,8 @@ def test_the_audit_tells_who_did_and_who_was_refused_what(guarded: Guarded) -> N
     client = guarded.client(guarded.operator)
     made = client.create_cache_parameter_group(CacheParameterGroupName=name, CacheParameterGroupFamily="valkey8", Description="mysterious")
     client.describe_cache_parameter_groups()
+    with pytest.raises(ClientError, match="CacheClusterNotFound"):
+        client.describe_cache_clusters(CacheClusterId="nowhere")
     client.close()
     with guarded.rest(guarded.read_only) as watch, guarded.rest(Credentials(guarded.admin.id, "q" * 40)) as thief:
         watch.delete(f"/v1/parameter-groups/{name}")
