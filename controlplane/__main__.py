@@ -46,6 +46,7 @@ def run(settings: Settings) -> None:
 
     listening.is_loopback(settings.host)
     folder = settings.data_dir.expanduser().resolve()
+    settings = settings.model_copy(update={"data_dir": folder})
     listener = listening.listen(settings.host, settings.port)
     queries = query_listeners(settings)
     lock = lock_folder(folder)

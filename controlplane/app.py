@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from api_schemas.agent.agent import AgentHello, Welcome
 from archives.identity import identity
 from archives.opening import open_archive, open_buckets
-from controlplane.api.audit import Audited, AuditLog
+from controlplane.api.audit import ANYBODY, NOBODY, Audited, AuditLog
 from controlplane.api.caller import Callers
 from controlplane.api.gate import Gate
 from controlplane.api.guarded import STREAMED, Guarded
@@ -256,7 +256,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
 def _gate(settings: Settings, store: Store, clock: Clock, sealer: Sealer) -> Gate | None:
     """What lets callers in, where they must show access keys. Raises CannotServeError where nobody could."""
     is_guarded = settings.authentication is Authentication.REQUIRED or not is_loopback(settings.host)
-    if not is_guarded and settings.access_key_file is None:
+    if not is_guarded:
         return None
     from controlplane.api.access_key_file import AccessKeyFileError, have_access_key  # an open server need not wait for its libraries
     from controlplane.operations.keyring import Keyring, UnusableKeysError
@@ -265,14 +265,13 @@ def _gate(settings: Settings, store: Store, clock: Clock, sealer: Sealer) -> Gat
     try:
         if settings.access_key_file is not None:
             have_access_key(settings.access_key_file.expanduser(), keyring, settings.account_id)
-        if is_guarded:
-            keyring.must_let_somebody_in()
+        keyring.must_let_somebody_in()
     except (AccessKeyFileError, UnusableKeysError) as why:
         store.close()
         raise CannotServeError(f"callers must show access keys where {_where_guarded(settings)}, and {why}. Make a key with `cachewright "
                                f"access-key create --data-dir {settings.data_dir} --write-to FILE`, or name a file for one with "
                                "--access-key-file FILE.") from why  # fmt: skip
-    return Gate(keyring, clock) if is_guarded else None
+    return Gate(keyring, clock)
 
 
 def _where_guarded(settings: Settings) -> str:
@@ -292,7 +291,7 @@ def _audit(settings: Settings, clock: Clock) -> AuditLog | None:
 def _around(settings: Settings, gate: Gate | None, audit: AuditLog | None) -> list[Middleware]:
     """What a request goes through before it reaches a door, the first first."""
     origins = settings.origins()
-    around = [Middleware(Audited, audit), Middleware(NoStrangers, origins)]
+    around = [Middleware(Audited, audit, ANYBODY if gate is None else NOBODY), Middleware(NoStrangers, origins)]
     if origins:
         from starlette.middleware.cors import CORSMiddleware
 

@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         """Where the audit is written; None where it is off."""
         if self.audit_log == "off":
             return None
-        return Path(self.audit_log).expanduser() if self.audit_log else self.data_dir / "audit.jsonl"
+        return (Path(self.audit_log) if self.audit_log else self.data_dir / "audit.jsonl").expanduser()
 
     def secrets_file(self) -> Path:
         """Where the key is that seals secrets."""

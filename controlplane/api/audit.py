@@ -26,6 +26,7 @@ NOTE = "cachewright.note"
 """Where an ASGI scope has what is to be written about its request."""
 
 ANYBODY = "anonymous on loopback"
+NOBODY = "nobody who is known"
 REFUSALS = frozenset({
     "AccessDenied", "IncompleteSignature", "InvalidClientTokenId", "MissingAuthenticationToken", "RequestExpired", "SignatureDoesNotMatch",
 })  # fmt: skip
@@ -40,15 +41,15 @@ class Note:
     """What is known of one request by now; whoever learns more writes it here."""
 
     request_id: str = ""
-    who: dict[str, str] | str = ANYBODY
     operation: str = ""
     resource: str | None = None
     parameters: Sequence[str] = ()
     changes: bool = False
     code: str = ""
 
-    def __init__(self) -> None:
+    def __init__(self, who: dict[str, str] | str = ANYBODY) -> None:
         self.asked = time.perf_counter()
+        self.who = who
 
     def about(self, promise: Operation[Any, Any], asked: Shape) -> None:
         """What the request is about: names of its parameters, and of values none but the resource's id."""
@@ -99,17 +100,18 @@ class _Private(RotatingFileHandler):
 
 
 class Audited:
-    """An ASGI application whose requests are written down, where they are to be."""
+    """An ASGI application whose requests are written down, where they are to be; as those of ``who``, until somebody knows better."""
 
-    def __init__(self, app: ASGIApp, audit: AuditLog | None = None) -> None:
+    def __init__(self, app: ASGIApp, audit: AuditLog | None = None, who: str = ANYBODY) -> None:
         self._app = app
         self._audit = audit
+        self._who = who
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._audit is None:
             await self._app(scope, receive, send)
             return
-        note = scope[NOTE] = Note()
+        note = scope[NOTE] = Note(self._who)
         try:
             await self._app(scope, receive, send)
         finally:
@@ -127,7 +129,7 @@ def claimed(scope: Any) -> dict[str, str] | str:
     """Who an unidentified caller says to be: the id of one of our keys, where it says one."""
     said = b" ".join([*(value for name, value in scope["headers"] if name == b"authorization"), scope["query_string"]])
     found = _CLAIMED.search(said)
-    return "nobody who is known" if found is None else {"claims": found[1].decode()}
+    return NOBODY if found is None else {"claims": found[1].decode()}
 
 
 def address_of(scope: Any) -> str:
