@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api_schemas.faults import AccessDenied
-from controlplane.api.audit import note_of
+from controlplane.api.audit import address_of, note_of
+from controlplane.api.failures import Failures
 
 
 class NoStrangers:
@@ -25,6 +26,7 @@ class NoStrangers:
 
     def __init__(self, app: ASGIApp, origins: Collection[str] = ()) -> None:
         self._app = app
+        self._failures = Failures()
         self._origins = frozenset(origin.encode() for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,7 +34,10 @@ class NoStrangers:
             await self._app(scope, receive, send)
             return
         fault = AccessDenied("Requests from web pages of other hosts are refused.")
-        note_of(scope).code = fault.code
+        address = address_of(scope)
+        if not self._failures.wait(address):  # else the first refusals tell enough, and a flood would drive all else out of the audit
+            self._failures.add(address)
+            note_of(scope).code = fault.code
         body = json.dumps({"error": {"code": fault.code, "message": fault.message, "request_id": ""}}).encode()
         await send({"type": "http.response.start", "status": fault.status, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": body})

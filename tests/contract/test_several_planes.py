@@ -16,6 +16,7 @@ from waiting import let_pass, wait_until
 
 from api_schemas.fault_kind import FaultKind
 from api_schemas.faults import InvalidClientTokenId, ServiceUnavailable
+from cachewright.first_key import NoKeyMadeError, make
 from controlplane.clock import SystemClock
 from controlplane.domain.access_key import Role
 from controlplane.domain.events import Event
@@ -397,6 +398,18 @@ def test_a_key_that_one_makes_or_revokes_is_so_at_the_other_at_once(planes: tupl
         unit.access_keys.revoke(known.key.with_revocation(NOW))
     with pytest.raises(InvalidClientTokenId):
         other.find(made.id)
+
+
+def test_a_key_is_made_beside_control_planes_that_run(planes: tuple[Store, Store], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHEWRIGHT_DATABASE_URL", url)
+    monkeypatch.setenv("CACHEWRIGHT_SECRETS_KEY_FILE", str(tmp_path / "secrets.key"))
+    made = make(tmp_path / "data", "operator", "ci", "111111111111", 3600)
+    known = Keyring(planes[0], SystemClock(), Sealer(tmp_path / "secrets.key")).find(made.id)
+    assert (known.secret, known.key.name, known.key.account) == (made.secret, "ci", "111111111111")
+    monkeypatch.setenv("CACHEWRIGHT_DATABASE_URL", "postgresql://nobody:hunter2@127.0.0.1:1/none")
+    with pytest.raises(NoKeyMadeError, match="the database cannot be opened") as refused:
+        make(tmp_path / "data", "admin", None, None, None)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_control_plane_with_another_key_for_secrets_lets_nobody_in_and_says_why(planes: tuple[Store, Store], tmp_path: Path) -> None:
