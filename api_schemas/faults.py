@@ -273,6 +273,12 @@ class SignatureDoesNotMatch(Fault):
     code, status = "SignatureDoesNotMatch", 403
 class InvalidClientTokenId(Fault):
     code, status = "InvalidClientTokenId", 403
+class MissingAuthenticationToken(Named):
+    code, status, says = "MissingAuthenticationToken", 403, "Missing Authentication Token"
+class IncompleteSignature(Fault):
+    code, status = "IncompleteSignature", 400
+class RequestExpired(Named):
+    code, status, says = "RequestExpired", 400, "Request has expired."
 class Throttling(Named):
     code, status, says = "Throttling", 400, "Rate exceeded"
 class ServiceUnavailable(Fault):
@@ -290,6 +296,8 @@ class FaultNotFound(NotFound):
     code, status, says = "FaultNotFound", 404, "There is no injected fault {id}."
 class JoinTokenNotFound(NotFound):
     code, status, says = "JoinTokenNotFound", 404, "There is no join token {id}."
+class AccessKeyNotFound(NotFound):
+    code, status, says = "AccessKeyNotFound", 404, "There is no access key {id}."
 class AgentNotFound(NotFound):
     code, status, says = "AgentNotFound", 404, "There is no agent {id}."
 class MethodNotAllowed(Fault):

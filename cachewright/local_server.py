@@ -27,7 +27,7 @@ class ServerFailedError(Exception):
 class LocalServer(NamedTuple):
     """A running server: where it answers, its process, its data folder, the engines it found, and where it serves names, if it does.
 
-    ``dns`` is the suffix of names, the address and the port.
+    ``dns`` is the suffix of names, the address and the port; ``access_key_file`` has the key that clients of this server need, if they do.
     """
 
     url: str
@@ -35,12 +35,13 @@ class LocalServer(NamedTuple):
     data_dir: Path
     engines: str
     dns: tuple[str, str, int] | None = None
+    access_key_file: Path | None = None
 
     def client(self, service: str = "elasticache", **options: Any) -> Any:
         """A client of this server; see :func:`cachewright.client`."""
         from cachewright.client import client
 
-        return client(service, endpoint_url=self.url, **options)
+        return client(service, endpoint_url=self.url, **{"access_key_file": self.access_key_file, **options})
 
     def resolver(self) -> Resolver:
         """What asks this server for names. Raises ValueError where it serves none; start it with ``options=["--dns"]``."""
@@ -54,11 +55,12 @@ class LocalServer(NamedTuple):
 
 @contextmanager
 def local_server(*, data_dir: Path | None = None, port: int = 0, zones: int = 3, options: Sequence[str] = (),
-                 ready_within: float = 60.0) -> Iterator[LocalServer]:  # fmt: skip
+                 ready_within: float = 60.0, access_key_file: Path | None = None) -> Iterator[LocalServer]:  # fmt: skip
     """Start a server and stop it at the end of the block.
 
     Without a ``data_dir`` it leaves nothing behind; with one, engines save at the end, and a later server on the same folder
-    brings everything back. ``port`` 0 picks a free one. Raises ServerFailedError with what the server said, when it does not
+    brings everything back. ``port`` 0 picks a free one. With an ``access_key_file`` the server is guarded: it makes an admin's key into
+    that file, which clients made by it use. Raises ServerFailedError with what the server said, when it does not
     start within ``ready_within`` seconds or does not stop.
     """
     import subprocess
@@ -66,11 +68,12 @@ def local_server(*, data_dir: Path | None = None, port: int = 0, zones: int = 3,
     import tempfile
 
     where = ["--data-dir", str(data_dir)] if data_dir else ["--ephemeral"]
-    command = [sys.executable, "-m", "cachewright", "serve", *where, "--port", str(port), "--zones", str(zones), *options]
+    guarded = ["--authentication", "required", "--access-key-file", str(access_key_file)] if access_key_file else []
+    command = [sys.executable, "-m", "cachewright", "serve", *where, "--port", str(port), "--zones", str(zones), *guarded, *options]
     with tempfile.TemporaryFile("w+", errors="replace") as log:  # a file, because a pipe that nobody reads would block the server
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603
         try:
-            yield _until_ready(process, log, ready_within)
+            yield _until_ready(process, log, ready_within)._replace(access_key_file=access_key_file)
         finally:
             _stop(process, log)
 

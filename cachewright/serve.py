@@ -15,7 +15,7 @@ from agents.supervisor import Supervisor
 from agents.this_process import set_up
 from cachewright.data_folder import DataFolder, new_ephemeral_folder, reap
 from cachewright.embedded import MOST_ZONES, Embedded, start_embedded
-from controlplane.api.listening import CannotServeError, listen, must_be_loopback, run, url_of
+from controlplane.api.listening import CannotServeError, is_loopback, listen, run, url_of
 from controlplane.app import query_listeners
 from controlplane.dns.listening import CannotListenError, Listeners
 from controlplane.settings import Settings
@@ -50,12 +50,12 @@ def serve(wanted: Wanted, ready: Callable[[str], None]) -> None:
     settings = wanted.settings.model_copy(update={"data_dir": folder.path})
     try:
         embedded = _started(settings, wanted, block, queries)
-    except GroundRefusedError as why:
+    except (GroundRefusedError, CannotServeError) as why:
         if wanted.ephemeral:
             folder.remove()
         raise CannotServeError(str(why)) from why
     try:
-        run(embedded.plane.app, listener, lambda: _announce(listener, folder, embedded, ready))
+        run(embedded.plane.app, listener, lambda: _announce(listener, folder, embedded, ready), settings.trusted_proxies)
     finally:
         embedded.stop(Supervisor.remove_all if wanted.ephemeral else Supervisor.suspend)
         if wanted.ephemeral:
@@ -81,7 +81,7 @@ def _announce(listener: socket.socket, folder: DataFolder, embedded: Embedded, r
 def _must_be_possible(wanted: Wanted) -> None:
     if not 1 <= wanted.zones <= MOST_ZONES:
         raise CannotServeError(f"there can be 1 to {MOST_ZONES} zones, not {wanted.zones}")
-    must_be_loopback(wanted.settings.host)
+    is_loopback(wanted.settings.host)
     if not wanted.settings.url().startswith("sqlite:"):
         raise CannotServeError(
             "serve keeps its definitions in its data folder, for its agents are its own; run python -m controlplane on a shared database"

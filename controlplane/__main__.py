@@ -44,8 +44,9 @@ def run(settings: Settings) -> None:
     from controlplane.reconciler.http_fleet import HttpFleet
     from controlplane.store.folder import lock_folder
 
-    listening.must_be_loopback(settings.host)
+    listening.is_loopback(settings.host)
     folder = settings.data_dir.expanduser().resolve()
+    settings = settings.model_copy(update={"data_dir": folder})
     listener = listening.listen(settings.host, settings.port)
     queries = query_listeners(settings)
     lock = lock_folder(folder)
@@ -66,7 +67,7 @@ def run(settings: Settings) -> None:
         sys.stdout.flush()
 
     try:
-        listening.run(plane.app, listener, ready)
+        listening.run(plane.app, listener, ready, settings.trusted_proxies)
     finally:
         if outside.door is not None:
             outside.door.close()

@@ -23,10 +23,13 @@ from starlette.types import ASGIApp
 from api_schemas.agent.agent import AgentHello, Welcome
 from archives.identity import identity
 from archives.opening import open_archive, open_buckets
+from controlplane.api.audit import ANYBODY, NOBODY, Audited, AuditLog
 from controlplane.api.caller import Callers
+from controlplane.api.gate import Gate
+from controlplane.api.guarded import STREAMED, Guarded
 from controlplane.api.holding import Holding
 from controlplane.api.late import Late
-from controlplane.api.listening import CannotServeError, listen, url_of
+from controlplane.api.listening import CannotServeError, is_loopback, listen, url_of
 from controlplane.api.query import QueryDoor
 from controlplane.api.strangers import NoStrangers
 from controlplane.clock import Clock, SystemClock
@@ -38,6 +41,7 @@ from controlplane.domain.topology import World
 from controlplane.operations import keepers
 from controlplane.operations.fleet import Registry
 from controlplane.operations.performs import Operations
+from controlplane.pki.sealing import Sealer
 from controlplane.reconciler.archivist import Archivist
 from controlplane.reconciler.courier import Courier
 from controlplane.reconciler.examining import Examiner
@@ -54,7 +58,7 @@ from controlplane.reconciler.uploads import Uploads
 from controlplane.reconciler.verifying import Verifier
 from controlplane.reconciler.watchdog import Watchdog
 from controlplane.reconciler.worker import Reconciler
-from controlplane.settings import Settings
+from controlplane.settings import Authentication, Settings
 from controlplane.store.store import Store
 
 if TYPE_CHECKING:
@@ -82,6 +86,7 @@ class ControlPlane:
     courier: Courier
     logs: LogCollector
     names: NameServer | None = None
+    audit: AuditLog | None = None
 
     def start(self) -> None:
         """Begin to plan, and to notice who falls silent, as soon as this control plane leads."""
@@ -137,6 +142,8 @@ class ControlPlane:
         self.courier.close()
         self.logs.close()
         self.store.close()
+        if self.audit is not None:
+            self.audit.close()
 
 
 @dataclass(frozen=True)
@@ -216,17 +223,19 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
     watchdog = Watchdog(store, reconciler)
     courier = Courier(store, clock, notifier_at(settings.notified(), settings.data_dir))
     logs = LogCollector(store, fleet, clock, outlet_at(settings.logged(), settings.data_dir))
-    operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive, buckets)
+    sealer = Sealer(settings.secrets_file())
+    operations = Operations(store, clock, policy, settings.memcached_discovery, settings.style(), archive, buckets, sealer)
     holding = Holding(store, policy)
-    callers = Callers(World(settings.account_id, settings.region))
+    gate = _gate(settings, store, clock, sealer)
+    callers = Callers(World(settings.account_id, settings.region), gate)
     gatherer = Gatherer(store, fleet)
-    query = QueryDoor(operations, callers, holding, settings.describe_hold, settings.largest_body)
+    query = QueryDoor(operations, callers, holding, settings.describe_hold, settings.largest_body, gate)
 
     @functools.cache
     def metrics() -> MetricsDoor:
         from controlplane.api.metrics import MetricsDoor  # start-up need not wait for what nobody may ask for
 
-        return MetricsDoor(gatherer, clock)
+        return MetricsDoor(gatherer, clock, callers.only_account)
 
     async def scrape(request: Request) -> Response:
         return await (await run_in_threadpool(metrics)).scrape(request)
@@ -251,11 +260,62 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
         Route("/metrics", scrape, methods=["GET"]),
         Mount("/", app=late_rest),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])
+    audit = _audit(settings, clock)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=_around(settings, gate, audit))
     app.router.default = late_rest  # a path with a line break in it fits no mount
     names = _name_server(queries, store, settings)
     return ControlPlane(app, store, registry, reconciler, pusher, watchdog, faults, clock, gatherer, archivist, importer, courier, logs,
-                        names)  # fmt: skip
+                        names, audit)  # fmt: skip
+
+
+def _gate(settings: Settings, store: Store, clock: Clock, sealer: Sealer) -> Gate | None:
+    """What lets callers in, where they must show access keys. Raises CannotServeError where nobody could."""
+    is_guarded = settings.authentication is Authentication.REQUIRED or not is_loopback(settings.host)
+    if not is_guarded:
+        return None
+    from controlplane.api.access_key_file import AccessKeyFileError, have_access_key  # an open server need not wait for its libraries
+    from controlplane.operations.keyring import Keyring, UnusableKeysError
+
+    keyring = Keyring(store, clock, sealer)
+    try:
+        if settings.access_key_file is not None:
+            have_access_key(settings.access_key_file.expanduser(), keyring, settings.account_id)
+        keyring.must_let_somebody_in()
+    except (AccessKeyFileError, UnusableKeysError) as why:
+        store.close()
+        raise CannotServeError(f"callers must show access keys where {_where_guarded(settings)}, and {why}. Make a key with `cachewright "
+                               f"access-key create --data-dir {settings.data_dir} --write-to FILE`, or name a file for one with "
+                               "--access-key-file FILE.") from why  # fmt: skip
+    return Gate(keyring, clock)
+
+
+def _where_guarded(settings: Settings) -> str:
+    return "--authentication is required" if is_loopback(settings.host) else f"others than this machine's users reach {settings.host}"
+
+
+def _audit(settings: Settings, clock: Clock) -> AuditLog | None:
+    """Raises CannotServeError."""
+    file = settings.audit_file()
+    try:
+        return None if file is None else AuditLog(file, clock)
+    except OSError as failed:
+        raise CannotServeError(f"the audit cannot be written to {file}: {failed.strerror}. Choose another file with CACHEWRIGHT_AUDIT_LOG, "
+                               "or turn it off") from failed  # fmt: skip
+
+
+def _around(settings: Settings, gate: Gate | None, audit: AuditLog | None) -> list[Middleware]:
+    """What a request goes through before it reaches a door, the first first."""
+    origins = settings.origins()
+    around = [Middleware(Audited, audit, ANYBODY if gate is None else NOBODY), Middleware(NoStrangers, origins)]
+    if origins:
+        from starlette.middleware.cors import CORSMiddleware
+
+        headers = ["Authorization", "Content-Type", "Prefer", "X-Account-Id", "X-Region", "X-Amz-Date", "X-Amz-Content-Sha256"]
+        around.append(Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                                 allow_headers=headers, expose_headers=["x-amzn-RequestId"], max_age=600))  # fmt: skip
+    if gate is not None:
+        around.append(Middleware(Guarded, gate, settings.largest_body, STREAMED))
+    return around
 
 
 def archive_place(settings: Settings) -> ArchivePlace:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +17,15 @@ from controlplane.domain.topology import Endpoints, MemcachedDiscovery
 from controlplane.planner.situation import Policy
 
 AGENTS_LISTEN = "127.0.0.1:8380"
+_ORIGIN = r"https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 _ADDRESS = r"^([^:\s]+|\[[0-9a-fA-F:.]+\]):\d{1,5}$"
+
+
+class Authentication(StrEnum):
+    """When callers must show access keys. There is no way to listen beyond loopback without."""
+
+    AUTO = "auto"
+    REQUIRED = "required"
 
 
 class Settings(BaseSettings):
@@ -23,8 +33,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="CACHEWRIGHT_")
 
-    host: str = Field("127.0.0.1", description="Address to listen on. Only loopback addresses are accepted until access keys are built.")
+    host: str = Field("127.0.0.1", description="Address to listen on. Beyond loopback, callers need access keys.")
     port: int = Field(8379, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    authentication: Authentication = Field(
+        Authentication.AUTO,
+        description="Whether callers must show access keys: `auto`, unless only loopback is listened on; or `required`, there too.",
+    )
+    access_key_file: Path | None = Field(
+        None, description="File with an admin's access key, in the form of AWS's credentials file; a key is made into it if there is none."
+    )
+    secrets_key_file: Path | None = Field(
+        None,
+        description="File with the key that seals the secrets of access keys, made if there is none; by default `secrets.key` in the data "
+        "folder. Control planes that share a database need the same.",
+    )
+    audit_log: str = Field("", description="File of the audit, or `off`; by default `audit.jsonl` in the data folder.")
+    cors_origins: str = Field(
+        "", description="Origins of web pages that may ask, as in `https://console.example.com`, with commas between; by default none."
+    )
+    trusted_proxies: str = Field(
+        "", description="Addresses, with commas between, of proxies that are believed when they say from where a request came."
+    )
     data_dir: Path = Field(
         Path("~/.local/share/cachewright"), description="Folder of the database, and of agents that live in this process."
     )
@@ -118,6 +147,14 @@ class Settings(BaseSettings):
         delivery_place(asked, "logs")
         return asked
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, asked: str) -> str:
+        for origin in filter(None, map(str.strip, asked.split(","))):
+            if not re.fullmatch(_ORIGIN, origin):
+                raise ValueError(f"{origin} is no origin of a page; they are written as in https://console.example.com:8443, and * is none")
+        return asked
+
     @field_validator("dns_suffix")
     @classmethod
     def _is_a_domain(cls, asked: str) -> str:
@@ -128,6 +165,20 @@ class Settings(BaseSettings):
         if self.endpoints is Endpoints.NAMED and self.memcached_discovery is not MemcachedDiscovery.EVERY_NODE:
             raise ValueError("memcached-discovery must be every-node with named endpoints: nothing but the nodes listens there")
         return self
+
+    def origins(self) -> tuple[str, ...]:
+        """Origins of web pages elsewhere that may ask."""
+        return tuple(filter(None, map(str.strip, self.cors_origins.split(","))))
+
+    def audit_file(self) -> Path | None:
+        """Where the audit is written; None where it is off."""
+        if self.audit_log == "off":
+            return None
+        return (Path(self.audit_log) if self.audit_log else self.data_dir / "audit.jsonl").expanduser()
+
+    def secrets_file(self) -> Path:
+        """Where the key is that seals secrets."""
+        return (self.secrets_key_file or self.data_dir / "secrets.key").expanduser()
 
     def style(self) -> EndpointStyle:
         """How endpoints are shown."""

@@ -7,12 +7,14 @@ import inspect
 import sys
 from collections.abc import Callable
 from enum import Enum
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from cachewright.cli.paper import Paper
 from cachewright.cli.server import RefusedError, Server, UnreachableError
+from cachewright.credentials import CredentialsError, found
 
 DEFAULT_URL = "http://127.0.0.1:8379"
 REFUSED, UNREACHABLE, INTERRUPTED = 1, 3, 130
@@ -33,6 +35,7 @@ _COMMON: dict[str, Any] = {
         ("url", str | None, "CACHEWRIGHT_URL", f"Where the server is; {DEFAULT_URL} when not said."),
         ("region", str | None, "CACHEWRIGHT_REGION", "Region to look at; the server's when not said."),
         ("account_id", str | None, "CACHEWRIGHT_ACCOUNT_ID", "Account to look at, 12 digits; the server's when not said."),
+        ("access_key_file", Path | None, "CACHEWRIGHT_ACCESS_KEY_FILE", "Access key, for a guarded server; else by variables."),
         ("output", Output | None, None, "How to answer: a table, or the REST API's JSON."),
     )
 }
@@ -75,11 +78,15 @@ def remote(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _session(said: dict[str, Any]) -> Session:
-    server = Server(said["url"] or DEFAULT_URL, said["region"], said["account_id"])
+    try:
+        credentials = found(said["access_key_file"])
+    except CredentialsError as why:
+        fail(f"cachewright: {why}.", REFUSED)
+    server = Server(said["url"] or DEFAULT_URL, said["region"], said["account_id"], credentials)
     return Session(server, Paper(as_json=said["output"] is Output.JSON))
 
 
-def fail(why: str, status: int) -> None:
+def fail(why: str, status: int) -> NoReturn:
     """Say why on stderr, and end with the status."""
     print(why, file=sys.stderr)
     raise typer.Exit(status)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cachewright.cli import agent, create, events, failover, fault, fleet, modify, operations, scale, snapshot
+from cachewright.cli import access_key, agent, create, events, failover, fault, fleet, modify, operations, scale, snapshot
 from cachewright.cli.command import Output
 from cachewright.cli.delete import delete
 from cachewright.cli.describe import describe
@@ -33,10 +33,11 @@ def common(
     url: Annotated[str | None, typer.Option(help="As of every command that talks to a server.", hidden=True)] = None,
     region: Annotated[str | None, typer.Option(help="As of every command that talks to a server.", hidden=True)] = None,
     account_id: Annotated[str | None, typer.Option(help="As of every command that talks to a server.", hidden=True)] = None,
+    access_key_file: Annotated[Path | None, typer.Option(help="As of every command that talks to a server.", hidden=True)] = None,
     output: Annotated[Output | None, typer.Option(help="As of every command that talks to a server.", hidden=True)] = None,
 ) -> None:
     """A managed cache on your own machines: ElastiCache's control plane with real engines behind it."""
-    given = {"url": url, "region": region, "account_id": account_id, "output": output}
+    given = {"url": url, "region": region, "account_id": account_id, "access_key_file": access_key_file, "output": output}
     context.obj = {name: value for name, value in given.items() if value is not None}
     if context.obj and context.invoked_subcommand in _LOCAL:
         raise typer.BadParameter(f"give the options of {context.invoked_subcommand} after its name.")
@@ -44,7 +45,9 @@ def common(
 
 @app.command(rich_help_panel=_SERVER)
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on, loopback only.", show_default="127.0.0.1")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; beyond loopback, callers need access keys.", show_default="127.0.0.1")
+    ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.", show_default="8379")] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where definitions and data live.", show_default="~/.local/share/cachewright")
@@ -65,6 +68,12 @@ def serve(
     region: Annotated[str | None, typer.Option(help="Region of requests that name none.", show_default="us-east-1")] = None,
     account_id: Annotated[
         str | None, typer.Option(help="Account of requests whose access key is no account id.", show_default="000000000000")
+    ] = None,
+    authentication: Annotated[
+        str | None, typer.Option(help="Whether callers need access keys on loopback too: auto or required.", show_default="auto")
+    ] = None,
+    access_key_file: Annotated[
+        Path | None, typer.Option(help="File with an admin's access key; written if there is none.", show_default="none")
     ] = None,
     join_token_file: Annotated[
         Path | None, typer.Option(help="File with the token that agents of other hosts join with; written if there is none.")
@@ -103,9 +112,10 @@ def serve(
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for every request to an agent
     options = {"host": host, "port": port, "region": region, "account_id": account_id, "agents_listen": agents_listen,
                "agents_url": agents_url, "memcached_discovery": memcached_discovery, "dns_listen": dns_listen or (_DNS if dns else None),
-               "dns_suffix": dns_suffix, "dns_ttl": dns_ttl, "snapshot_archive": snapshot_archive, "buckets": buckets}  # fmt: skip
+               "dns_suffix": dns_suffix, "dns_ttl": dns_ttl, "snapshot_archive": snapshot_archive, "buckets": buckets,
+               "authentication": authentication}  # fmt: skip
     containers: dict[str, Any] = {"runtime": runtime, "images": images, "registry": registry, "container_user": container_user}
-    folders = {"data_dir": data_dir, "join_token_file": join_token_file}
+    folders = {"data_dir": data_dir, "join_token_file": join_token_file, "access_key_file": access_key_file}
     given: dict[str, Any] = {name: value for name, value in {**options, **folders}.items() if value is not None}
     try:
         where = RuntimeSettings(**{name: value for name, value in containers.items() if value is not None})
@@ -133,6 +143,7 @@ for command in caches:
     app.command(rich_help_panel=_CACHES)(command)
 app.add_typer(snapshot.app, name="snapshot", rich_help_panel=_CACHES)
 app.add_typer(agent.app, name="agent", rich_help_panel=_GROUND)
+app.add_typer(access_key.app, name="access-key", rich_help_panel=_SERVER)
 app.add_typer(fault.app, name="fault", rich_help_panel=_GROUND)
 for command in (fleet.nodes, fleet.zones, fleet.agents, fleet.engines, operations.operations):
     app.command(rich_help_panel=_GROUND)(command)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
+from api_schemas.credentials import Credentials
+
 Json = dict[str, Any]
 
 _PIECE = 1 << 20  # bytes of a file that are in memory at once
@@ -27,14 +29,17 @@ class UnreachableError(Exception):
 
 
 class Server:
-    """The REST API at one address, for one account and region."""
+    """The REST API at one address, for one account and region, with an access key where there is one."""
 
-    def __init__(self, url: str, region: str | None = None, account_id: str | None = None) -> None:
+    def __init__(self, url: str, region: str | None = None, account_id: str | None = None,
+                 credentials: Credentials | None = None) -> None:  # fmt: skip
         import httpx
 
         self.url = url.rstrip("/")
         world = {"X-Region": region, "X-Account-Id": account_id}
         headers = {name: value for name, value in world.items() if value}
+        if credentials is not None:
+            headers["Authorization"] = f"Bearer {credentials.token}"
         self._http = httpx.Client(headers=headers, timeout=_PATIENCE, trust_env=False)
 
     def get(self, *path: str, wait: float = 0, at_once: bool = False, **query: Any) -> Json:

@@ -21,6 +21,7 @@ from controlplane.api.caller import Callers
 from controlplane.api.wire import shortened
 from controlplane.domain.snapshot import Snapshot, SnapshotState
 from controlplane.domain.topology import World
+from controlplane.operations.roles import DOWNLOAD_SNAPSHOT_FILE
 from controlplane.reconciler.filing import opened
 from controlplane.store.store import Store, StoreAwayError
 
@@ -41,7 +42,7 @@ class FilesDoor:
 
     async def download(self, request: Request) -> Response:
         """A file that the record of an available snapshot names. Its ETag is its SHA-256."""
-        world = self._callers.from_headers(request.headers)
+        world = self._callers.asks_for(request, DOWNLOAD_SNAPSHOT_FILE)
         name, file = request.path_params["snapshot_name"], request.path_params["file"]
         snapshot = await run_in_threadpool(self._available, world, name)
         key, sha256 = _named(snapshot, file)

@@ -15,11 +15,13 @@ from starlette.responses import Response
 from api_schemas.faults import InvalidParameterValue, RequestEntityTooLarge, ResourceNotFound, ServiceUnavailable
 from api_schemas.snapshot import SnapshotResult
 from api_schemas.snapshot_import import ImportSnapshot, SnapshotImport, UploadedFile
+from controlplane.api.audit import note_of
 from controlplane.api.caller import Callers
 from controlplane.api.files import PIECE
 from controlplane.domain.naming import snapshot_name
 from controlplane.domain.topology import World
 from controlplane.operations.describe_snapshot import snapshot_as_shown
+from controlplane.operations.roles import IMPORT_SNAPSHOT
 from controlplane.reconciler.importing import Importer
 from controlplane.reconciler.uploads import Receiver, TooLargeError, Uploaded, UploadRefusedError
 
@@ -55,7 +57,7 @@ class ImportsDoor:
 
     async def describe(self, request: Request) -> Response:
         """What has arrived for a snapshot, and what is being done with it."""
-        world, name = self._asked(request)
+        world, name = self._asked(request, changes=False)
         pending = self._importer.uploads.look(world, name)
         if pending is None:
             raise ResourceNotFound(message=f"No files were sent for a snapshot {name}, or it has been made of them.")
@@ -77,8 +79,10 @@ class ImportsDoor:
         told = SnapshotImport(snapshot_name=name, step="given up", done=0, total=0, files=[])
         return Response(told.model_dump_json(), media_type="application/json")
 
-    def _asked(self, request: Request) -> tuple[World, str]:
-        return self._callers.from_headers(request.headers), snapshot_name(request.path_params["snapshot_name"], "SnapshotName")
+    def _asked(self, request: Request, *, changes: bool = True) -> tuple[World, str]:
+        world = self._callers.asks_for(request, IMPORT_SNAPSHOT, changes=changes)
+        note_of(request.scope).resource = request.path_params["snapshot_name"]
+        return world, snapshot_name(request.path_params["snapshot_name"], "SnapshotName")
 
 
 async def _received(request: Request, receiver: Receiver) -> None:

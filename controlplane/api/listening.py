@@ -14,21 +14,19 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from controlplane.api.heads import BoundedProtocol
+
 
 class CannotServeError(Exception):
     """The server cannot start; the text says why and what to do."""
 
 
-def must_be_loopback(host: str) -> None:
-    """Raises CannotServeError for an address that others than this machine's users can reach."""
+def is_loopback(host: str) -> bool:
+    """Whether only this machine's users can reach the address. Raises CannotServeError for what is no address."""
     try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         raise CannotServeError(f"{host} is not an address to listen on") from None
-    if not is_loopback:
-        raise CannotServeError(
-            f"listening on {host} would let anybody in: access keys are not built yet, so only loopback addresses are served"
-        )
 
 
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:
@@ -51,10 +49,14 @@ def url_of(listener: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM. Calls ``ready`` once requests are answered."""
-    config = uvicorn.Config(app, loop="uvloop", http="httptools", log_config=None, access_log=False,
+def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None], proxies: str = "") -> None:
+    """Serve until SIGINT or SIGTERM. Calls ``ready`` once requests are answered.
+
+    ``proxies`` are addresses, with commas between, of those who are believed whose requests they pass on.
+    """
+    config = uvicorn.Config(app, loop="uvloop", http=BoundedProtocol, log_config=None, access_log=False,
                             timeout_graceful_shutdown=1, timeout_keep_alive=75,
+                            proxy_headers=bool(proxies), forwarded_allow_ips=proxies,
                             ws="none", server_header=False)  # fmt: skip
     server = Server(config, ready)
     gc.freeze()  # what start-up made stays, and need not be looked at again

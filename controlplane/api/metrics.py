@@ -37,9 +37,11 @@ _TELLS_ROLE = "IsPrimary"
 class MetricsDoor:
     """Answers questions about metrics by asking the agents."""
 
-    def __init__(self, gatherer: Gatherer, clock: Clock) -> None:
+    def __init__(self, gatherer: Gatherer, clock: Clock, only_account: Callable[[Request], str | None] = lambda _: None) -> None:
+        """``only_account`` answers whose nodes alone the caller of a request may see; None for everybody's."""
         self._gatherer = gatherer
         self._clock = clock
+        self._only_account = only_account
 
     def describe(self, world: World, asked: DescribeMetrics) -> Metrics:
         """The nodes of the caller's world. Raises a Fault."""
@@ -64,17 +66,18 @@ class MetricsDoor:
         return Metrics(nodes=shown, missing_agents=missing, units=units if asked.metric is None else {asked.metric: UNITS[asked.metric]})
 
     async def scrape(self, request: Request) -> Response:
-        """The nodes of everybody, as Prometheus reads them."""
-        return await run_in_threadpool(self.exposition, request.headers.get("accept", ""))
+        """The nodes of everybody whom the caller may see, as Prometheus reads them."""
+        return await run_in_threadpool(self.exposition, request.headers.get("accept", ""), self._only_account(request))
 
-    def exposition(self, accept: str = "") -> Response:
+    def exposition(self, accept: str = "", account: str | None = None) -> Response:
         """The same, in the form of Prometheus's that the scraper accepts."""
         from prometheus_client import CollectorRegistry  # who is never scraped need not wait for it
         from prometheus_client.exposition import choose_encoder
         from prometheus_client.registry import Collector
 
         try:
-            places, agents = self._gatherer.everywhere(), self._gatherer.agents()
+            places = [place for place in self._gatherer.everywhere() if account in (None, place.topology.world.account)]
+            agents = self._gatherer.agents()
         except StoreAwayError:
             return PlainTextResponse(f"{_AWAY}\n", 503)
         gathered = self._gatherer.gather(dict.fromkeys(agents), MetricsWanted(counters=True))

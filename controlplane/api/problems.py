@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from api_schemas.faults import Fault, InvalidParameterValue, MissingParameter
+from api_schemas.secret_fields import SECRET_FIELDS
 from api_schemas.shape import Shape
 from controlplane.api.wire import any_shape_in, shortened
 
@@ -28,7 +29,6 @@ _EXPECTED = {
     "extra_forbidden": "there is no such parameter",
     "value_error": "{error}",
 }
-_SECRETS = ("password", "passwords", "auth_token")
 
 
 def fault_of(problem: ValidationError, takes: type[Shape], *, aws: bool) -> Fault:
@@ -50,7 +50,7 @@ def _sentence(error: Mapping[str, Any], takes: type[Shape], *, aws: bool) -> str
 def _told(error: Mapping[str, Any], path: str) -> str:
     told = error["msg"][:1].lower() + error["msg"][1:]
     expected = next((words for kind, words in _EXPECTED.items() if error["type"].startswith(kind)), told)
-    secret = any(step in _SECRETS for step in error["loc"])
+    secret = any(step in SECRET_FIELDS for step in error["loc"])
     shown = f" {shortened(str(error['input']))}" if isinstance(error["input"], str | int | float) and not secret else ""
     for word, value in error.get("ctx", {}).items():
         expected = expected.replace(f"{{{word}}}", str(value))

@@ -23,10 +23,14 @@ from api_schemas.faults import (
 from api_schemas.operation import Operation
 from api_schemas.shape import Shape
 from api_schemas.snapshot import SNAPSHOT
+from controlplane.api.audit import Note, address_of, claimed, names_of, note_of
 from controlplane.api.body import read_body
 from controlplane.api.caller import Callers
+from controlplane.api.gate import Gate
+from controlplane.api.guarded import who
 from controlplane.api.holding import Holding
 from controlplane.api.problems import fault_of
+from controlplane.api.signature import Arrived
 from controlplane.api.wire import Wire, shortened
 from controlplane.domain.topology import World
 from controlplane.operations.performs import Operations, kept_promises
@@ -38,52 +42,75 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class QueryDoor:
-    """Answers ``POST /`` and ``GET /?Action=`` as the service does."""
+    """Answers ``POST /`` and ``GET /?Action=`` as the service does; with a gate, only those who sign with an access key."""
 
-    def __init__(self, operations: Operations, callers: Callers, holding: Holding, hold: float, largest_body: int) -> None:
+    def __init__(self, operations: Operations, callers: Callers, holding: Holding, hold: float, largest_body: int,
+                 gate: Gate | None = None) -> None:  # fmt: skip
         self._operations = operations
         self._callers = callers
         self._holding = holding
         self._hold = hold
         self._largest_body = largest_body
+        self._gate = gate
         self._wire = Wire.load()
         self._promises = kept_promises()
 
     async def answer(self, request: Request) -> Response:
         """The response to one request; a Fault becomes the service's error document."""
         request_id = str(uuid.uuid4())
+        note = note_of(request.scope)
+        note.request_id = request_id
         try:
-            pairs = await self._pairs(request)
-            world = self._callers.from_signature(_signature(request, pairs))
-            return self._render(await self._perform(world, pairs), request_id)
+            if self._gate is None:
+                pairs = _pairs(await self._body(request))
+                world = self._callers.from_signature(_signature(request, pairs))
+            else:
+                world, pairs = await self._identified(self._gate, request, note)
+            return self._render(await self._perform(world, pairs, note), request_id)
         except Fault as fault:
+            note.code = fault.code
             return self._refuse(fault, request_id)
         except Exception:
             log.exception("request failed  request_id=%s", request_id)
+            note.code = InternalFailure.code
             return self._refuse(InternalFailure(f"The request failed inside Cachewright; its log has request {request_id}."), request_id)
 
-    async def _pairs(self, request: Request) -> list[tuple[str, str]]:
+    async def _body(self, request: Request) -> bytes:
+        """The form: the body, or the query where there is none."""
         if request.method == "GET":
-            text: str | bytes = request.url.query
-        else:
-            body = await read_body(request, self._largest_body)
-            text = body or request.url.query
-        try:
-            readable = text if isinstance(text, str) else text.decode("utf-8", errors="strict")
-            return parse_qsl(readable, keep_blank_values=True, max_num_fields=10_000, errors="strict")
-        except ValueError as unreadable:
-            raise MalformedQueryString(f"The request is not a readable form ({_FORM}): {unreadable}.") from unreadable
+            return bytes(request.scope["query_string"])
+        return await read_body(request, self._largest_body) or bytes(request.scope["query_string"])
 
-    async def _perform(self, world: World, pairs: list[tuple[str, str]]) -> tuple[str, Shape]:
-        name = next((value for key, value in pairs if key == "Action"), "")
-        if not name:
-            raise MissingAction()
+    async def _identified(self, gate: Gate, request: Request, note: Note) -> tuple[World, list[tuple[str, str]]]:
+        """The world of who has signed the request, which must be allowed what it asks for; and the form."""
+        address = address_of(request.scope)
+        note.who = claimed(request.scope)
+        gate.must_be_patient(address)
+        body = await read_body(request, self._largest_body)
+        arrived = Arrived.of(request.scope, body)
+        if body and request.method != "POST":
+            raise MalformedQueryString("The form of a GET is its query, and it has no body.")
+        pairs = _pairs(body or bytes(request.scope["query_string"]))
+        note.operation = next((value for key, value in pairs if key == "Action" and value in self._wire.operations), "")
+        caller = await run_in_threadpool(gate.signed, arrived, address)
+        note.who = who(caller)
+        name = _action(pairs)
+        promise = self._promises.get(name)
+        gate.must_be_allowed(caller, name, changes=promise is not None and not promise.reads)
+        return World(caller.key.account, caller.signature.region if caller.signature is not None else ""), pairs
+
+    async def _perform(self, world: World, pairs: list[tuple[str, str]], note: Note) -> tuple[str, Shape]:
+        name = _action(pairs)
         if name not in self._wire.operations:
             raise InvalidAction(shortened(name))
         promise = self._promises.get(name)
         if promise is None:
             raise OperationNotBuilt(name)
+        if not promise.reads:
+            note.operation, note.changes, note.parameters = name, True, names_of(pairs)
         asked = self._read(promise, pairs)
+        if not promise.reads:
+            note.about(promise, asked)
         if promise.reads and promise.subject is not None:
             await self._holding.until_changed(world, promise.subject, asked, self._hold)
         if _is_quick(promise, asked):
@@ -115,6 +142,20 @@ def _is_quick(promise: Operation[Shape, Shape], asked: Shape) -> bool:
 
 def _response(body: bytes, status: int, request_id: str) -> Response:
     return Response(body, status, {"x-amzn-RequestId": request_id}, _XML)
+
+
+def _pairs(form: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(form.decode("utf-8", errors="strict"), keep_blank_values=True, max_num_fields=10_000, errors="strict")
+    except ValueError as unreadable:
+        raise MalformedQueryString(f"The request is not a readable form ({_FORM}): {unreadable}.") from unreadable
+
+
+def _action(pairs: Sequence[tuple[str, str]]) -> str:
+    name = next((value for key, value in pairs if key == "Action"), "")
+    if not name:
+        raise MissingAction()
+    return name
 
 
 def _signature(request: Request, pairs: Sequence[tuple[str, str]]) -> str | None:

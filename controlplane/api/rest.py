@@ -23,9 +23,11 @@ from api_schemas.faults import Fault, InternalFailure, InvalidParameterValue, Me
 from api_schemas.metrics import DESCRIBE_METRICS
 from api_schemas.operation import Operation, Subject
 from api_schemas.shape import Shape
+from controlplane.api.audit import note_of
 from controlplane.api.bounded import Bounded
 from controlplane.api.caller import Callers
 from controlplane.api.files import FilesDoor
+from controlplane.api.guarded import STREAMED
 from controlplane.api.holding import Holding
 from controlplane.api.imports import ImportsDoor
 from controlplane.api.metrics import MetricsDoor
@@ -34,6 +36,7 @@ from controlplane.api.single import SINGLES, Single
 from controlplane.api.stream import EventStream
 from controlplane.domain.topology import World
 from controlplane.operations.performs import Operations, kept_promises
+from controlplane.operations.roles import FOLLOW_EVENTS
 from controlplane.store.store import Store
 
 log = logging.getLogger("cachewright.api")
@@ -82,7 +85,7 @@ class RestDoor:
         """The FastAPI application, built at the first call: half a second nobody should wait for who only uses the other door."""
         with self._building:
             if self._app is None:
-                self._app = Bounded(self._build(), self._largest_body, ("PUT", f"{_IMPORTS}/"))
+                self._app = Bounded(self._build(), self._largest_body, STREAMED)
             return self._app
 
     def _build(self) -> FastAPI:
@@ -106,13 +109,15 @@ class RestDoor:
 
     def _performer(self, promise: Operation[Any, Any]) -> Callable[..., Any]:
         async def perform(request: Request, prefer: str | None = None, **given: Any) -> Response:
-            world = self._callers.from_headers(request.headers)
+            world = self._callers.asks_for(request, promise.name, changes=not promise.reads)
             wait = _seconds(prefer, self._longest_wait)
             asked = _asked(promise, given)
+            if not promise.reads:
+                note_of(request.scope).about(promise, asked)
             if promise.reads and promise.subject is not None:
                 await self._hold_back(world, promise.subject, asked, wait)
             answer = await run_in_threadpool(self._operations.run, promise.name, world, asked)
-            return await self._finish(promise, world, asked, answer, wait)
+            return _named(request, await self._finish(promise, world, asked, answer, wait))
 
         return perform
 
@@ -120,7 +125,7 @@ class RestDoor:
         """What answers the one promise that no operation keeps: agents are asked."""
 
         async def measure(request: Request, prefer: str | None = None, **given: Any) -> Response:
-            world = self._callers.from_headers(request.headers)
+            world = self._callers.asks_for(request, DESCRIBE_METRICS.name)
             asked = DESCRIBE_METRICS.takes.model_validate(_asked(DESCRIBE_METRICS, given))
             return _json(await run_in_threadpool(self._metrics.describe, world, asked), 200)
 
@@ -159,7 +164,7 @@ class RestDoor:
         describe, subject = single.describe, single.subject
 
         async def show(request: Request, prefer: str | None = None, **given: Any) -> Response:
-            world = self._callers.from_headers(request.headers)
+            world = self._callers.asks_for(request, describe.name)
             asked = describe.takes(**given)
             await self._hold_back(world, subject, asked, _seconds(prefer, self._longest_wait))
             return _json(await run_in_threadpool(self._one, world, single, given[subject.id_field]), 200)
@@ -172,8 +177,9 @@ class RestDoor:
         _add(app, one, path, f"Show{kind.title().replace('-', '')}", inspect.Signature(parameters), show)
 
     async def _stream(self, request: Request) -> Response:
-        world = self._callers.from_headers(request.headers)
-        return StreamingResponse(self._events.follow(world), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        world = self._callers.asks_for(request, FOLLOW_EVENTS)
+        followed = self._events.follow(world, lambda: self._callers.is_still_in(request))
+        return StreamingResponse(followed, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 def _add_files(app: FastAPI, files: FilesDoor, imports: ImportsDoor) -> None:
@@ -268,6 +274,13 @@ def _seconds(prefer: str | None, most: float) -> float | None:
     return min(float(found[1]), most) if found else None
 
 
+def _named(request: Request, response: Response) -> Response:
+    """The response with the id by which the audit has the request, if it has it."""
+    if note_of(request.scope).request_id:
+        response.headers["x-amzn-RequestId"] = note_of(request.scope).request_id
+    return response
+
+
 def _json(answer: Shape, status: int) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), status, media_type="application/json")
 
@@ -275,11 +288,13 @@ def _json(answer: Shape, status: int) -> Response:
 def _handle_problems(app: FastAPI) -> None:
     """Every failure is answered in one form, with the service's code."""
 
-    async def refuse(_: Request, problem: Exception) -> Response:
-        request_id = str(uuid.uuid4())
+    async def refuse(request: Request, problem: Exception) -> Response:
+        note = note_of(request.scope)
+        request_id = note.request_id or str(uuid.uuid4())
         if not isinstance(problem, Fault | RequestValidationError | HTTPException):
             log.error("request failed  request_id=%s", request_id, exc_info=problem)
         fault = _fault(problem, request_id)
+        note.request_id, note.code = request_id, fault.code
         message = fault.message.encode(errors="replace").decode()
         body = {"error": {"code": fault.code, "message": message, "request_id": request_id}}
         return JSONResponse(body, fault.status, headers={"x-amzn-RequestId": request_id})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+
+from starlette.concurrency import run_in_threadpool
 
 from controlplane.domain.events import Event
 from controlplane.domain.topology import World
@@ -21,14 +23,22 @@ class EventStream:
         self._followers: set[tuple[asyncio.AbstractEventLoop, asyncio.Queue[Event], World]] = set()
         store.listen(self._on_commit)
 
-    async def follow(self, world: World) -> AsyncIterator[bytes]:
-        """The events of a world from now on; a comment every 15 s shows that the stream lives. A reader too slow loses the oldest."""
+    async def follow(self, world: World, is_still_in: Callable[[], bool] = lambda: True) -> AsyncIterator[bytes]:
+        """The events of a world from now on; a comment every 15 s shows that the stream lives. A reader too slow loses the oldest.
+
+        It ends within these 15 s when the reader is not in any more.
+        """
         queue: asyncio.Queue[Event] = asyncio.Queue(_MOST_UNREAD)
         follower = (asyncio.get_running_loop(), queue, world)
         self._followers.add(follower)
         try:
             yield b": following\n\n"
+            looked = asyncio.get_running_loop().time()
             while True:
+                if asyncio.get_running_loop().time() - looked >= _KEEP_ALIVE:
+                    if not await run_in_threadpool(is_still_in):
+                        return
+                    looked = asyncio.get_running_loop().time()
                 try:
                     yield _message(await asyncio.wait_for(queue.get(), _KEEP_ALIVE))
                 except TimeoutError:

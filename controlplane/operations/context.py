@@ -14,6 +14,7 @@ from controlplane.domain.events import Event
 from controlplane.domain.reported import Reported
 from controlplane.domain.status import topology_status
 from controlplane.domain.topology import Kind, MemcachedDiscovery, Node, Topology, World
+from controlplane.pki.sealing import Sealer
 from controlplane.planner.situation import Policy
 from controlplane.store.store import Unit
 
@@ -23,7 +24,7 @@ class Context:
     """One call of one operation.
 
     ``memcached_discovery`` is for clusters that it creates, ``style`` says how endpoints are shown, ``archive`` is where new snapshots go,
-    ``buckets`` are those of callers, which are asked outside of any unit of work.
+    ``buckets`` are those of callers, which are asked outside of any unit of work, ``sealer`` seals secrets that must be known again.
     """
 
     world: World
@@ -34,6 +35,7 @@ class Context:
     style: EndpointStyle = field(default_factory=EndpointStyle)
     archive: ArchivePlace = field(default_factory=lambda: ArchivePlace(""))
     buckets: Buckets | None = None
+    sealer: Sealer | None = None
 
     @property
     def now(self) -> datetime:

@@ -27,6 +27,7 @@ MODULES = (
     "hosts",
     "injected_faults",
     "join_tokens",
+    "access_keys",
     "agents",
 )
 

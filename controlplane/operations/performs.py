@@ -16,6 +16,7 @@ from controlplane.domain.backup import ArchivePlace
 from controlplane.domain.endpoint_names import EndpointStyle
 from controlplane.domain.topology import MemcachedDiscovery, World
 from controlplane.operations.context import Context
+from controlplane.pki.sealing import Sealer
 from controlplane.planner.situation import Policy
 from controlplane.store.store import Store, StoreAwayError, Unit
 
@@ -70,7 +71,7 @@ class Operations:
     def __init__(self, store: Store, clock: Clock, policy: Policy,
                  memcached_discovery: MemcachedDiscovery = MemcachedDiscovery.EVERY_NODE,
                  style: EndpointStyle | None = None, archive: ArchivePlace | None = None,
-                 buckets: Buckets | None = None) -> None:  # fmt: skip
+                 buckets: Buckets | None = None, sealer: Sealer | None = None) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
         self._policy = policy
@@ -78,6 +79,7 @@ class Operations:
         self._style = style or EndpointStyle()
         self._archive = archive or ArchivePlace("")
         self._buckets = buckets
+        self._sealer = sealer
 
     def run(self, name: str, world: World, asked: Shape) -> Shape:
         """The answer of the operation of that name. Raises a Fault, in which case nothing has changed."""
@@ -100,4 +102,5 @@ class Operations:
             return kept.keeper(self._context(world, unit), asked)
 
     def _context(self, world: World, unit: Unit) -> Context:
-        return Context(world, unit, self._clock, self._policy, self._memcached_discovery, self._style, self._archive, self._buckets)
+        return Context(world, unit, self._clock, self._policy, self._memcached_discovery, self._style, self._archive, self._buckets,
+                       self._sealer)  # fmt: skip

@@ -18,6 +18,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from api_schemas.agent.agent import AgentHello
 from controlplane.domain.events import Event
+from controlplane.store.access_keys import AccessKeys
 from controlplane.store.enrolment import Authorities, CertifiedAgents, JoinTokens
 from controlplane.store.faults import InjectedFaults
 from controlplane.store.fleet import Addresses, AgentMemory, Agents, Heartbeats
@@ -76,6 +77,7 @@ class Unit:
         self.log_cursors = LogCursors(connect)
         self.authorities = Authorities(connect)
         self.join_tokens = JoinTokens(connect)
+        self.access_keys = AccessKeys(connect)
         self.certified_agents = CertifiedAgents(connect)
         self.woken: set[str] = set()
 

@@ -200,6 +200,22 @@ class CertifiedAgentRow(SQLModel, table=True):
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
 
 
+class AccessKeyRow(SQLModel, table=True):
+    """An access key; of its secret only what the key in a file outside the database opens."""
+
+    __tablename__ = "access_keys"
+
+    access_key: str = Field(primary_key=True)
+    account: str
+    role: str
+    name: str
+    sealed_secret: str = Field(sa_column=Column(Text, nullable=False))
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    expires_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
+    revoked_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
+    last_used: datetime | None = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
+
+
 class FactRow(SQLModel, table=True):
     """A fact about this control plane: its own id, the block of addresses it draws from."""
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,9 +15,15 @@ from postgres import Postgres, postgres_server
 from waiting import let_pass, wait_until
 
 from api_schemas.fault_kind import FaultKind
+from api_schemas.faults import InvalidClientTokenId, ServiceUnavailable
+from cachewright.first_key import NoKeyMadeError, make
+from controlplane.clock import SystemClock
+from controlplane.domain.access_key import Role
 from controlplane.domain.events import Event
 from controlplane.domain.fault import InjectedFault, Target
 from controlplane.domain.reported import DEAD, RUNNING, SeenNode
+from controlplane.operations.keyring import Keyring, UnusableKeysError
+from controlplane.pki.sealing import Sealer
 from controlplane.store.leadership import LEASE, PATIENCE, Elected, NotLeadingError
 from controlplane.store.session import open_database
 from controlplane.store.store import Committed, Store, StoreAwayError
@@ -375,3 +382,41 @@ def test_a_plane_that_starts_later_knows_it_as_well(planes: tuple[Store, Store],
     later.close()
 
 
+
+
+# ---- who may ask
+
+
+def test_a_key_that_one_makes_or_revokes_is_so_at_the_other_at_once(planes: tuple[Store, Store], tmp_path: Path) -> None:
+    one, other = (Keyring(store, SystemClock(), Sealer(tmp_path / "secrets.key")) for store in planes)
+    made = one.make("111111111111", Role.OPERATOR, "ci")
+    known = other.find(made.id)
+    assert (known.secret, known.key.role, known.key.account) == (made.secret, Role.OPERATOR, "111111111111")
+    other.was_used(known.key)
+    assert one.find(made.id).key.last_used is not None
+    with planes[0].transaction() as unit:
+        unit.access_keys.revoke(known.key.with_revocation(NOW))
+    with pytest.raises(InvalidClientTokenId):
+        other.find(made.id)
+
+
+def test_a_key_is_made_beside_control_planes_that_run(planes: tuple[Store, Store], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHEWRIGHT_DATABASE_URL", url)
+    monkeypatch.setenv("CACHEWRIGHT_SECRETS_KEY_FILE", str(tmp_path / "secrets.key"))
+    made = make(tmp_path / "data", "operator", "ci", "111111111111", 3600)
+    known = Keyring(planes[0], SystemClock(), Sealer(tmp_path / "secrets.key")).find(made.id)
+    assert (known.secret, known.key.name, known.key.account) == (made.secret, "ci", "111111111111")
+    monkeypatch.setenv("CACHEWRIGHT_DATABASE_URL", "postgresql://nobody:hunter2@127.0.0.1:1/none")
+    with pytest.raises(NoKeyMadeError, match="the database cannot be opened") as refused:
+        make(tmp_path / "data", "admin", None, None, None)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_control_plane_with_another_key_for_secrets_lets_nobody_in_and_says_why(planes: tuple[Store, Store], tmp_path: Path) -> None:
+    one, other = (Keyring(store, SystemClock(), Sealer(tmp_path / str(number)))
+                  for number, store in enumerate(planes))  # fmt: skip
+    made = one.make("111111111111", Role.ADMIN)
+    with pytest.raises(UnusableKeysError, match="CACHEWRIGHT_SECRETS_KEY_FILE"):
+        other.must_let_somebody_in()
+    with pytest.raises(ServiceUnavailable, match="cannot be opened by this control plane"):
+        other.find(made.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -19,11 +21,26 @@ def test_named_endpoints_and_a_place_to_serve_names() -> None:
     assert style == EndpointStyle(Endpoints.NAMED, "cache.example.com", served=True)
 
 
+def test_the_audit_and_the_key_for_secrets_are_in_the_data_folder_unless_somebody_says_otherwise(tmp_path: Path) -> None:
+    usual, other = Settings(data_dir=tmp_path), Settings(data_dir=tmp_path, audit_log=str(tmp_path / "a"), secrets_key_file=tmp_path / "s")
+    assert (usual.audit_file(), usual.secrets_file()) == (tmp_path / "audit.jsonl", tmp_path / "secrets.key")
+    assert (other.audit_file(), other.secrets_file()) == (tmp_path / "a", tmp_path / "s")
+    assert Settings(audit_log="off").audit_file() is None
+
+
+def test_origins_are_taken_one_by_one() -> None:
+    assert Settings(cors_origins="https://a.example, http://localhost:3000").origins() == ("https://a.example", "http://localhost:3000")
+    assert Settings().origins() == ()
+
+
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
         ({"dns_suffix": "no domain"}, "no domain name"),
         ({"dns_ttl": "-1"}, "greater than or equal to 0"),
+        ({"cors_origins": "*"}, "is no origin of a page"),
+        ({"cors_origins": "https://a.example, https://b.example/page"}, "https://b.example/page is no origin"),
+        ({"authentication": "off"}, "'auto' or 'required'"),
         ({"endpoints": "guessed"}, "'bound' or 'named'"),
         ({"endpoints": "named", "memcached_discovery": "configuration-endpoint"}, "memcached-discovery must be every-node"),
     ],

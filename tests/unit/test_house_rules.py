@@ -190,7 +190,9 @@ EVERYWHERE: dict[Rule, dict[str, str]] = {
         "controlplane/api/query.py": "request ids",
         "controlplane/api/rest.py": "request ids",
         "controlplane/api/agent_requests.py": "request ids",
-        "controlplane/pki/secret.py": "makes up the secrets of join tokens",
+        "controlplane/api/caller.py": "request ids",
+        "controlplane/api/guarded.py": "request ids",
+        "controlplane/pki/secret.py": "makes up the secrets of join tokens and access keys",
         "archives/unique.py": "makes up names of files that are being written, and identities of archives",
         "agents/clock.py": "the one file of an agent that asks what time it is",
         "agents/relay_front.py": "asks an engine for a key that nobody can have",
@@ -200,6 +202,7 @@ EVERYWHERE: dict[Rule, dict[str, str]] = {
         "cachewright/pytest_plugin.py": "gives each test an account of its own",
     },
     environment: {
+        "cachewright/credentials.py": "the caller's access key, in the variables that AWS's tools have for it or in ours",
         "agents/engines/rdb_check.py": "a checker inherits where its libraries are, and nothing else",
         "agents/runtimes/process.py": "what an engine inherits is chosen name by name, so that no credentials reach it",
         "agents/runtimes/system.py": "asks psutil for the environment of a process, to find its label",

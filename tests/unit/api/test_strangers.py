@@ -64,3 +64,10 @@ async def _try_both() -> None:
 
 def _raw(headers: dict[str, str]) -> dict[bytes, bytes]:
     return {name.encode(): value.encode() for name, value in headers.items()}
+
+
+def test_named_pages_are_let_in_wherever_they_are() -> None:
+    origins = [b"https://console.example.com"]
+    assert not is_strange(_raw({"origin": "https://console.example.com", "host": "cache.internal", "sec-fetch-site": "cross-site"}), origins)
+    for other in ("https://console.example.com.evil.example", "http://console.example.com", "https://console.example.com:8443", "null"):
+        assert is_strange(_raw({"origin": other}), origins)

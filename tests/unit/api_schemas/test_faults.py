@@ -14,7 +14,7 @@ from api_schemas.faults import AlreadyExists, Fault, Named, NotFound, QuotaExcee
 MODEL: dict[str, Any] = Loader().load_service_model("elasticache", "service-2", "2015-02-02")
 ERRORS = {name: shape["error"] for name, shape in MODEL["shapes"].items() if shape.get("exception")}
 FAMILIES = {Fault, Named, NotFound, AlreadyExists, QuotaExceeded}
-OURS = {"OperationNotBuilt", "ResourceNotFound", "FaultNotFound", "JoinTokenNotFound", "AgentNotFound", "MethodNotAllowed"}
+OURS = {"AccessKeyNotFound", "OperationNotBuilt", "ResourceNotFound", "FaultNotFound", "JoinTokenNotFound", "AgentNotFound", "MethodNotAllowed"}
 # What every service of this protocol may answer, as the public list of common errors has it.
 COMMON = {
     "InvalidAction": ("InvalidAction", 400),
@@ -25,6 +25,9 @@ COMMON = {
     "AccessDenied": ("AccessDenied", 403),
     "SignatureDoesNotMatch": ("SignatureDoesNotMatch", 403),
     "InvalidClientTokenId": ("InvalidClientTokenId", 403),
+    "MissingAuthenticationToken": ("MissingAuthenticationToken", 403),
+    "IncompleteSignature": ("IncompleteSignature", 400),
+    "RequestExpired": ("RequestExpired", 400),
     "Throttling": ("Throttling", 400),
     "ServiceUnavailable": ("ServiceUnavailable", 503),
     "InternalFailure": ("InternalFailure", 500),

@@ -1,0 +1,6 @@
+"""Which members of requests are secrets: nothing repeats their values, no answer, no log and no audit."""
+
+from __future__ import annotations
+
+SECRET_FIELDS = frozenset({"auth_token", "password", "passwords", "secret_access_key", "text"})
+"""By their names in our shapes; ``text`` is that of a join token."""
