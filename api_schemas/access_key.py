@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from api_schemas.enrolment import LONGEST
-from api_schemas.operation import Operation
+from api_schemas.operation import NOTHING, Operation
 from api_schemas.shape import Shape
 
 AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
@@ -68,8 +68,8 @@ class AccessKeyResult(Shape):
 
 
 CREATE_ACCESS_KEY = Operation("CreateAccessKey", "POST /access-keys", CreateAccessKey, CreatedAccessKey,
-                              "Make an access key with a role, for an account.", ours=True)  # fmt: skip
+                              "Make an access key with a role, for an account.", ours=True, in_engines=NOTHING)  # fmt: skip
 DESCRIBE_ACCESS_KEYS = Operation("DescribeAccessKeys", "GET /access-keys", DescribeAccessKeys, AccessKeys,
                                  "Show the access keys, without their secrets.", reads=True, ours=True)  # fmt: skip
 REVOKE_ACCESS_KEY = Operation("RevokeAccessKey", "DELETE /access-keys/{access_key_id}", RevokeAccessKey, AccessKeyResult,
-                              "Let nobody in with an access key any more.", ours=True)  # fmt: skip
+                              "Let nobody in with an access key any more.", ours=True, in_engines=NOTHING)  # fmt: skip
