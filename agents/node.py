@@ -391,7 +391,7 @@ class LocalNode:
             self._yielded_to = None
             session.go_on()
         elif heir is not None:
-            self._yielded_to = heir.key if session.yield_to(heir) else None
+            self._yielded_to = heir.key if session.yield_to(spec, heir) else None
 
     def _digest_agreed_with(self, session: Session, spec: NodeSpec, seen: Observation) -> str | None:
         """The digest of the spec's mesh if that is what the engine sees on the cluster bus."""

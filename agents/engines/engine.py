@@ -17,6 +17,10 @@ class EngineUnreachableError(Exception):
     """The engine did not answer, or answered with an error; the text says what."""
 
 
+class AccessRefusedError(EngineUnreachableError):
+    """The engine answers, but does not let us in."""
+
+
 class AddressHeldError(Exception):
     """An endpoint address could not be bound: somebody else holds it. The session is as good as before."""
 
@@ -87,7 +91,7 @@ class Session(Protocol):
     def demand(self, acknowledgements: int, lag: int) -> None:
         """Take writes only while so many replicas have acknowledged something within the last ``lag`` seconds; 0 is no such demand."""
 
-    def yield_to(self, heir: Peer) -> bool:
+    def yield_to(self, spec: NodeSpec, heir: Peer) -> bool:
         """Take no writes for a short while; answers whether the heir has every one that was taken. Call again until it has."""
 
     def go_on(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from agents.engines.engine import EngineUnreachableError
+from agents.engines.reach import Reach, own_reach
 from agents.engines.talk import CommandRefusedError, Talk, Talks
 from api_schemas.agent.node import NodeSpec
 
@@ -35,9 +36,11 @@ class _KeyMover:
     _QUICK, _SLOW = 0.002, 0.006  # seconds below which one gets more keys, and above which fewer
     _AHEAD = 4  # commands under way at a time
 
-    def __init__(self, source: Talk, address: str, port: int, goes_on: Callable[[], bool]) -> None:
+    def __init__(self, source: Talk, to: Reach, goes_on: Callable[[], bool]) -> None:
         self._source = source
-        self.to = (address, str(port))
+        self.to = (to.address, str(to.port))
+        who = to.credentials
+        self._as = ("AUTH2", who.username, who.password) if who is not None else ()
         self._goes_on = goes_on
         self._keys = 64
 
@@ -47,7 +50,7 @@ class _KeyMover:
 
     def command(self, keys: list[bytes]) -> Command:
         """Move these keys of one slot, in place of copies that an attempt which ended in the middle may have left."""
-        return ("MIGRATE", *self.to, "", "0", str(_PATIENCE), "REPLACE", "KEYS", *keys)
+        return ("MIGRATE", *self.to, "", "0", str(_PATIENCE), "REPLACE", *self._as, "KEYS", *keys)
 
     def move(self, lots: list[list[bytes]]) -> None:
         """Move the keys of several open slots."""
@@ -90,11 +93,11 @@ class WholeSlotsTransfer:
     _FEWEST_SLOTS, _MOST_SLOTS = 4, 16  # on a busy machine a round trip takes its milliseconds however few go with it
     _BATCH = 64
 
-    def __init__(self, source: Talk, other: Talk, me: str, target: str, address: str, port: int, goes_on: Callable[[], bool]) -> None:
+    def __init__(self, source: Talk, other: Talk, me: str, target: str, to: Reach, goes_on: Callable[[], bool]) -> None:
         self._source, self._other = source, other
         self._me, self._target = me, target
         self._goes_on = goes_on
-        self._mover = _KeyMover(source, address, port, goes_on)
+        self._mover = _KeyMover(source, to, goes_on)
         self._slots = self._FEWEST_SLOTS
 
     def move(self, left: list[int], owned: int) -> None:
@@ -155,13 +158,13 @@ class OpenSlotsTransfer:
     _FIRST_ALONE = 16
     _MOST_SLOTS = 64
 
-    def __init__(self, spec: NodeSpec, me: str, target: str, address: str, port: int, goes_on: Callable[[], bool]) -> None:
-        self._source = Talks(spec.address, spec.port, _CONNECTIONS)
-        self._other = Talks(address, port, _CONNECTIONS)
-        self._keys = Talk(spec.address, spec.port)
+    def __init__(self, spec: NodeSpec, me: str, target: str, to: Reach, goes_on: Callable[[], bool]) -> None:
+        self._source = Talks(own_reach(spec), _CONNECTIONS)
+        self._other = Talks(to, _CONNECTIONS)
+        self._keys = Talk(own_reach(spec))
         self._me, self._target = me, target
         self._goes_on = goes_on
-        self._mover = _KeyMover(self._keys, address, port, goes_on)
+        self._mover = _KeyMover(self._keys, to, goes_on)
         self._steps = 0
 
     def move(self, left: list[int], owned: int) -> None:

@@ -119,7 +119,7 @@ class MemcachedSession:
     def demand(self, acknowledgements: int, lag: int) -> None:
         """It has nobody to wait for."""
 
-    def yield_to(self, heir: Peer) -> bool:
+    def yield_to(self, spec: NodeSpec, heir: Peer) -> bool:
         """It has no heirs."""
         return False
 

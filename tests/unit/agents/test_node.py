@@ -120,7 +120,7 @@ class Toy:
         self.done.append("prove")
         return self.acknowledge
 
-    def yield_to(self, heir: Peer) -> bool:
+    def yield_to(self, spec: NodeSpec, heir: Peer) -> bool:
         self.done.append(f"yield to {heir.key}")
         return self.heir_is_ready
 
