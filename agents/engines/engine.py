@@ -55,6 +55,14 @@ class Configured:
     refused: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Enforced:
+    """The digest of the users that an engine has from now on, "" where it has others, and, in a sentence, what it refused."""
+
+    digest: str = ""
+    refused: str | None = None
+
+
 class Session(Protocol):
     """A connection to one running engine. Every call raises EngineUnreachableError when the engine does not answer."""
 
@@ -102,6 +110,9 @@ class Session(Protocol):
 
     def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
         """Have the running engine take what differs from the spec, as far as it can without a start."""
+
+    def enforce(self, spec: NodeSpec) -> Enforced:
+        """Have the running engine know exactly the users of the spec. Who is connected stays so, but for users that are removed."""
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """Have these replicas link anew, where that costs next to nothing, because their stream has not begun."""

@@ -26,7 +26,11 @@ _EMPTYING = """
 local keys = redis.call('CLUSTER', 'GETKEYSINSLOT', ARGV[1], 512)
 if #keys > 0 then redis.call('MIGRATE', ARGV[2], ARGV[3], '', '0', ARGV[4], 'REPLACE', 'KEYS', unpack(keys)) end
 """
-"""Moves the keys of a small slot without their names coming to us, of which there may be millions: that took longer than to move them."""
+"""Moves the keys of a small slot without their names coming to us, of which there may be millions: that took longer than to move them.
+
+It does not say who we are: what a script is given can be read in the slow log and by who monitors. The engine keeps its connection to a
+target for some seconds, so a command of its own that moves one key, whose password is shown to nobody, says so for all that follow.
+"""
 
 
 class _KeyMover:
@@ -47,6 +51,11 @@ class _KeyMover:
     def keys_in(self, slots: list[int]) -> list[list[bytes]]:
         """The keys of each slot, a thousand at most."""
         return self._source.obey([("CLUSTER", "GETKEYSINSLOT", str(slot), str(_MOST_KEYS)) for slot in slots])
+
+    @property
+    def is_somebody(self) -> bool:
+        """Whether the target is to be told who we are."""
+        return bool(self._as)
 
     def command(self, keys: list[bytes]) -> Command:
         """Move these keys of one slot, in place of copies that an attempt which ended in the middle may have left."""
@@ -119,7 +128,7 @@ class WholeSlotsTransfer:
     def _give_up(self, few: list[int]) -> int:
         """Move a few slots; answers how many went."""
         began = time.monotonic()
-        transactions = [self._transaction(slot) for slot in few]
+        transactions = [self._transaction(slot, key) for slot, key in zip(few, self._introducing(few), strict=True)]
         self._source.send([command for transaction in transactions for command in transaction])
         owned: list[Command] = []
         try:
@@ -139,12 +148,20 @@ class WholeSlotsTransfer:
     def close(self) -> None:
         """It has no connection of its own."""
 
-    def _transaction(self, slot: int) -> list[Command]:
+    def _introducing(self, few: list[int]) -> list[list[bytes]]:
+        """A key of each slot, where there is any, with which we say who we are: it goes by a command of its own."""
+        if not self._mover.is_somebody:
+            return [[] for _ in few]
+        keys: list[list[bytes]] = self._source.obey([("CLUSTER", "GETKEYSINSLOT", str(slot), "1") for slot in few])
+        return keys
+
+    def _transaction(self, slot: int, introducing: list[bytes]) -> list[Command]:
         """Refused by the engine as far as keys are left in the slot."""
         opened = ("CLUSTER", "SETSLOT", str(slot), "MIGRATING", self._target)
         emptied = ("EVAL", _EMPTYING, "0", str(slot), *self._mover.to, str(_PATIENCE))
         closed = ("CLUSTER", "SETSLOT", str(slot), "NODE", self._target)
-        return [("MULTI",), opened, emptied, closed, ("EXEC",)]
+        introduced = [self._mover.command(introducing)] if introducing else []
+        return [("MULTI",), opened, *introduced, emptied, closed, ("EXEC",)]
 
 
 class OpenSlotsTransfer:

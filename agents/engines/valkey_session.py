@@ -10,10 +10,11 @@ from typing import Any
 
 import redis
 
-from agents.engines.engine import AccessRefusedError, AddressHeldError, Configured, EngineUnreachableError, Observation
+from agents.engines.engine import AccessRefusedError, AddressHeldError, Configured, Enforced, EngineUnreachableError, Observation
 from agents.engines.engine_connection import AccessDeniedError, engine_connection
 from agents.engines.ping import answers_ping, replicated_at
 from agents.engines.reach import own_reach, peer_reach
+from agents.engines.users import refusal, told_of_others, told_of_ours
 from agents.engines.valkey_config import changes, reached
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Peer, Role
@@ -123,6 +124,19 @@ class ValkeySession:
         refused = {told: str(answer) for told, answer in zip(wanted, answers, strict=True) if isinstance(answer, redis.ResponseError)}
         sentence = "; ".join(f"it refuses {name} {value}: {why}" for (name, value), why in refused.items())
         return Configured(reached(spec, runs_with, refused), sentence or None)
+
+    def enforce(self, spec: NodeSpec) -> Enforced:
+        """ACL SETUSER for each user, ours first so that we can go on whatever becomes of the others, and ACL DELUSER for who is left."""
+        if spec.access is None:
+            return Enforced()
+        wanted = told_of_others(spec.access)
+        with self._talk():
+            self._all(*told_of_ours(spec.access))
+            *answers, names = self._each([*wanted.values(), ("ACL", "USERS")])
+            if gone := set(names) - wanted.keys() - {spec.access.system.username}:
+                self._all(("ACL", "DELUSER", *sorted(gone)))
+        refused = [refusal(name, said) for name, said in zip(wanted, answers, strict=True) if isinstance(said, redis.ResponseError)]
+        return Enforced("", "; ".join(refused)) if refused else Enforced(spec.access.digest)
 
     def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
         """Send a message down the replication stream, wait for acknowledgements, and see who has come that far.
