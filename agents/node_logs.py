@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agents.engine_log import read_engine_log
 from agents.engines.engine import EngineUnreachableError
+from agents.engines.reach import own_reach
 from agents.slow_log import SlowLogReader
 from api_schemas.agent.logs import LogsWanted, NodeLogs, NodeLogsWanted
 from api_schemas.agent.node import NodeSpec
@@ -66,7 +67,7 @@ class LogReaders:
 
     def _reader(self, spec: NodeSpec) -> SlowLogReader:
         known = self._slow.get(spec.key)
-        if known is None or known.place != (spec.address, spec.port):
+        if known is None or known.reach != own_reach(spec):
             if known is not None:
                 known.close()
             known = self._slow[spec.key] = SlowLogReader(spec)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from agents.engines.engine import EngineUnreachableError
+from agents.engines.reach import Reach, own_reach
 from agents.engines.talk import Talk
 from api_schemas.agent.node import NodeSpec, Role
 
@@ -41,7 +42,7 @@ class _Replica:
     Nothing is known of one that is new here, so that whatever it has refused is looked into: it may have been a moment ago.
     """
 
-    place: tuple[str, int]
+    reach: Reach
     talk: Talk
     refused: dict[str, int] = field(default_factory=dict)
     asked: bool = False
@@ -64,14 +65,14 @@ class RefusedWriters:
 
     def watch(self, spec: NodeSpec) -> None:
         """Disconnect those who write to that replica from now on."""
-        place = spec.address, spec.port
+        reach = own_reach(spec)
         with self._lock:
             known = self._replicas.get(spec.key)
-            if known is not None and known.place == place:
+            if known is not None and known.reach == reach:
                 return
             if known is not None:
                 self._left.append(known)
-            self._replicas[spec.key] = _Replica(place, Talk(*place, patience=_PATIENCE))
+            self._replicas[spec.key] = _Replica(reach, Talk(reach, patience=_PATIENCE))
             if self._thread is None and not self._closing.is_set():
                 self._thread = threading.Thread(target=self._run, name="refused-writers", daemon=True)
                 self._thread.start()

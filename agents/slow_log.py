@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agents.engines.engine import EngineUnreachableError
+from agents.engines.reach import own_reach
 from agents.engines.talk import Talk
 from api_schemas.agent.logs import SlowEntry, SlowLogMark
 from api_schemas.agent.node import NodeSpec
@@ -25,7 +26,7 @@ class SlowLogReader:
     """Asks one engine for its slow log. For one thread at a time."""
 
     def __init__(self, spec: NodeSpec) -> None:
-        self.place = (spec.address, spec.port)
+        self.reach = own_reach(spec)
         self._talk: Talk | None = None
         self._run_id = ""
 
@@ -57,7 +58,7 @@ class SlowLogReader:
 
     def _ask(self) -> list[Any]:
         if self._talk is None:
-            self._talk = Talk(*self.place, patience=_PATIENCE)
+            self._talk = Talk(self.reach, patience=_PATIENCE)
             named, info = self._talk.each([("CLIENT", "SETNAME", _NAME), ("INFO", "server")])
             found = _RUN_ID.search(info) if isinstance(info, bytes) else None
             if isinstance(named, Exception) or found is None:

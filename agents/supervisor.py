@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agents.engines.engine import Engine
 from agents.engines.memcached_arguments import SOCKET
+from agents.engines.reach import own_reach
 from agents.examinations import Examinations
 from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
@@ -348,7 +349,7 @@ class Supervisor:
             return self._visit_gone(key)
         report, again = node.visit()
         if node.leads:
-            self._pulse.watch(key, node.spec.address, node.spec.port, node.progress)
+            self._pulse.watch(key, own_reach(node.spec), node.progress)
         else:
             self._pulse.forget(key)
         if closes_on_write(node.spec, follows=report.phase is Phase.RUNNING and report.role is Role.REPLICA):

@@ -6,7 +6,7 @@ import math
 import time
 
 from agents.engines.engine import Session
-from api_schemas.agent.node import Peer
+from api_schemas.agent.node import NodeSpec, Peer
 
 
 class Yielding:
@@ -34,24 +34,24 @@ class Yielding:
         """Whether this heir may have been elected because we said that it has every write."""
         return heir is not None and self._may_be_counted_on
 
-    def keep(self, session: Session, heir: Peer | None, *, proven: bool, told: bool, in_touch_for: float | None) -> None:
+    def keep(self, session: Session, spec: NodeSpec, *, proven: bool, told: bool, in_touch_for: float | None) -> None:
         """Make the heir ready while that is asked for; have writers go on when it no longer is, or was for too long. Raises as a session.
 
         The heir must be ``proven`` first: while writers wait, an engine asks its replicas for nothing, and whoever asks it to waits with
         them. ``told`` says that the order we act on has come to this agent, and not only to a former one.
         """
-        if heir is None:
+        if spec.yields_to is None:
             self._end(session)
             self._gave_up = False
         elif not self._gave_up:
-            self._yield(session, heir, proven, in_touch_for, told=told)
+            self._yield(session, spec, spec.yields_to, proven, in_touch_for, told=told)
 
-    def _yield(self, session: Session, heir: Peer, proven: bool, in_touch_for: float | None, *, told: bool) -> None:
+    def _yield(self, session: Session, spec: NodeSpec, heir: Peer, proven: bool, in_touch_for: float | None, *, told: bool) -> None:
         now = time.monotonic()
         late = self._since is not None and now - self._since > self._within
         if proven and not late:
             self._since, self.writers_wait = self._since or now, True
-            if session.yield_to(heir):
+            if session.yield_to(spec, heir):
                 self.to, self._may_be_counted_on = heir.key, True
             else:
                 self._take_back(in_touch_for)
