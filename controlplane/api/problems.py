@@ -28,7 +28,7 @@ _EXPECTED = {
     "extra_forbidden": "there is no such parameter",
     "value_error": "{error}",
 }
-_SECRETS = ("password", "passwords", "auth_token")
+_SECRETS = ("password", "passwords", "auth_token", "authentication_mode")
 
 
 def fault_of(problem: ValidationError, takes: type[Shape], *, aws: bool) -> Fault:

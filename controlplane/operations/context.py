@@ -23,7 +23,8 @@ class Context:
     """One call of one operation.
 
     ``memcached_discovery`` is for clusters that it creates, ``style`` says how endpoints are shown, ``archive`` is where new snapshots go,
-    ``buckets`` are those of callers, which are asked outside of any unit of work.
+    ``buckets`` are those of callers, which are asked outside of any unit of work. ``access_without_tls`` lets users and tokens guard what
+    is not encrypted.
     """
 
     world: World
@@ -34,6 +35,7 @@ class Context:
     style: EndpointStyle = field(default_factory=EndpointStyle)
     archive: ArchivePlace = field(default_factory=lambda: ArchivePlace(""))
     buckets: Buckets | None = None
+    access_without_tls: bool = False
 
     @property
     def now(self) -> datetime:

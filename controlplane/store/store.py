@@ -23,7 +23,7 @@ from controlplane.store.faults import InjectedFaults
 from controlplane.store.fleet import Addresses, AgentMemory, Agents, Heartbeats
 from controlplane.store.leadership import Elected, Leadership, Sole
 from controlplane.store.memory import Memory
-from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags
+from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags, UserGroups, Users
 from controlplane.store.reports import ReportMemory, Reports
 from controlplane.store.session import open_database
 from controlplane.store.sharing import Alone, Change, News, Shared, Sharing, Touch, lock
@@ -68,6 +68,8 @@ class Unit:
         self.subnet_groups = SubnetGroups(connect)
         self.parameter_groups = ParameterGroups(connect)
         self.snapshots = Snapshots(connect)
+        self.users = Users(connect)
+        self.user_groups = UserGroups(connect)
         self.faults = InjectedFaults(connect)
         self.facts = Facts(connect)
         self.authorities = Authorities(connect)
