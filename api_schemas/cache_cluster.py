@@ -49,7 +49,7 @@ class CreateCacheCluster(Shape):
     auto_minor_version_upgrade: bool | None = None
     snapshot_retention_limit: int | None = None
     snapshot_window: str | None = None
-    auth_token: str | None = None
+    auth_token: str | None = Field(None, repr=False)
     outpost_mode: str | None = None
     preferred_outpost_arn: str | None = None
     preferred_outpost_arns: list[str] = Field(default_factory=list)
@@ -87,7 +87,7 @@ class ModifyCacheCluster(Shape):
     snapshot_retention_limit: int | None = None
     snapshot_window: str | None = None
     cache_node_type: str | None = None
-    auth_token: str | None = None
+    auth_token: str | None = Field(None, repr=False)
     auth_token_update_strategy: str | None = None
     log_delivery_configurations: list[LogDeliveryConfigurationRequest] = Field(default_factory=list)
     ip_discovery: str | None = None
@@ -136,13 +136,14 @@ class CacheParameterGroupStatus(Shape):
 
 
 class PendingModifiedValues(Shape):
-    """Changes that wait for the maintenance window."""
+    """Changes that wait for the maintenance window, or are under way."""
 
     num_cache_nodes: int | None = None
     cache_node_ids_to_remove: list[str] | None = None
     engine_version: str | None = None
     cache_node_type: str | None = None
     log_delivery_configurations: list[PendingLogDeliveryConfiguration] | None = None
+    auth_token_status: str | None = None
 
 
 class CacheCluster(Shape):
@@ -171,6 +172,7 @@ class CacheCluster(Shape):
     snapshot_retention_limit: int | None = None
     snapshot_window: str | None = None
     auth_token_enabled: bool
+    auth_token_last_modified_date: datetime | None = None
     transit_encryption_enabled: bool
     at_rest_encryption_enabled: bool
     arn: Annotated[str, Aws("ARN")]

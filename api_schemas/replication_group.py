@@ -52,7 +52,7 @@ class CreateReplicationGroup(Shape):
     auto_minor_version_upgrade: bool | None = None
     snapshot_retention_limit: int | None = None
     snapshot_window: str | None = None
-    auth_token: str | None = None
+    auth_token: str | None = Field(None, repr=False)
     transit_encryption_enabled: bool | None = None
     at_rest_encryption_enabled: bool | None = None
     kms_key_id: str | None = None
@@ -90,7 +90,7 @@ class ModifyReplicationGroup(Shape):
     snapshot_retention_limit: int | None = None
     snapshot_window: str | None = None
     cache_node_type: str | None = None
-    auth_token: str | None = None
+    auth_token: str | None = Field(None, repr=False)
     auth_token_update_strategy: str | None = None
     user_group_ids_to_add: list[str] = Field(default_factory=list)
     user_group_ids_to_remove: list[str] = Field(default_factory=list)
@@ -236,10 +236,19 @@ class ReshardingStatus(Shape):
     slot_migration: SlotMigration
 
 
+class UserGroupsUpdateStatus(Shape):
+    """Which user group comes and which goes."""
+
+    user_group_ids_to_add: list[str] = Field(default_factory=list)
+    user_group_ids_to_remove: list[str] = Field(default_factory=list)
+
+
 class ReplicationGroupPendingModifiedValues(Shape):
     """Changes that wait for the maintenance window, or are under way."""
 
     automatic_failover_status: str | None = None
+    auth_token_status: str | None = None
+    user_groups: UserGroupsUpdateStatus | None = None
     cluster_mode: str | None = None
     resharding: ReshardingStatus | None = None
     log_delivery_configurations: list[PendingLogDeliveryConfiguration] | None = None
@@ -263,6 +272,8 @@ class ReplicationGroup(Shape):
     cluster_enabled: bool
     cache_node_type: str
     auth_token_enabled: bool
+    auth_token_last_modified_date: datetime | None = None
+    user_group_ids: list[str] = Field(default_factory=list)
     transit_encryption_enabled: bool
     at_rest_encryption_enabled: bool
     arn: Annotated[str, Aws("ARN")]
@@ -304,7 +315,7 @@ DESCRIBE_REPLICATION_GROUPS = Operation(
 )  # fmt: skip
 MODIFY_REPLICATION_GROUP = Operation(
     "ModifyReplicationGroup", "PATCH /replication-groups/{replication_group_id}", ModifyReplicationGroup, ReplicationGroupResult,
-    "Change a replication group's description, windows, flags, node type, engine version or cluster mode.",
+    "Change a replication group's description, windows, flags, user group, AUTH token, node type, engine version or cluster mode.",
     Subject(GROUP, "replication_group_id"),
     in_engines="Node type, engine, version, cluster mode: each program is started anew in its turn, after a handover for a primary. "
                "PrimaryClusterId: the handover of TestFailover. Parameter group: `CONFIG SET` on every node. Description, windows and "

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-SECRET_FIELDS = frozenset({"auth_token", "password", "passwords", "secret_access_key", "text"})
+SECRET_FIELDS = frozenset({"auth_token", "authentication_mode", "password", "passwords", "secret_access_key", "text"})
 """By their names in our shapes; ``text`` is that of a join token."""

@@ -116,6 +116,11 @@ class Settings(BaseSettings):
         description="Where new Memcached clusters answer `config get cluster`: `every-node`, as in the service, or "
         "`configuration-endpoint`, which leaves the nodes' own ports to Memcached itself, at its full throughput.",
     )
+    access_without_tls: bool = Field(
+        False,
+        description="Let users and AUTH tokens guard caches whose connections are not encrypted, over which passwords then go in clear. "
+        "The service does not.",
+    )
     election_settle: float = Field(1.0, ge=0, description="Seconds an election waits for living replicas to tell their offsets.")
     most_failover_tests: int = Field(
         0, ge=0, description="Node groups whose failover an account may test in 24 hours (15 in the service); 0 is no limit."

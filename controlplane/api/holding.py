@@ -14,10 +14,16 @@ from api_schemas.operation import Subject
 from api_schemas.replication_group import GROUP
 from api_schemas.shape import Shape
 from api_schemas.snapshot import SNAPSHOT
+from api_schemas.user import USER
+from api_schemas.user_group import USER_GROUP
 from controlplane.domain.status import SETTLED, begins_with, member_status, snapshot_status, topology_status
 from controlplane.domain.topology import Kind, Topology, World
+from controlplane.operations.enforcement import status_of
 from controlplane.planner.situation import Policy
 from controlplane.store.store import Committed, Store
+
+IN_DATABASE = frozenset({SNAPSHOT, USER, USER_GROUP})
+"""Kinds of resources that are read from the database whenever they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,9 @@ class Holding:
         name = subject.name(asked)
         if name is None:
             return Seen()
-        if subject.kind == SNAPSHOT:  # snapshots are in the database, for which the loop must not wait
-            return await run_in_threadpool(self._snapshot, world, name.lower())
+        if subject.kind in IN_DATABASE:  # for which the loop must not wait
+            look = self._snapshot if subject.kind == SNAPSHOT else self._user if subject.kind == USER else self._user_group
+            return await run_in_threadpool(look, world, name.lower())
         return self._topology(world, subject.kind, name.lower())
 
     def _snapshot(self, world: World, name: str) -> Seen:
@@ -94,6 +101,17 @@ class Holding:
             return Seen()
         restored = {topology.uid for topology in topologies if begins_with(topology, snapshot)}
         return Seen(snapshot_status(snapshot, topologies), frozenset({snapshot.uid, *restored}))
+
+    def _user(self, world: World, name: str) -> Seen:
+        with self._store.reading() as unit:
+            user = unit.users.get(world, name)
+            status = status_of(unit, user) if user is not None else None
+        return Seen() if user is None or status is None else Seen(status, user.awaits)
+
+    def _user_group(self, world: World, name: str) -> Seen:
+        with self._store.reading() as unit:
+            group = unit.user_groups.get(world, name)
+            return Seen() if group is None else Seen(status_of(unit, group), group.awaits)
 
     def _topology(self, world: World, kind: str, name: str) -> Seen:
         topology = self._find(world, kind, name)

@@ -22,13 +22,12 @@ from api_schemas.faults import (
 )
 from api_schemas.operation import Operation
 from api_schemas.shape import Shape
-from api_schemas.snapshot import SNAPSHOT
 from controlplane.api.audit import Note, address_of, claimed, names_of, note_of
 from controlplane.api.body import read_body
 from controlplane.api.caller import Callers
 from controlplane.api.gate import Gate
 from controlplane.api.guarded import who
-from controlplane.api.holding import Holding
+from controlplane.api.holding import IN_DATABASE, Holding
 from controlplane.api.problems import fault_of
 from controlplane.api.signature import Arrived
 from controlplane.api.wire import Wire, shortened
@@ -134,10 +133,10 @@ class QueryDoor:
 def _is_quick(promise: Operation[Shape, Shape], asked: Shape) -> bool:
     """Whether to answer on the spot: to read one resource takes no lock and no database, and a thread would take longer to reach.
 
-    Snapshots alone are in the database.
+    Snapshots, users and user groups are in the database.
     """
     subject = promise.subject
-    return promise.reads and subject is not None and subject.kind != SNAPSHOT and subject.name(asked) is not None
+    return promise.reads and subject is not None and subject.kind not in IN_DATABASE and subject.name(asked) is not None
 
 
 def _response(body: bytes, status: int, request_id: str) -> Response:

@@ -34,6 +34,7 @@ from controlplane.api.metrics import MetricsDoor
 from controlplane.api.problems import fault_of, fault_of_request
 from controlplane.api.single import SINGLES, Single
 from controlplane.api.stream import EventStream
+from controlplane.api.wire import any_shape_in
 from controlplane.domain.topology import World
 from controlplane.operations.performs import Operations, kept_promises
 from controlplane.operations.roles import FOLLOW_EVENTS
@@ -235,7 +236,8 @@ def _path_parameter(name: str) -> inspect.Parameter:
 
 def _query_parameter(name: str, field: Any) -> inspect.Parameter:
     default = field.get_default(call_default_factory=True) if not field.is_required() else inspect.Parameter.empty
-    annotation = Annotated[field.annotation, *field.metadata, Query()]
+    plain: Any = list[str] if any_shape_in(field.annotation) is not None else field.annotation  # a part is written as one text there
+    annotation = Annotated[plain, *field.metadata, Query()]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

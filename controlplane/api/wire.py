@@ -21,6 +21,8 @@ Put = Callable[[list[str], Any], None]  # appends one whole element
 
 MOST_PAIRS, MOST_DEPTH, LARGEST_INDEX = 10_000, 10, 10_000
 SHOWN = 60  # characters of a caller's value that a message repeats
+SECRET_MEMBERS = frozenset({"Password", "Passwords", "AuthToken", "AuthenticationMode"})
+"""Members whose values no message repeats."""
 
 
 class Wire:
@@ -196,7 +198,8 @@ def _refuse_unbuilt(part: Part, under: str) -> None:
 
 
 def _unfit(part: Part, under: str, expected: str) -> InvalidParameterValue:
-    shown = "".join(f" {shortened(text)}" for text in part.texts[:1] if text)
+    is_secret = any(step in SECRET_MEMBERS for step in under.split("."))
+    shown = "".join(f" {shortened(text)}" for text in part.texts[:1] if text and not is_secret)
     return InvalidParameterValue(f"Invalid value{shown} for {under}: {expected}")
 
 

@@ -12,6 +12,7 @@ _PARAMETER_GROUP_NAME = re.compile(r"[a-z](?:[.-]?[a-z0-9])*")
 _GROUP_NAME = re.compile(r"[a-z0-9](?:[a-z0-9 ._@-]*[a-z0-9._@-])?")
 LONGEST_CACHE_CLUSTER_ID, LONGEST_REPLICATION_GROUP_ID, LONGEST_GROUP_NAME = 50, 40, 255
 LONGEST_SNAPSHOT_NAME = 255
+LONGEST_USER_ID = 40
 
 
 def identifier(asked: str, what: str, longest: int) -> str:
@@ -37,6 +38,16 @@ def cache_cluster_id(asked: str) -> str:
 def replication_group_id(asked: str) -> str:
     """A replication group's id, checked."""
     return identifier(asked, "ReplicationGroupId", LONGEST_REPLICATION_GROUP_ID)
+
+
+def user_id(asked: str) -> str:
+    """A user's id, checked."""
+    return identifier(asked, "UserId", LONGEST_USER_ID)
+
+
+def user_group_id(asked: str) -> str:
+    """A user group's id, checked."""
+    return identifier(asked, "UserGroupId", LONGEST_USER_ID)
 
 
 def snapshot_name(asked: str, what: str) -> str:

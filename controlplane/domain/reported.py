@@ -55,6 +55,7 @@ class SeenNode:
     pid: int | None = None
     run_id: str | None = None
     parameters: str = ""
+    access: str = ""
     fronted: bool = False
     discovery: int = 0
     out_of_memory: int = 0

@@ -11,11 +11,12 @@ from controlplane.domain.topology import Node, Restart, Topology
 
 AVAILABLE, CREATING, MODIFYING, DELETING = "available", "creating", "modifying", "deleting"
 CREATE_FAILED = "create-failed"
+ACTIVE = "active"  # of users and user groups
 SNAPSHOTTING, RESTORE_FAILED = "snapshotting", "restore-failed"
 REBOOTING = "rebooting cache cluster nodes"  # the text that clients of the real service match
 IN_SYNC, APPLYING, PENDING_REBOOT = "in-sync", "applying", "pending-reboot"  # how far a node is with its parameter group
 RESTORING, EXPORTING = "restoring", "exporting"  # of a snapshot that is available otherwise
-SETTLED = frozenset({AVAILABLE, CREATE_FAILED, "incompatible-network", RESTORE_FAILED, SnapshotState.FAILED.value})
+SETTLED = frozenset({AVAILABLE, ACTIVE, CREATE_FAILED, "incompatible-network", RESTORE_FAILED, SnapshotState.FAILED.value})
 
 
 def topology_status(topology: Topology, reported: Reported, most_boots: int) -> str:

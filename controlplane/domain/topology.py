@@ -12,6 +12,7 @@ from api_schemas.agent.access import Access
 from api_schemas.agent.transit import Certified, TransitMode
 from controlplane.domain.backup import Backup, Cause, ManualBackup, Seed
 from controlplane.domain.elections import Election
+from controlplane.domain.guard import Guard
 from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.resizing import Discovery, Resizing
 from controlplane.domain.settings import Settings
@@ -277,7 +278,7 @@ class Topology:
     had before those that are being added. ``replicas_from`` is the number of replicas that a group had before it is being changed.
     ``backup`` is the snapshot that is being taken of it, ``automated_at`` when the last automatic one began, ``manual_backups`` those of
     the last 24 hours that callers asked for, whatever became of them, and ``seed`` what its nodes shall begin with until it is announced.
-    ``access`` is who may do what on its engines, ``transit`` how they are encrypted, with what ``certified`` says.
+    ``access`` is who may do what on its engines, as ``guard`` says, ``transit`` how they are encrypted, with what ``certified`` says.
     ``remake`` waits for the window as well; ``renewal`` goes on. ``reader_agent`` is the agent whose relay serves the reader endpoint, or
     the configuration endpoint of Memcached. With named ``endpoints`` there are no addresses but those of the nodes, and no relay.
     """
@@ -322,6 +323,7 @@ class Topology:
     manual_backups: tuple[ManualBackup, ...] = ()
     seed: Seed | None = None
     access: Access | None = None
+    guard: Guard = field(default_factory=Guard)
     transit: TransitMode | None = None
     certified: Certified | None = None
     version: int = 0

@@ -38,6 +38,7 @@ from controlplane.domain.snapshot import Snapshot
 from controlplane.domain.topology import ClusterMode, Kind, MemcachedDiscovery, Node, NodeGroup, Topology
 from controlplane.operations import describe, layout, memcached
 from controlplane.operations.context import Context
+from controlplane.operations.guarding import guarded, with_guard_asked
 from controlplane.operations.inheritance import inherited_by_cluster
 from controlplane.operations.log_delivery import with_log_deliveries
 from controlplane.operations.notifications import with_topic
@@ -99,7 +100,7 @@ def describe_cache_clusters(ctx: Context, asked: DescribeCacheClusters) -> Cache
 
 @performs(MODIFY_CACHE_CLUSTER)
 def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheClusterResult:
-    """Windows, flags, parameter group of a stand-alone cache cluster, what its nodes are made of, and how many Memcached nodes there are.
+    """Windows, flags, AUTH token, parameter group of a stand-alone cache cluster, what its nodes are made of, and how many Memcached has.
 
     A member of a replication group has its group's.
     """
@@ -121,7 +122,7 @@ def modify_cache_cluster(ctx: Context, asked: ModifyCacheCluster) -> CacheCluste
         settings = replace(settings, cross_az=memcached.cross_az(topology, asked))
         change = memcached.resizing(ctx, topology, asked, across=settings.cross_az)
     at_once = change is not None and at_once
-    wanted = replace(with_make(ctx, topology, asked), settings=settings)
+    wanted = with_guard_asked(ctx, replace(with_make(ctx, topology, asked), settings=settings), asked)
     if wanted == topology and change == topology.pending and not at_once:
         raise InvalidParameterCombination("No modifications were requested")
     changed = replace(wanted, pending=change, modifying=replace(wanted, remake=topology.remake) != topology)
@@ -222,7 +223,7 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster, snapshot: S
         endpoints=ctx.style.new,
         settings=settings,
     )
-    created = seeded(ctx, created, asked, snapshot)
+    created = seeded(ctx, guarded(ctx, created, asked), asked, snapshot)
     layout.must_fit(ctx, created)
     return ctx.unit.topologies.save(created)
 
@@ -261,6 +262,8 @@ def _replica_zone(ctx: Context, part: NodeGroup, asked: CreateCacheCluster) -> s
 
 def _must_come_from_the_group(group: Topology, asked: CreateCacheCluster) -> None:
     settings = group.settings
+    if asked.auth_token:
+        raise InvalidParameterCombination(f"AuthToken of a replica comes from its replication group {group.name}; leave it out.")
     given = {
         "Engine": (asked.engine and asked.engine.lower(), group.engine),
         "EngineVersion": (asked.engine_version, group.engine_version),

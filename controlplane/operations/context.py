@@ -25,6 +25,7 @@ class Context:
 
     ``memcached_discovery`` is for clusters that it creates, ``style`` says how endpoints are shown, ``archive`` is where new snapshots go,
     ``buckets`` are those of callers, which are asked outside of any unit of work, ``sealer`` seals secrets that must be known again.
+    ``access_without_tls`` lets users and tokens guard what is not encrypted.
     """
 
     world: World
@@ -36,6 +37,7 @@ class Context:
     archive: ArchivePlace = field(default_factory=lambda: ArchivePlace(""))
     buckets: Buckets | None = None
     sealer: Sealer | None = None
+    access_without_tls: bool = False
 
     @property
     def now(self) -> datetime:

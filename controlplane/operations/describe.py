@@ -13,8 +13,10 @@ from api_schemas.replication_group import (
     ReplicationGroupPendingModifiedValues,
     ReshardingStatus,
     SlotMigration,
+    UserGroupsUpdateStatus,
 )
 from controlplane.domain import status as s
+from controlplane.domain.access_control import all_enforce
 from controlplane.domain.endpoint_names import Purpose, configuration_purpose
 from controlplane.domain.engine_versions import engine_version
 from controlplane.domain.naming import arn
@@ -37,11 +39,12 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
     reported = ctx.reported(group)
     status = topology_status(group, reported, ctx.policy.most_boots)
     settings = group.settings
+    is_told = all_enforce(group, reported)
     return ReplicationGroup(
         replication_group_id=group.name,
         description=settings.description,
         status=status,
-        pending_modified_values=_pending_of_group(group),
+        pending_modified_values=_pending_of_group(group, is_told),
         member_clusters=[node.id for node in group.members],
         node_groups=None if status in _UNSHOWN else [_node_group(ctx, group, part, status) for part in group.node_groups],
         snapshotting_cluster_id=_snapshotting(group),
@@ -52,7 +55,9 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         snapshot_window=settings.snapshot_window,
         cluster_enabled=group.shown.clustered,
         cache_node_type=group.shown.node_type,
-        auth_token_enabled=False,
+        auth_token_enabled=bool(group.guard.tokens),
+        auth_token_last_modified_date=group.guard.tokens_changed_at if group.guard.tokens else None,
+        user_group_ids=_user_groups(group, is_told),
         transit_encryption_enabled=False,
         at_rest_encryption_enabled=False,
         arn=arn(group.world, "replicationgroup", group.name),
@@ -67,10 +72,30 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
     )
 
 
-def _pending_of_group(group: Topology) -> ReplicationGroupPendingModifiedValues:
+def _user_groups(group: Topology, is_told: bool) -> list[str]:
+    """Who guards it: as it was, until all nodes know."""
+    shown = group.guard.user_group if is_told else group.guard.former_group
+    return [shown] if shown else []
+
+
+def _coming_user_group(group: Topology, is_told: bool) -> UserGroupsUpdateStatus | None:
+    come, go = group.guard.user_group, group.guard.former_group
+    if is_told or come == go:
+        return None
+    return UserGroupsUpdateStatus(user_group_ids_to_add=[come] if come else [], user_group_ids_to_remove=[go] if go else [])
+
+
+def _token_change(topology: Topology, is_told: bool) -> str | None:
+    change = topology.guard.token_change
+    return change.value if change and not is_told else None
+
+
+def _pending_of_group(group: Topology, is_told: bool) -> ReplicationGroupPendingModifiedValues:
     mode = group.remake.cluster_mode if group.remake else None
     migration = SlotMigration(progress_percentage=round(group.resharding.progress, 2)) if group.resharding else None
     return ReplicationGroupPendingModifiedValues(
+        auth_token_status=_token_change(group, is_told),
+        user_groups=_coming_user_group(group, is_told),
         cluster_mode=mode.value if mode else None,
         log_delivery_configurations=log_delivery.pending(group.settings) or None,
         resharding=ReshardingStatus(slot_migration=migration) if migration else None,
@@ -104,7 +129,7 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
         preferred_availability_zone=_zone_of(nodes) if known else None,
         cache_cluster_create_time=_created(topology, member) if known else None,
         preferred_maintenance_window=settings.maintenance_window,
-        pending_modified_values=_pending(topology),
+        pending_modified_values=_pending(topology, all_enforce(topology, reported)),
         notification_configuration=_notification(topology),
         cache_parameter_group=_parameter_group(topology, nodes, reported),
         cache_subnet_group_name=topology.subnet_group,
@@ -116,7 +141,8 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
         replication_group_id=topology.name if member else None,
         snapshot_retention_limit=None if topology.is_memcached else _retention(topology, member),
         snapshot_window=None if topology.is_memcached else settings.snapshot_window,
-        auth_token_enabled=False,
+        auth_token_enabled=bool(topology.guard.tokens),
+        auth_token_last_modified_date=topology.guard.tokens_changed_at if topology.guard.tokens else None,
         transit_encryption_enabled=False,
         at_rest_encryption_enabled=False,
         arn=arn(topology.world, "cluster", name),
@@ -205,7 +231,7 @@ def _led(ctx: Context, topology: Topology, purpose: Purpose, address: str | None
     return Endpoint(address=shown, port=topology.port)
 
 
-def _pending(topology: Topology) -> PendingModifiedValues:
+def _pending(topology: Topology, is_told: bool) -> PendingModifiedValues:
     """What waits for the maintenance window: the number of nodes then, and which of them go; what they are made of then."""
     change, wanted = topology.pending, topology.remake.make if topology.remake else topology.make
     number = None
@@ -218,6 +244,7 @@ def _pending(topology: Topology) -> PendingModifiedValues:
         engine_version=engine_version(wanted.engine, wanted.engine_version).full if is_upgrade else None,
         cache_node_type=wanted.node_type if wanted.node_type != topology.node_type else None,
         log_delivery_configurations=(log_delivery.pending(topology.settings) or None) if topology.kind is Kind.CACHE_CLUSTER else None,
+        auth_token_status=_token_change(topology, is_told),
     )
 
 

@@ -171,6 +171,7 @@ def _seen_node(report: NodeReport) -> SeenNode:
         pid=report.pid,
         run_id=report.run_id,
         parameters=report.parameters,
+        access=report.access,
         fronted=report.fronted,
         discovery=report.discovery,
         out_of_memory=report.out_of_memory,

@@ -18,6 +18,8 @@ MODULES = (
     "parameter_groups",
     "subnet_groups",
     "security_groups",
+    "users",
+    "user_groups",
     "tags",
     "events",
     "node_types",

@@ -71,7 +71,7 @@ class Operations:
     def __init__(self, store: Store, clock: Clock, policy: Policy,
                  memcached_discovery: MemcachedDiscovery = MemcachedDiscovery.EVERY_NODE,
                  style: EndpointStyle | None = None, archive: ArchivePlace | None = None,
-                 buckets: Buckets | None = None, sealer: Sealer | None = None) -> None:  # fmt: skip
+                 buckets: Buckets | None = None, sealer: Sealer | None = None, *, access_without_tls: bool = False) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
         self._policy = policy
@@ -80,6 +80,7 @@ class Operations:
         self._archive = archive or ArchivePlace("")
         self._buckets = buckets
         self._sealer = sealer
+        self._access_without_tls = access_without_tls
 
     def run(self, name: str, world: World, asked: Shape) -> Shape:
         """The answer of the operation of that name. Raises a Fault, in which case nothing has changed."""
@@ -103,4 +104,4 @@ class Operations:
 
     def _context(self, world: World, unit: Unit) -> Context:
         return Context(world, unit, self._clock, self._policy, self._memcached_discovery, self._style, self._archive, self._buckets,
-                       self._sealer)  # fmt: skip
+                       self._sealer, self._access_without_tls)  # fmt: skip

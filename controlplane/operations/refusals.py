@@ -8,16 +8,9 @@ from api_schemas.faults import InvalidParameterValue
 from api_schemas.shape import Shape
 
 _TLS = "encryption in transit is not built yet"
-_ACCESS = "access control by users and tokens is not built yet"
 
 NOT_BUILT: Mapping[str, str] = {
     "serverless_cache_snapshot_name": "serverless caches are not built yet",
-    "auth_token": _ACCESS,
-    "auth_token_update_strategy": _ACCESS,
-    "user_group_ids": _ACCESS,
-    "user_group_ids_to_add": _ACCESS,
-    "user_group_ids_to_remove": _ACCESS,
-    "remove_user_groups": _ACCESS,
     "transit_encryption_enabled": _TLS,
     "transit_encryption_mode": _TLS,
     "at_rest_encryption_enabled": "encryption at rest is not built yet",

@@ -35,6 +35,7 @@ from controlplane.operations import describe, layout
 from controlplane.operations.cluster_mode import mode_asked, with_cluster_mode
 from controlplane.operations.context import Context
 from controlplane.operations.failover import with_promotion_of
+from controlplane.operations.guarding import guarded, with_guard_asked
 from controlplane.operations.inheritance import inherited_by_group
 from controlplane.operations.log_delivery import with_log_deliveries
 from controlplane.operations.notifications import with_topic
@@ -96,7 +97,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
         endpoints=ctx.style.new,
         settings=settings,
     )
-    group = seeded(ctx, group, asked, snapshot)
+    group = seeded(ctx, guarded(ctx, group, asked), asked, snapshot)
     layout.must_fit(ctx, group)
     group = ctx.unit.topologies.save(group)
     for resource, resource_name in [("replicationgroup", name), *(("cluster", node.id) for node in group.nodes)]:
@@ -120,7 +121,7 @@ def describe_replication_groups(ctx: Context, asked: DescribeReplicationGroups) 
 def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> ReplicationGroupResult:
     """Description, windows, flags and parameter group apply at once, whatever ApplyImmediately says, as in the real service.
 
-    Node type, engine and version wait for the maintenance window unless it is true.
+    So do user groups and AUTH tokens. Node type, engine and version wait for the maintenance window unless it is true.
     """
     group = ctx.replication_group(asked.replication_group_id)
     _refuse_what_modify_cannot_do(group, asked)
@@ -140,7 +141,7 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
         settings = replace(settings, multi_az=asked.multi_az_enabled)
     _must_be_possible(settings, group.cluster_mode, [[node.zone for node in part.nodes] for part in group.node_groups])
     made = with_cluster_mode(ctx, group, asked) if asked.cluster_mode else with_make(ctx, group, asked)
-    wanted = replace(made, settings=settings)
+    wanted = with_guard_asked(ctx, replace(made, settings=settings), asked)
     if asked.primary_cluster_id:
         wanted = with_promotion_of(ctx, wanted, asked.primary_cluster_id)
     if wanted == group:

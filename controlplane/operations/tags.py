@@ -31,14 +31,17 @@ from api_schemas.tag import (
 )
 from controlplane.domain import naming
 from controlplane.domain.parameters import DefaultGroup
-from controlplane.domain.status import AVAILABLE, DELETING, member_status
+from controlplane.domain.status import ACTIVE, AVAILABLE, DELETING, member_status
 from controlplane.domain.topology import Topology, World
 from controlplane.operations.context import Context
+from controlplane.operations.enforcement import status_of
 from controlplane.operations.parameter_groups import parameter_group
 from controlplane.operations.performs import performs
 from controlplane.operations.snapshots import snapshot_of
 from controlplane.operations.subnet_groups import subnet_group
 from controlplane.operations.tagging import as_tags, checked_tags, member_arns, within_quota
+from controlplane.operations.user_groups import user_group_of
+from controlplane.operations.users import user_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,20 @@ def _parameter_group(ctx: Context, name: str) -> Tagged:
     return Tagged(naming.arn(ctx.world, "parametergroup", group.name), fixed=isinstance(group, DefaultGroup))
 
 
+def _user(ctx: Context, name: str) -> Tagged:
+    user = user_of(ctx, name)
+    if status_of(ctx.unit, user) != ACTIVE:
+        raise UserNotFound(message=f"User {user.id} is not available for tagging.")
+    return Tagged(naming.arn(ctx.world, "user", user.id))
+
+
+def _user_group(ctx: Context, name: str) -> Tagged:
+    group = user_group_of(ctx, name)
+    if status_of(ctx.unit, group) != ACTIVE:
+        raise UserGroupNotFound(message=f"User group {group.id} is not available for tagging.")
+    return Tagged(naming.arn(ctx.world, "usergroup", group.id))
+
+
 def _must_be_available(ctx: Context, topology: Topology) -> None:
     if ctx.status(topology) != AVAILABLE:
         raise InvalidReplicationGroupState("Cluster not in available state to perform tagging operations.")
@@ -150,12 +167,12 @@ _FINDERS: Mapping[str, Callable[[Context, str], Tagged]] = {
     "snapshot": _snapshot,
     "subnetgroup": _subnet_group,
     "parametergroup": _parameter_group,
+    "user": _user,
+    "usergroup": _user_group,
 }
 
 _THERE_IS_NONE: Mapping[str, type[NotFound]] = {
     "securitygroup": CacheSecurityGroupNotFound,
-    "user": UserNotFound,
-    "usergroup": UserGroupNotFound,
     "serverlesscache": ServerlessCacheNotFound,
     "serverlesscachesnapshot": ServerlessCacheSnapshotNotFound,
     "reserved-instance": ReservedCacheNodeNotFound,

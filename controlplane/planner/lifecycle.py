@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from controlplane.domain.access_control import all_enforce
 from controlplane.domain.reported import holds_configuration, holds_endpoint, serves_discovery
 from controlplane.domain.topology import Leftover
 from controlplane.planner.decisions import Announce, Bury, CloseModification, Decision, Release
@@ -16,6 +17,8 @@ def announce(now: Situation) -> Iterator[Decision]:
     """A topology is announced once every node has joined, does its duty, and every endpoint leads where it should."""
     topology = now.topology
     if topology.announced_at is not None or topology.deleting:
+        return
+    if not all_enforce(topology, now.reported):
         return
     if all(node.joined_at for node in topology.nodes) and all_up(now) and endpoints_lead(now) and _all_seeded(now):
         yield Announce(because="every node does its duty and every endpoint leads to its node")
@@ -42,7 +45,7 @@ def close_modification(now: Situation) -> Iterator[Decision]:
         return
     if topology.has_too_many_addresses or (topology.renewal is not None and not topology.renewal.fits):
         return  # it is not over, or has not begun
-    if any(node.leaving or node.joined_at is None for node in topology.nodes):
+    if any(node.leaving or node.joined_at is None for node in topology.nodes) or not all_enforce(topology, now.reported):
         return
     if topology.modifying and not topology.deleting and topology.announced_at and all_up(now) and endpoints_lead(now):
         yield CloseModification(because="the engines match")

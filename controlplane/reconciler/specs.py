@@ -11,6 +11,7 @@ from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, MeshMove, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
 from controlplane.domain import mesh as bus
+from controlplane.domain.access_control import access_for
 from controlplane.domain.backup import key_of
 from controlplane.domain.resources import Resources, resources_of
 from controlplane.domain.topology import Node, NodeGroup, Topology
@@ -91,7 +92,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         threads=resources.threads,
         parameters=resources.parameters,
         mesh=_mesh(topology, node),
-        access=topology.access,
+        access=access_for(topology, node),
         front=topology.settings.fronted and topology.is_memcached,
         discovery=discovery_list(topology),
         saves=_saves(topology, group, node),

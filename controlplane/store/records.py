@@ -15,10 +15,13 @@ from controlplane.domain.events import Event
 from controlplane.domain.parameter_group import ParameterGroup
 from controlplane.domain.subnet_group import SubnetGroup
 from controlplane.domain.topology import World
-from controlplane.store.tables import EventRow, FactRow, ParameterGroupRow, SubnetGroupRow, TagRow
+from controlplane.domain.user import User, UserGroup
+from controlplane.store.tables import EventRow, FactRow, ParameterGroupRow, SubnetGroupRow, TagRow, UserGroupRow, UserRow
 
 _SUBNET_GROUP = TypeAdapter(SubnetGroup)
 _PARAMETER_GROUP = TypeAdapter(ParameterGroup)
+_USER = TypeAdapter(User)
+_USER_GROUP = TypeAdapter(UserGroup)
 _EVENT_COLUMNS = inspect(EventRow).columns
 KEPT = timedelta(days=14)
 """How long events are kept, as in the service."""
@@ -98,11 +101,11 @@ class Tags:
             self._connect().execute(insert(TagRow), rows)
 
 
-Group = TypeVar("Group", SubnetGroup, ParameterGroup)
+Group = TypeVar("Group", SubnetGroup, ParameterGroup, User, UserGroup)
 
 
 class _Groups(Generic[Group]):
-    """Groups of one kind by name, in their world."""
+    """Groups of one kind by name, or users by id, in their world."""
 
     def __init__(self, connect: Connect, row: type[SQLModel], form: TypeAdapter[Group]) -> None:
         self._connect = connect
@@ -123,12 +126,15 @@ class _Groups(Generic[Group]):
     def save(self, group: Group) -> None:
         """Write a group down in place of its former value."""
         self.forget(group)
-        place = {"account": group.world.account, "region": group.world.region, "name": group.name}
+        place = {"account": group.world.account, "region": group.world.region, "name": self._id(group)}
         self._connect().execute(insert(self._table).values(**place, document=self._form.dump_json(group).decode()))
 
     def forget(self, group: Group) -> None:
         """Remove a group."""
-        self._connect().execute(delete(self._table).where(*self._in(group.world), self._table.c.name == group.name))
+        self._connect().execute(delete(self._table).where(*self._in(group.world), self._table.c.name == self._id(group)))
+
+    def _id(self, group: Group) -> str:
+        return group.id if isinstance(group, User | UserGroup) else group.name
 
     def _in(self, world: World) -> tuple[Any, Any]:
         return (self._table.c.account == world.account, self._table.c.region == world.region)
@@ -146,6 +152,20 @@ class ParameterGroups(_Groups[ParameterGroup]):
 
     def __init__(self, connect: Connect) -> None:
         super().__init__(connect, ParameterGroupRow, _PARAMETER_GROUP)
+
+
+class Users(_Groups[User]):
+    """Users by id, in their world; all but the one that is in every account."""
+
+    def __init__(self, connect: Connect) -> None:
+        super().__init__(connect, UserRow, _USER)
+
+
+class UserGroups(_Groups[UserGroup]):
+    """User groups by id, in their world."""
+
+    def __init__(self, connect: Connect) -> None:
+        super().__init__(connect, UserGroupRow, _USER_GROUP)
 
 
 class Facts:

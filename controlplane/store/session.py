@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +34,30 @@ def open_database(url: str) -> Engine:
     Raises ValueError for a URL that makes no sense, SQLAlchemy's DBAPIError when the database cannot be opened.
     A commit of SQLite survives the end of this process at any moment; after a power loss the newest commits may be missing,
     which is consistent (``synchronous=NORMAL``): the engines they speak of are gone then as well.
+    What is written is in no message of an error. Raises OSError for a file that cannot be made our own.
     """
     where = make_url(url)
     if where.get_backend_name() == "postgresql":
-        engine = create_engine(where.set(drivername="postgresql+psycopg"), connect_args=_POSTGRESQL, pool_size=10, max_overflow=20)
+        engine = create_engine(
+            where.set(drivername="postgresql+psycopg"), connect_args=_POSTGRESQL, pool_size=10, max_overflow=20, hide_parameters=True
+        )
     else:
-        engine = create_engine(where, poolclass=QueuePool if not url.endswith(":memory:") else NullPool)
+        if where.database and where.database != ":memory:":
+            _keep_to_ourselves(Path(where.database))
+        engine = create_engine(where, poolclass=QueuePool if not url.endswith(":memory:") else NullPool, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_at_once)
     _bring_up_to_date(engine)
     return engine
+
+
+def _keep_to_ourselves(file: Path) -> None:
+    """Nobody else reads the database: it holds passwords of engines. SQLite makes the files beside it as the database itself is."""
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    for each in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+        if each.exists():
+            each.chmod(0o600)
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:

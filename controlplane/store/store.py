@@ -26,7 +26,7 @@ from controlplane.store.leadership import Elected, Leadership, Sole
 from controlplane.store.log_cursors import LogCursors
 from controlplane.store.memory import Memory
 from controlplane.store.outbox import Outbox
-from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags
+from controlplane.store.records import Events, Facts, ParameterGroups, SubnetGroups, Tags, UserGroups, Users
 from controlplane.store.reports import ReportMemory, Reports
 from controlplane.store.session import open_database
 from controlplane.store.sharing import Alone, Change, News, Shared, Sharing, Touch, lock
@@ -72,6 +72,8 @@ class Unit:
         self.subnet_groups = SubnetGroups(connect)
         self.parameter_groups = ParameterGroups(connect)
         self.snapshots = Snapshots(connect)
+        self.users = Users(connect)
+        self.user_groups = UserGroups(connect)
         self.faults = InjectedFaults(connect)
         self.facts = Facts(connect)
         self.log_cursors = LogCursors(connect)

@@ -153,6 +153,28 @@ class SnapshotRow(SQLModel, table=True):
     document: str = Field(sa_column=Column(Text, nullable=False))
 
 
+class UserRow(SQLModel, table=True):
+    """A user; of its passwords only hashes. The one that is in every account is not stored."""
+
+    __tablename__ = "users"
+
+    account: str = Field(primary_key=True)
+    region: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class UserGroupRow(SQLModel, table=True):
+    """A user group."""
+
+    __tablename__ = "user_groups"
+
+    account: str = Field(primary_key=True)
+    region: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    document: str = Field(sa_column=Column(Text, nullable=False))
+
+
 class InjectedFaultRow(SQLModel, table=True):
     """A fault that a caller has asked for, from its beginning until some time after its end."""
 
