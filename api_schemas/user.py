@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from api_schemas.operation import Operation, Subject
+from api_schemas.operation import NOTHING, Operation, Subject
 from api_schemas.paging import Paged
 from api_schemas.parts import Tag
 from api_schemas.shape import Aws, Shape
@@ -109,6 +109,7 @@ CREATE_USER = Operation(
     "CreateUser", "POST /users", CreateUser, User,
     "Create a user with its passwords and what it may do. It reaches caches with its user groups.",
     Subject(USER, "user_id"),
+    in_engines=NOTHING,
 )  # fmt: skip
 DESCRIBE_USERS = Operation(
     "DescribeUsers", "GET /users", DescribeUsers, Users,
@@ -119,9 +120,11 @@ MODIFY_USER = Operation(
     "ModifyUser", "PATCH /users/{user_id}", ModifyUser, User,
     "Change what a user may do or its passwords, on every cache that it may come in to.",
     Subject(USER, "user_id"),
+    in_engines="ACL SETUSER on every node of every group that it may come in to.",
 )  # fmt: skip
 DELETE_USER = Operation(
     "DeleteUser", "DELETE /users/{user_id}", DeleteUser, User,
     "Delete a user, and keep it out of every cache.",
     Subject(USER, "user_id"),
+    in_engines="ACL DELUSER on every node of every group that it could come in to.",
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api_schemas.operation import Operation, Subject
+from api_schemas.operation import NOTHING, Operation, Subject
 from api_schemas.paging import Paged
 from api_schemas.parts import Tag
 from api_schemas.shape import Aws, Shape
@@ -75,6 +75,7 @@ CREATE_USER_GROUP = Operation(
     "CreateUserGroup", "POST /user-groups", CreateUserGroup, UserGroup,
     "Create a user group. Replication groups name it to be guarded by it.",
     Subject(USER_GROUP, "user_group_id"),
+    in_engines=NOTHING,
 )  # fmt: skip
 DESCRIBE_USER_GROUPS = Operation(
     "DescribeUserGroups", "GET /user-groups", DescribeUserGroups, UserGroups,
@@ -85,9 +86,11 @@ MODIFY_USER_GROUP = Operation(
     "ModifyUserGroup", "PATCH /user-groups/{user_group_id}", ModifyUserGroup, UserGroup,
     "Add users to a user group and remove others, on every cache that it guards.",
     Subject(USER_GROUP, "user_group_id"),
+    in_engines="ACL SETUSER and ACL DELUSER on every node of every group that it guards.",
 )  # fmt: skip
 DELETE_USER_GROUP = Operation(
     "DeleteUserGroup", "DELETE /user-groups/{user_group_id}", DeleteUserGroup, UserGroup,
     "Delete a user group that guards no cache. Its users stay.",
     Subject(USER_GROUP, "user_group_id"),
+    in_engines=NOTHING,
 )  # fmt: skip

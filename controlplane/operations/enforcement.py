@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -11,14 +10,13 @@ from controlplane.domain.access_control import SYSTEM_USER, access_of, all_enfor
 from controlplane.domain.status import ACTIVE, DELETING, MODIFYING
 from controlplane.domain.topology import Topology, World
 from controlplane.domain.user import DEFAULT, User, UserGroup, builtin_user
+from controlplane.pki.secret import new_password
 from controlplane.store.store import Unit
-
-_BYTES_OF_A_PASSWORD = 32
 
 
 def fresh_access() -> Access:
     """The access of a new topology: everybody may come in, and we have a password that nobody knows."""
-    return Access(Credentials(SYSTEM_USER, secrets.token_urlsafe(_BYTES_OF_A_PASSWORD)))
+    return Access(Credentials(SYSTEM_USER, new_password()))
 
 
 def still_awaited(unit: Unit, one: User | UserGroup) -> frozenset[str]:

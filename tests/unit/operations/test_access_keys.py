@@ -103,7 +103,7 @@ def test_every_secret_of_a_request_is_on_the_list() -> None:
     keepers.load()
     fields = {field for promise in kept_promises().values() for field in promise.takes.model_fields}
     suspicious = {field for field in fields if any(word in field for word in ("password", "secret", "auth_token"))}
-    assert suspicious - {"auth_token_update_strategy", "auth_token_enabled"} <= SECRET_FIELDS
+    assert suspicious - {"auth_token_update_strategy", "auth_token_enabled", "no_password_required"} <= SECRET_FIELDS
 
 
 def test_credentials_are_read_as_they_are_written() -> None:
