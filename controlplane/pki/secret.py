@@ -1,4 +1,4 @@
-"""Secrets of join tokens, access keys and our user of engines: made up here, compared in a time that tells nothing. Of those of tokens only a hash is kept."""
+"""Secrets of tokens, access keys and our user of engines: made up here, compared blindly. Of those of tokens only a hash is kept."""
 
 from __future__ import annotations
 
