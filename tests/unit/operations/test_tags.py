@@ -167,7 +167,7 @@ def test_what_is_not_an_arn_of_this_account_and_region(ctx: Context, arn: str) -
         ("parametergroup:gone", CacheParameterGroupNotFound),
         ("securitygroup:default", CacheSecurityGroupNotFound),
         ("snapshot:automatic.orders-2026-07-01-03-00", SnapshotNotFound),
-        ("user:default", UserNotFound),
+        ("user:alice", UserNotFound),
         ("usergroup:staff", UserGroupNotFound),
         ("serverlesscache:basket", ServerlessCacheNotFound),
         ("serverlesscachesnapshot:basket-1", ServerlessCacheSnapshotNotFound),

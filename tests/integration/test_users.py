@@ -1,0 +1,210 @@
+"""Users and user groups on real engines: a user may do what its string says and nothing else, on every node, once it is active."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from botocore.exceptions import ClientError
+from redis.exceptions import NoPermissionError
+from servers import Server
+from waiting import wait_until
+
+from cachewright import LocalServer, local_server
+
+ALICE, OTHER, SHUT = "alices-first-password", "alices-other-password", "nobody-knows-this-one"
+WITHOUT_TLS = "CACHEWRIGHT_ACCESS_WITHOUT_TLS"
+
+
+@pytest.fixture(scope="module")
+def guarding() -> Iterator[LocalServer]:
+    """A server that lets users guard what is not encrypted."""
+    before = os.environ.get(WITHOUT_TLS)
+    os.environ[WITHOUT_TLS] = "true"
+    try:
+        with local_server() as running:
+            yield running
+    finally:
+        os.environ.pop(WITHOUT_TLS)
+        if before is not None:
+            os.environ[WITHOUT_TLS] = before
+
+
+@pytest.fixture
+def cloud(guarding: LocalServer) -> Any:
+    """A client in an account of the test's own."""
+    return guarding.client(account_id=str(uuid.uuid4().int)[:12])
+
+
+def have_users(cloud: Any, **access: str) -> None:
+    for name, string in access.items():
+        cloud.create_user(UserId=name, UserName=name, Engine="redis", AccessString=string, Passwords=[ALICE])
+
+
+def have_group(cloud: Any, group: str, *users: str) -> None:
+    """A user group of these users, whose default user is off."""
+    cloud.create_user(UserId=f"{group}-off", UserName="default", Engine="redis", AccessString="off -@all", Passwords=[SHUT])
+    cloud.create_user_group(UserGroupId=group, Engine="redis", UserIds=[f"{group}-off", *users])
+
+
+def have_cache(cloud: Any, name: str, nodes: int = 2, **wanted: Any) -> None:
+    usual = {"Engine": "valkey", "NumCacheClusters": nodes, "AutomaticFailoverEnabled": nodes > 1}
+    usual = {key: value for key, value in usual.items() if key != "NumCacheClusters" or "NumNodeGroups" not in wanted}
+    cloud.create_replication_group(ReplicationGroupId=name, ReplicationGroupDescription="d", **{**usual, **wanted})
+    available(cloud, name)
+
+
+def available(cloud: Any, name: str) -> Any:
+    cloud.get_waiter("replication_group_available").wait(ReplicationGroupId=name)
+    return cloud.describe_replication_groups(ReplicationGroupId=name)["ReplicationGroups"][0]
+
+
+def is_active(cloud: Any, user: str) -> bool:
+    return bool(cloud.describe_users(UserId=user)["Users"][0]["Status"] == "active")
+
+
+def group_active(cloud: Any, group: str) -> None:
+    wait_until(lambda: cloud.describe_user_groups(UserGroupId=group)["UserGroups"][0]["Status"] == "active", within=20)
+
+
+def nodes(cloud: Any, name: str) -> list[tuple[str, int]]:
+    shown = cloud.describe_cache_clusters(ShowCacheNodeInfo=True)["CacheClusters"]
+    places = [each["CacheNodes"][0]["Endpoint"] for each in shown if each.get("ReplicationGroupId") == name and each.get("CacheNodes")]
+    return [(place["Address"], place["Port"]) for place in places]
+
+
+@contextmanager
+def come_in(place: tuple[str, int], user: str | None, password: str | None) -> Iterator[redis.Redis]:
+    with redis.Redis(*place, username=user, password=password, decode_responses=True, protocol=2) as engine:
+        yield engine
+
+
+def lets_in(place: tuple[str, int], user: str | None = None, password: str | None = None) -> bool:
+    """Whether somebody who says that may do anything there."""
+    with come_in(place, user, password) as engine:
+        try:
+            engine.execute_command("PING")
+        except (redis.AuthenticationError, NoPermissionError):
+            return False
+        return True
+
+
+def who_may(cloud: Any, name: str, user: str | None = None, password: str | None = None) -> set[bool]:
+    return {lets_in(place, user, password) for place in nodes(cloud, name)}
+
+
+@pytest.mark.parametrize(("engine", "version"), [("valkey", "9.1"), ("valkey", "8.1"), ("redis", "7.0")])
+def test_a_user_may_do_what_its_string_says_and_nothing_else(cloud: Any, engine: str, version: str) -> None:
+    have_users(cloud, alice="on ~app:* &news:* -@all +@read +set +ping +publish", admin="on ~* &* +@all")
+    have_group(cloud, "app", "alice", "admin")
+    have_cache(cloud, "orders", Engine=engine, EngineVersion=version, UserGroupIds=["app"])
+    assert available(cloud, "orders")["UserGroupIds"] == ["app"]
+    assert who_may(cloud, "orders") == {False}
+    assert who_may(cloud, "orders", "default", SHUT) == {False}
+    assert who_may(cloud, "orders", "alice", OTHER) == {False}
+    assert who_may(cloud, "orders", "alice", ALICE) == {True}
+    for place in nodes(cloud, "orders"):
+        with come_in(place, "alice", ALICE) as alice:
+            for refused in (("GET", "other"), ("DEL", "app:1"), ("CONFIG", "GET", "masterauth"), ("PUBLISH", "x", "y")):
+                with pytest.raises(NoPermissionError):
+                    alice.execute_command(*refused)
+            assert alice.get("app:1") is None
+        with come_in(place, "admin", ALICE) as admin:
+            for withheld in (("ACL", "SETUSER", "x"), ("ACL", "LIST"), ("CONFIG", "GET", "*"), ("DEBUG", "SLEEP", "0"), ("SHUTDOWN",),
+                             ("REPLICAOF", "NO", "ONE"), ("MODULE", "LIST"), ("CLUSTER", "RESET"), ("SAVE",)):  # fmt: skip
+                with pytest.raises(NoPermissionError):
+                    admin.execute_command(*withheld)
+            assert admin.execute_command("ACL", "WHOAMI") == "admin"
+            assert admin.dbsize() == 0
+
+
+def test_after_active_no_node_accepts_what_was(cloud: Any) -> None:
+    have_users(cloud, alice="on ~* &* +@all")
+    have_group(cloud, "app", "alice")
+    have_cache(cloud, "orders", nodes=3, UserGroupIds=["app"])
+    cloud.modify_user(UserId="alice", Passwords=[ALICE, OTHER])
+    wait_until(lambda: is_active(cloud, "alice"), within=20)
+    assert who_may(cloud, "orders", "alice", ALICE) == who_may(cloud, "orders", "alice", OTHER) == {True}
+    cloud.modify_user(UserId="alice", Passwords=[OTHER])
+    wait_until(lambda: is_active(cloud, "alice"), within=20)
+    assert who_may(cloud, "orders", "alice", ALICE) == {False}
+    assert who_may(cloud, "orders", "alice", OTHER) == {True}
+    cloud.delete_user(UserId="alice")
+    with pytest.raises(ClientError, match="UserNotFound"):
+        while cloud.describe_users(UserId="alice")["Users"][0]["Status"] == "deleting":
+            pass
+    assert who_may(cloud, "orders", "alice", OTHER) == {False}
+
+
+def test_new_nodes_and_new_primaries_know_the_users(cloud: Any) -> None:
+    have_users(cloud, alice="on ~* &* +@all")
+    have_group(cloud, "app", "alice")
+    have_cache(cloud, "orders", UserGroupIds=["app"])
+    cloud.increase_replica_count(ReplicationGroupId="orders", NewReplicaCount=2, ApplyImmediately=True)
+    assert len(available(cloud, "orders")["MemberClusters"]) == 3
+    cloud.test_failover(ReplicationGroupId="orders", NodeGroupId="0001")
+    available(cloud, "orders")
+    assert who_may(cloud, "orders") == {False}
+    assert who_may(cloud, "orders", "alice", ALICE) == {True}
+
+
+def test_shards_know_the_users_as_well(cloud: Any) -> None:
+    have_users(cloud, alice="on ~* &* +@all")
+    have_group(cloud, "app", "alice")
+    have_cache(cloud, "orders", NumNodeGroups=2, ReplicasPerNodeGroup=1, UserGroupIds=["app"])
+    cloud.modify_replication_group_shard_configuration(ReplicationGroupId="orders", NodeGroupCount=3, ApplyImmediately=True)
+    available(cloud, "orders")
+    assert len(nodes(cloud, "orders")) == 6
+    assert who_may(cloud, "orders") == {False}
+    assert who_may(cloud, "orders", "alice", ALICE) == {True}
+    with redis.RedisCluster(*nodes(cloud, "orders")[0], username="alice", password=ALICE) as client:
+        assert all(client.set(f"k{number}", number) for number in range(50))
+
+
+def test_a_user_group_comes_is_swapped_and_goes(cloud: Any) -> None:
+    have_users(cloud, alice="on ~* &* +@all", bob="on ~* &* +@all")
+    have_group(cloud, "first", "alice")
+    have_group(cloud, "second", "bob")
+    have_cache(cloud, "orders")
+    assert who_may(cloud, "orders") == {True}
+    change = {"ReplicationGroupId": "orders", "ApplyImmediately": True}
+    cloud.modify_replication_group(**change, UserGroupIdsToAdd=["first"])
+    assert available(cloud, "orders")["UserGroupIds"] == ["first"]
+    assert (who_may(cloud, "orders"), who_may(cloud, "orders", "alice", ALICE)) == ({False}, {True})
+    cloud.modify_replication_group(**change, UserGroupIdsToAdd=["second"], UserGroupIdsToRemove=["first"])
+    assert available(cloud, "orders")["UserGroupIds"] == ["second"]
+    assert (who_may(cloud, "orders", "alice", ALICE), who_may(cloud, "orders", "bob", ALICE)) == ({False}, {True})
+    cloud.modify_replication_group(**change, RemoveUserGroups=True)
+    assert "UserGroupIds" not in available(cloud, "orders") or available(cloud, "orders")["UserGroupIds"] == []
+    assert who_may(cloud, "orders") == {True}
+
+
+def test_a_killed_control_plane_tells_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WITHOUT_TLS, "true")
+    server = Server(tmp_path / "data")
+    try:
+        server.start()
+        cloud = server.api()
+        have_users(cloud, alice="on ~* &* +@all")
+        have_group(cloud, "app", "alice")
+        server.create(UserGroupIds=["app"])
+        server.available()
+        cloud.modify_user(UserId="alice", Passwords=[OTHER])
+        server.end(signal.SIGKILL)
+        server.start()
+        cloud = server.api()
+        wait_until(lambda: is_active(cloud, "alice"), within=30)
+        assert who_may(cloud, "orders", "alice", ALICE) == {False}
+        assert who_may(cloud, "orders", "alice", OTHER) == {True}
+        files = list((tmp_path / "data").glob("control-plane.db*"))
+        assert {oct(file.stat().st_mode & 0o777) for file in files} == {"0o600"}
+        assert not any(secret.encode() in file.read_bytes() for file in files for secret in (ALICE, OTHER, SHUT))
+    finally:
+        server.clear()
