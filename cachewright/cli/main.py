@@ -8,7 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
-from cachewright.cli import access_key, agent, create, events, failover, fault, fleet, modify, operations, scale, snapshot
+from cachewright.cli import (
+    access_key,
+    agent,
+    create,
+    events,
+    failover,
+    fault,
+    fleet,
+    modify,
+    operations,
+    scale,
+    snapshot,
+    user,
+    user_group,
+)
 from cachewright.cli.command import Output
 from cachewright.cli.delete import delete
 from cachewright.cli.describe import describe
@@ -142,6 +156,8 @@ caches = (
 for command in caches:
     app.command(rich_help_panel=_CACHES)(command)
 app.add_typer(snapshot.app, name="snapshot", rich_help_panel=_CACHES)
+app.add_typer(user.app, name="user", rich_help_panel=_CACHES)
+app.add_typer(user_group.app, name="user-group", rich_help_panel=_CACHES)
 app.add_typer(agent.app, name="agent", rich_help_panel=_GROUND)
 app.add_typer(access_key.app, name="access-key", rich_help_panel=_SERVER)
 app.add_typer(fault.app, name="fault", rich_help_panel=_GROUND)

@@ -8,19 +8,17 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from test_users import ALICE, WITHOUT_TLS, available, have_cache, have_group, have_users, who_may
+from guarded import ALICE, available, guarding_server, have_cache, have_group, have_users, who_may
 
-from cachewright import LocalServer, local_server
+from cachewright import LocalServer
 
 FIRST, SECOND, THIRD = "the-first-token-of-all", "the-second-token-of-all", "the-third-token-of-all"
 
 
 @pytest.fixture(scope="module")
 def guarding() -> Iterator[LocalServer]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(WITHOUT_TLS, "true")
-        with local_server() as running:
-            yield running
+    with guarding_server() as running:
+        yield running
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ MEMBERS_AVAILABLE = StateChange({"creating", "deleting", "modifying", "snapshott
 
 REQUEST = {
     "at_rest_encryption_enabled": "AtRestEncryptionEnabled",
+    "auth_token": "AuthToken",
     "auto_minor_version_upgrade": "AutoMinorVersionUpgrade",
     "automatic_failover_enabled": "AutomaticFailoverEnabled",
     "cluster_mode": "ClusterMode",
@@ -45,6 +46,7 @@ REQUEST = {
     "snapshot_window": "SnapshotWindow",
     "subnet_group_name": "CacheSubnetGroupName",
     "transit_encryption_enabled": "TransitEncryptionEnabled",
+    "user_group_ids": "UserGroupIds",
 }
 EMPTY_IS_A_VALUE = (
     "replicas_per_node_group", "auto_minor_version_upgrade", "at_rest_encryption_enabled", "automatic_failover_enabled",
@@ -108,6 +110,9 @@ class ReplicationGroup(Resource):
         "data_tiering_enabled": Attribute(computed=True, forces_new=True),
         "ip_discovery": Attribute(computed=True),
         "network_type": Attribute(computed=True, forces_new=True),
+        "auth_token": Attribute(read_back=False),
+        "auth_token_update_strategy": Attribute(read_back=False),
+        "user_group_ids": Attribute(computed=True, same=equal_as_sets),
         "tags": Attribute(),
     }
 
@@ -147,6 +152,7 @@ class ReplicationGroup(Resource):
             "snapshot_window": group.get("SnapshotWindow"),
             "log_delivery_configuration": read_blocks(group),
             "snapshot_retention_limit": group.get("SnapshotRetentionLimit"),
+            "user_group_ids": group.get("UserGroupIds"),
             **_read_endpoints(group, shards),
         }
         if shards:
@@ -180,6 +186,7 @@ class ReplicationGroup(Resource):
             ("replicas_per_node_group" in plan, lambda: self._change_replicas(plan["replicas_per_node_group"])),
             (number > 0, lambda: self._change_members("increase_replica_count", config)),
             (bool(settings), lambda: self._modify(config, settings)),
+            (bool({"auth_token", "auth_token_update_strategy"} & plan.keys()), lambda: self._modify_token(config)),
             (number < 0, lambda: self._change_members("decrease_replica_count", config)),
         ]
         return [step for needed, step in possible if needed]
@@ -198,6 +205,10 @@ class ReplicationGroup(Resource):
             asked["LogDeliveryConfigurations"] = update_request(change.wanted, change.present)
         if "engine_version" in plan:
             asked |= {"EngineVersion": config["engine_version"], "Engine": self.asked(config, "engine")}
+        if "user_group_ids" in plan:
+            present, wanted = set(plan["user_group_ids"].present or ()), set(config.get("user_group_ids") or ())
+            asked |= {"UserGroupIdsToAdd": sorted(wanted - present)} if wanted - present else {}
+            asked |= {"UserGroupIdsToRemove": sorted(present - wanted)} if present - wanted else {}
         if "security_group_ids" in plan and config.get("security_group_ids"):
             asked["SecurityGroupIds"] = list(config["security_group_ids"])
         if "snapshot_retention_limit" in plan and not plan["snapshot_retention_limit"].present:
@@ -211,6 +222,14 @@ class ReplicationGroup(Resource):
         except ClientError as error:
             if not says(error, "InvalidParameterCombination", "No modifications were requested"):
                 raise
+
+    def _modify_token(self, config: Config) -> None:
+        """A call of its own, at once, whatever is configured."""
+        token = {"AuthToken": config["auth_token"]} if config.get("auth_token") else {}
+        strategy = config.get("auth_token_update_strategy", "ROTATE")
+        self.client.modify_replication_group(
+            ReplicationGroupId=self.id, ApplyImmediately=True, AuthTokenUpdateStrategy=strategy, **token
+        )
 
     def _change_members(self, operation: str, config: Config) -> None:
         replicas = config["num_cache_clusters"] - 1
@@ -243,6 +262,7 @@ class ReplicationGroup(Resource):
             "notification_topic_arn": active_topic(found[0]),
             "at_rest_encryption_enabled": found[0].get("AtRestEncryptionEnabled", False),
             "transit_encryption_enabled": found[0].get("TransitEncryptionEnabled"),
+            **({} if found[0].get("AuthTokenEnabled") else {"auth_token": None}),
         }
 
 
