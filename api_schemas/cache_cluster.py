@@ -170,6 +170,7 @@ class CacheCluster(Shape):
     snapshot_window: str | None = None
     auth_token_enabled: bool
     transit_encryption_enabled: bool
+    transit_encryption_mode: str | None = None
     at_rest_encryption_enabled: bool
     arn: Annotated[str, Aws("ARN")]
     replication_group_log_delivery_enabled: bool

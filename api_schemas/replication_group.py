@@ -241,6 +241,8 @@ class ReplicationGroupPendingModifiedValues(Shape):
     automatic_failover_status: str | None = None
     cluster_mode: str | None = None
     resharding: ReshardingStatus | None = None
+    transit_encryption_enabled: bool | None = None
+    transit_encryption_mode: str | None = None
 
 
 class ReplicationGroup(Shape):
@@ -262,6 +264,7 @@ class ReplicationGroup(Shape):
     cache_node_type: str
     auth_token_enabled: bool
     transit_encryption_enabled: bool
+    transit_encryption_mode: str | None = None
     at_rest_encryption_enabled: bool
     arn: Annotated[str, Aws("ARN")]
     log_delivery_configurations: list[LogDeliveryConfiguration] = Field(default_factory=list)

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from api_schemas.agent.agent import AgentHello, Welcome
 from archives.identity import identity
 from archives.opening import open_archive, open_buckets
+from controlplane.api.authority import AuthorityDoor
 from controlplane.api.caller import Callers
 from controlplane.api.holding import Holding
 from controlplane.api.late import Late
@@ -235,6 +236,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
         Route("/", query.answer, methods=["GET", "POST"]),
         Route("/healthz", _health, methods=["GET"]),
         Route("/metrics", scrape, methods=["GET"]),
+        Route("/v1/ca.pem", AuthorityDoor(store, clock).show, methods=["GET"]),
         Mount("/", app=late_rest),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(NoStrangers)])

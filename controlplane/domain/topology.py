@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Self
 
 from api_schemas.agent.access import Access
-from api_schemas.agent.transit import Certified, TransitMode
+from api_schemas.agent.transit import TransitMode
 from controlplane.domain.backup import Backup, Cause, ManualBackup, Seed
+from controlplane.domain.certificate import Issued
 from controlplane.domain.elections import Election
 from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.resizing import Discovery, Resizing
@@ -93,7 +94,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Make:
-    """What a node is made of: which engine in which version, on which node type, in cluster mode or not.
+    """What a node is made of: which engine in which version, on which node type, in cluster mode or not, encrypted how.
 
     ``parameters`` are the values that differ from its family's defaults where they are not the topology's: a parameter group of another
     family says nothing about it.
@@ -104,6 +105,7 @@ class Make:
     node_type: str
     clustered: bool = False
     parameters: tuple[tuple[str, str], ...] | None = None
+    transit: TransitMode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +325,7 @@ class Topology:
     seed: Seed | None = None
     access: Access | None = None
     transit: TransitMode | None = None
-    certified: Certified | None = None
+    certified: Issued | None = None
     version: int = 0
 
     @property
@@ -339,7 +341,12 @@ class Topology:
     @property
     def make(self) -> Make:
         """What its nodes shall be made of."""
-        return Make(self.engine, self.engine_version, self.node_type, self.has_bus)
+        return Make(self.engine, self.engine_version, self.node_type, self.has_bus, transit=self.transit)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether any of its nodes does, or will: also while they are being made anew without."""
+        return self.transit is not None or any(node.make is not None and node.make.transit is not None for node in self.nodes)
 
     @property
     def shown(self) -> Make:

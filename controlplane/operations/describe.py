@@ -52,7 +52,8 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         cluster_enabled=group.shown.clustered,
         cache_node_type=group.shown.node_type,
         auth_token_enabled=False,
-        transit_encryption_enabled=False,
+        transit_encryption_enabled=group.shown.transit is not None,
+        transit_encryption_mode=group.shown.transit.value if group.shown.transit else None,
         at_rest_encryption_enabled=False,
         arn=arn(group.world, "replicationgroup", group.name),
         replication_group_create_time=group.requested_at,
@@ -67,10 +68,13 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
 
 def _pending_of_group(group: Topology) -> ReplicationGroupPendingModifiedValues:
     mode = group.remake.cluster_mode if group.remake else None
+    is_switched = group.shown.transit != group.transit
     migration = SlotMigration(progress_percentage=round(group.resharding.progress, 2)) if group.resharding else None
     return ReplicationGroupPendingModifiedValues(
         cluster_mode=mode.value if mode else None,
         resharding=ReshardingStatus(slot_migration=migration) if migration else None,
+        transit_encryption_enabled=group.transit is not None if is_switched else None,
+        transit_encryption_mode=group.transit.value if is_switched and group.transit else None,
     )
 
 
@@ -114,7 +118,8 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
         snapshot_retention_limit=None if topology.is_memcached else _retention(topology, member),
         snapshot_window=None if topology.is_memcached else settings.snapshot_window,
         auth_token_enabled=False,
-        transit_encryption_enabled=False,
+        transit_encryption_enabled=topology.shown.transit is not None,
+        transit_encryption_mode=topology.shown.transit.value if topology.shown.transit else None,
         at_rest_encryption_enabled=False,
         arn=arn(topology.world, "cluster", name),
         replication_group_log_delivery_enabled=False,

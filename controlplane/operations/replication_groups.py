@@ -49,6 +49,7 @@ from controlplane.operations.settings import (
 from controlplane.operations.shards import Shard, shards_asked
 from controlplane.operations.snapshot_sources import ended_by
 from controlplane.operations.tagging import checked_tags, tag_new
+from controlplane.operations.transit import new_transit, with_transit
 
 DEFAULT_NODE_TYPE = "cache.t4g.small"
 LONGEST_DESCRIPTION = 1000
@@ -72,6 +73,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     must_support(size, version)
     layout.must_be_servable(ctx, version, [zone for shard in shards for zone in shard.zones])
     layout.must_have_room(ctx, sum(len(shard.zones) for shard in shards))
+    transit = new_transit(ctx, asked, version, [zone for shard in shards for zone in shard.zones])
     settings = _flags(ctx, asked, mode, shards)
     checked_tags(asked.tags)
     group = Topology(
@@ -91,6 +93,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
         cluster_mode=mode,
         endpoints=ctx.style.new,
         settings=settings,
+        transit=transit,
     )
     group = seeded(ctx, group, asked, snapshot)
     layout.must_fit(ctx, group)
@@ -133,7 +136,7 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
         settings = replace(settings, multi_az=asked.multi_az_enabled)
     _must_be_possible(settings, group.cluster_mode, [[node.zone for node in part.nodes] for part in group.node_groups])
     made = with_cluster_mode(ctx, group, asked) if asked.cluster_mode else with_make(ctx, group, asked)
-    wanted = replace(made, settings=settings)
+    wanted = replace(with_transit(ctx, made, asked), settings=settings)
     if asked.primary_cluster_id:
         wanted = with_promotion_of(ctx, wanted, asked.primary_cluster_id)
     if wanted == group:
