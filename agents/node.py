@@ -14,7 +14,7 @@ from typing import Any
 
 from agents.address_block import is_taken
 from agents.archiver import Archiver
-from agents.engines.engine import AddressHeldError, Engine, EngineUnreachableError, Observation, Session
+from agents.engines.engine import AccessRefusedError, AddressHeldError, Engine, EngineUnreachableError, Observation, Session
 from agents.journal import Entry, Journal
 from agents.launch import Launch
 from agents.led_clients import LedClients
@@ -23,6 +23,7 @@ from agents.proofs import Proofs
 from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, Runtime, StartRefusedError
 from agents.seeder import Seeder
 from agents.slot_mover import SlotMover, is_moving
+from agents.users_kept import UsersKept
 from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
 
 log = logging.getLogger("cachewright.agent")
@@ -84,6 +85,7 @@ class LocalNode:
         self._over: set[Handle] = set()
         self._glances = 0
         self._refused: str | None = None
+        self._users = UsersKept()
         self._clients = LedClients()
         self._out_of_memory = 0
         self._last: NodeReport | None = None
@@ -147,7 +149,7 @@ class LocalNode:
             return self._converge(spec)
         except EngineUnreachableError as failed:
             self._close_session()
-            return self._unreachable(spec, str(failed)), self._pace.eager * 10
+            return self._unreachable(spec, failed), self._pace.eager * 10
         except AddressHeldError as held:
             return self._report(spec, Phase.RUNNING, self._seen, problem=str(held)), self._pace.eager * 10
 
@@ -257,6 +259,7 @@ class LocalNode:
         seen = self._seen = self._look(session)
         self._silent_since = None
         self._arrived = session.arrived(spec, seen)
+        self._users.keep(session, spec)
         self._configure(session, spec)
         refuses_all = seen.refuses and self._fenced
         if refuses_all:
@@ -285,7 +288,7 @@ class LocalNode:
         self._archiver.want(spec)
         done = settled and self._is_content(spec, seen)
         self._glances = self._glances + 1 if done else 0
-        return self._report(spec, Phase.RUNNING, seen, problem=self._refused), self._again(spec, done)
+        return self._report(spec, Phase.RUNNING, seen, problem=self._refused or self._users.refused), self._again(spec, done)
 
     def _assume(self, session: Session, spec: NodeSpec, seen: Observation) -> bool:
         """Bring the engine's role towards the spec, unless that may be past: out of touch, or only just back, who was deposed stays so."""
@@ -391,7 +394,7 @@ class LocalNode:
             self._yielded_to = None
             session.go_on()
         elif heir is not None:
-            self._yielded_to = heir.key if session.yield_to(heir) else None
+            self._yielded_to = heir.key if session.yield_to(spec, heir) else None
 
     def _digest_agreed_with(self, session: Session, spec: NodeSpec, seen: Observation) -> str | None:
         """The digest of the spec's mesh if that is what the engine sees on the cluster bus."""
@@ -445,17 +448,23 @@ class LocalNode:
             self._runtime.kill(self._entry.handle)
         return self._report(spec, Phase.DEAD, problem="power loss: its zone has no power")
 
-    def _unreachable(self, spec: NodeSpec, why: str) -> NodeReport:
+    def _unreachable(self, spec: NodeSpec, failed: EngineUnreachableError) -> NodeReport:
+        """One that answers others but not us is left alone: to end it would be to lose what it holds."""
+        why = str(failed)
         if self._entry.handle is not None and not self._runtime.alive(self._entry.handle):
             return self._dead(spec)
-        self._silent_since = self._silent_since or time.monotonic()
-        if self._entry.handle is not None and time.monotonic() - self._silent_since > self._pace.hung_after:
+        is_shut = isinstance(failed, AccessRefusedError)
+        self._silent_since = None if is_shut else self._silent_since or time.monotonic()
+        silent_for = 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
+        if self._entry.handle is not None and silent_for > self._pace.hung_after:
             log.warning("node is hung and is killed  node=%s because=%s", spec.key, why)
             self._runtime.kill(self._entry.handle)
             return self._dead(spec)
         former = self._last
         if former is not None and former.phase is Phase.RUNNING and former.boot == self._entry.boot_done:
-            return former.model_copy(update={"link_up": False, "roll": spec.roll, "problem": f"it does not answer: {why}"})
+            problem = why if is_shut else f"it does not answer: {why}"
+            access = "" if is_shut else former.access
+            return former.model_copy(update={"link_up": False, "roll": spec.roll, "access": access, "problem": problem})
         return self._report(spec, Phase.STARTING, problem=why)
 
     def _report(self, spec: NodeSpec, phase: Phase, seen: Observation | None = None, problem: str | None = None,
@@ -483,6 +492,7 @@ class LocalNode:
             arrived=self._arrived if phase is Phase.RUNNING else "",
             yielded_to=self._yielded_to if phase is Phase.RUNNING else None,
             parameters=self._entry.runs_with.digest if self._entry.runs_with else "",
+            access=self._users.digest if phase is Phase.RUNNING else "",
             fronted=front.listening,
             discovery=min(seen.discovery, front.discovery) if seen and spec.front else seen.discovery if seen else 0,
             out_of_memory=self._out_of_memory,
@@ -519,6 +529,7 @@ class LocalNode:
         if self._session is not None:
             self._session.close()
             self._session, self._demanded = None, None
+            self._users.forget()
 
 
 def _knowing_what_it_runs_with(entry: Entry) -> Entry:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from agents.engines.reach import Reach, dialled
 from agents.runtimes.runtime import Progress
 
 log = logging.getLogger("cachewright.agent")
@@ -29,9 +30,10 @@ class _Heart:
     """One engine that is listened to. ``asked_at`` is when the question that is unanswered was put; ``progress_then`` is how far its
     process was when half of our patience was over, for to look at it costs more than to ask."""
 
-    place: tuple[str, int]
+    reach: Reach
     progress: Callable[[], Progress | None]
     connection: socket.socket | None = None
+    greeted: bool = False
     asked_at: float | None = None
     progress_then: Progress | None = None
 
@@ -52,16 +54,16 @@ class Pulse:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def watch(self, key: str, address: str, port: int, progress: Callable[[], Progress | None]) -> None:
-        """Listen to the engine at that place from now on."""
+    def watch(self, key: str, reach: Reach, progress: Callable[[], Progress | None]) -> None:
+        """Listen to the engine there from now on."""
         with self._lock:
             heart = self._hearts.get(key)
-            if heart is not None and heart.place == (address, port):
+            if heart is not None and heart.reach == reach:
                 heart.progress = progress
                 return
             if heart is not None:
                 self._left.append(heart)
-            self._hearts[key] = _Heart((address, port), progress)
+            self._hearts[key] = _Heart(reach, progress)
             if self._thread is None and not self._closing.is_set():
                 self._thread = threading.Thread(target=self._listen, name="pulse", daemon=True)
                 self._thread.start()
@@ -126,11 +128,14 @@ class Pulse:
             return
         try:
             if heart.connection is None:
-                heart.connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-                with suppress(BlockingIOError):
-                    heart.connection.connect(heart.place)
+                heart.connection, heart.greeted = dialled(heart.reach), False
                 return  # asked next time, once it is connected
-            heart.connection.send(_PING)
+            if heart.greeted:
+                _drain(heart.connection)
+                heart.connection.send(_PING)
+            else:
+                heart.connection.send(heart.reach.greeting + _PING)
+                heart.greeted = True
             heart.asked_at, heart.progress_then = time.monotonic(), None
         except OSError:
             _hang_up(heart)
@@ -149,6 +154,13 @@ class Pulse:
             heart.asked_at, heart.progress_then = now, None
             return False
         return True
+
+
+def _drain(connection: socket.socket) -> None:
+    """Take what came after an answer that was counted already: the greeting's and the question's may come one by one."""
+    with suppress(BlockingIOError):
+        while connection.recv(256):
+            pass
 
 
 def _hang_up(heart: _Heart) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agents.engines.engine import EngineUnreachableError
+from agents.engines.reach import own_reach
 from agents.engines.talk import Talk
 from agents.journal import Entry
 from agents.runtimes.runtime import NotYetError, StartRefusedError
@@ -81,7 +82,7 @@ class Seeder:
         seed = self._unproven
         if seed is None:
             return None
-        talk = Talk(spec.address, spec.port, patience=10.0)
+        talk = Talk(own_reach(spec), patience=10.0)
         try:
             told = talk.say("INFO", "persistence")
         except EngineUnreachableError:

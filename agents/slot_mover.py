@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from agents.engines.cluster_moves import leader_of, mine
 from agents.engines.engine import EngineUnreachableError
+from agents.engines.reach import Reach, own_reach
 from agents.engines.slot_transfer import SlotOrder, SlotTransfer
 from agents.engines.talk import CommandRefusedError
 from api_schemas.agent.node import Mesh, NodeSpec, Role
@@ -17,6 +18,8 @@ log = logging.getLogger("cachewright.agent")
 
 _SAY_AGAIN = 0.25  # seconds between two words of progress while slots move one by one
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds before another attempt
+
+_Known = tuple[SlotOrder, Reach]
 
 
 class SlotMover:
@@ -46,7 +49,7 @@ class SlotMover:
                 self._thread.start()
 
     def _work(self) -> None:
-        transfers: dict[SlotOrder, SlotTransfer] = {}
+        transfers: dict[_Known, SlotTransfer] = {}
         pause, told_at = 0.0, 0.0
         try:
             while orders := self._awaited(pause):
@@ -78,13 +81,15 @@ class SlotMover:
                 return []
             return [(spec, order) for order in self._orders]
 
-    def _transfers(self, known: dict[SlotOrder, SlotTransfer], orders: list[tuple[NodeSpec, SlotOrder]]) -> list[SlotTransfer]:
-        for gone in known.keys() - {order for _, order in orders}:
+    def _transfers(self, known: dict[_Known, SlotTransfer], orders: list[tuple[NodeSpec, SlotOrder]]) -> list[SlotTransfer]:
+        wanted = {(order, own_reach(spec)): spec for spec, order in orders}
+        for gone in known.keys() - wanted.keys():
             known.pop(gone).close()
-        for spec, order in orders:
-            if order not in known:
-                known[order] = SlotTransfer(spec, order, goes_on=lambda order=order: order in self._orders)  # type: ignore[misc]
-        return [known[order] for _, order in orders]
+        for (order, reach), spec in wanted.items():
+            if (order, reach) not in known:
+                transfer = SlotTransfer(spec, order, goes_on=lambda order=order: order in self._orders)  # type: ignore[misc]
+                known[order, reach] = transfer
+        return [known[each] for each in wanted]
 
     def _complain(self, why: str) -> None:
         """Once for each reason in a row."""

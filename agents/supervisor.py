@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agents.engines.engine import Engine
 from agents.engines.memcached_arguments import SOCKET
+from agents.engines.reach import own_reach
 from agents.examinations import Examinations
 from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
@@ -327,7 +328,7 @@ class Supervisor:
             return self._visit_gone(key)
         report, again = node.visit()
         if node.leads:
-            self._pulse.watch(key, node.spec.address, node.spec.port, node.progress)
+            self._pulse.watch(key, own_reach(node.spec), node.progress)
         else:
             self._pulse.forget(key)
         self._set_front(key, _front(node.spec) if report.phase is Phase.RUNNING or report.address_taken else None)

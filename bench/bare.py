@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.engines.reach import Reach
 from agents.engines.talk import Talk
 from bench import measure as m
 from bench.mixed_keys import Place
@@ -65,7 +66,7 @@ class Bare:
     def answers(self) -> m.Wire:
         """A connection, once it has loaded what it begins with. Raises RuntimeError where another program has its address."""
         wire = m.first_answer(self.address, ("PING",), "+PONG", within=60.0)
-        talk = Talk(*self.place)
+        talk = Talk(Reach(*self.place))
         told = talk.say("INFO", "server")
         talk.close()
         if self._process is None or b"process_id:%d\r" % self._process.pid not in told:

@@ -23,6 +23,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agents.engines.catalogue import find_binaries
+from agents.engines.reach import Reach
 from agents.engines.talk import Talk
 from agents.engines.valkey_config import replication_tuning
 from api_schemas.agent.node import EngineBinary
@@ -218,7 +219,7 @@ class Arrivals:
 
     def _look(self) -> None:
         places = self._find()
-        talks = [Talk(*place) for place in places]
+        talks = [Talk(Reach(*place)) for place in places]
         while not self._done.wait(0.01):
             if self.began is None and any(_has_a_job(talk) for talk in talks):
                 self.began = time.perf_counter()

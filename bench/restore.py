@@ -15,6 +15,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agents.engines.catalogue import find_binaries
+from agents.engines.reach import Reach
 from agents.engines.talk import Talk
 from bench import measure as m
 from bench.bare import Bare, Group, Program, dbsize, ended, scratch
@@ -167,7 +168,7 @@ def _up(engines: Sequence[Bare]) -> None:
 
 def _keep_only(engine: Bare, own: range, epoch: int) -> None:
     """Drop the keys of all other slots, which this engine took for its own when it loaded them, and then the slots."""
-    talk = Talk(*engine.place)
+    talk = Talk(Reach(*engine.place))
     m.until(lambda: b"cluster_state:ok" in talk.say("CLUSTER", "INFO") or None, 30.0)
     foreign = [slot for slot in range(SLOTS) if slot not in own]
     for part in _parts(foreign):
@@ -187,7 +188,7 @@ def _keep_only(engine: Bare, own: range, epoch: int) -> None:
 
 
 def _introduce(engines: Sequence[Bare]) -> None:
-    talks = [Talk(*engine.place) for engine in engines]
+    talks = [Talk(Reach(*engine.place)) for engine in engines]
     for number, talk in enumerate(talks):
         talk.obey([("CLUSTER", "MEET", other.address, 6379) for other in engines[:number]] or [("PING",)])
     wanted = (b"cluster_state:ok", b"cluster_slots_assigned:16384", b"cluster_known_nodes:%d\r" % len(engines), b"cluster_size:%d\r" % len(engines))

@@ -20,6 +20,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agents.engines.catalogue import find_binaries
+from agents.engines.reach import Reach
 from agents.engines.talk import Talk
 from bench import measure as m
 from bench.bare import Bare, Group, Program, ended, node_folder, scratch
@@ -227,7 +228,7 @@ def _met(over: Sequence[float], under: Sequence[float]) -> str:
 
 def by_hand(engines: Sequence[Folder], aside: Path) -> float:
     """Seconds of BGSAVE of these engines at once, until each is done and its file is copied and on the disk."""
-    waiting = [(Talk(*place), folder) for place, folder in engines]
+    waiting = [(Talk(Reach(*place)), folder) for place, folder in engines]
     for talk, _ in waiting:
         m.until(lambda talk=talk: not _saves(talk) or None, 30.0)  # type: ignore[misc]
     began = time.perf_counter()

@@ -16,6 +16,7 @@ from redis.crc import key_slot
 from waiting import let_pass
 
 from agents.engines.engine import EngineUnreachableError
+from agents.engines.reach import Reach
 from agents.engines.talk import Talk
 
 Place = tuple[str, int]
@@ -119,7 +120,7 @@ class Strict:
     def at(self, place: Place, commands: Sequence[Words]) -> list[Any]:
         """The answers of one node, refusals among them."""
         if place not in self._talks:
-            self._talks[place] = Talk(*place, patience=10.0)
+            self._talks[place] = Talk(Reach(*place), patience=10.0)
         return self._talks[place].each(commands)
 
     def primaries(self) -> list[Place]:

@@ -15,6 +15,7 @@ from redis.crc import key_slot
 from waiting import wait_until
 
 from agents.engines.cluster_moves import said_in
+from agents.engines.reach import Reach
 from agents.engines.talk import Talk
 
 SLOTS = 16384
@@ -123,7 +124,7 @@ def fill(group: Group, keys: int = BALLAST, replicas: int = 0) -> None:
     """So many small keys over all shards, on every replica, so that a move takes a while."""
     slots = _by_owner(group)
     for node, wanted in slots.items():
-        talk = Talk(*node)
+        talk = Talk(Reach(*node))
         try:
             mine = [number for number in range(keys) if _slot(number) in wanted]
             for start in range(0, len(mine), 5000):

@@ -25,6 +25,7 @@ from agents.engines.cluster_bus import (
 from agents.engines.cluster_moves import Route, around_a_takeover, ends_to_ask, expected, mine, said_in, settled_slots
 from agents.engines.engine import Observation
 from agents.engines.ping import answers_ping, bus_seen_at
+from agents.engines.reach import peer_reach
 from agents.engines.slot_ranges import Ranges, bounds, ranges_of, shown_ranges
 from agents.engines.valkey_session import REPLICATION, ValkeySession, fields_of, keys_at
 from api_schemas.agent.node import Mesh, NodeSpec, Role
@@ -82,7 +83,7 @@ class ClusterSession(ValkeySession):
         if mesh is None or view is None:
             return False
         self._touch = _touching(mesh)
-        has_role = self._lead(mesh, seen) if spec.role is Role.PRIMARY else self._follow(spec, mesh, seen)
+        has_role = self._lead(spec, mesh, seen) if spec.role is Role.PRIMARY else self._follow(spec, mesh, seen)
         for stranger in strangers(mesh, view):
             self._try("CLUSTER", "FORGET", stranger.id)  # refused while it is still our primary
         if has_role and stand_in_of(mesh.me) not in view.nodes and not self._is_timed:
@@ -164,11 +165,11 @@ class ClusterSession(ValkeySession):
         if me is not None and me.follows and role[0] == "slave" and role[3] == "connect":
             self._try("CLUSTER", "REPLICATE", me.follows)
 
-    def _lead(self, mesh: Mesh, seen: Observation) -> bool:
+    def _lead(self, spec: NodeSpec, mesh: Mesh, seen: Observation) -> bool:
         if seen.bus is None:
             return False
         if seen.role is not Role.PRIMARY:
-            self._take_over(mesh, seen.bus)
+            self._take_over(spec, mesh, seen.bus)
             return False
         free, held = lacking(mesh, seen.bus, set().union(*self._arrived.values()))
         if free:
@@ -179,13 +180,13 @@ class ClusterSession(ValkeySession):
             self._try("CLUSTER", "BUMPEPOCH")
         return not free and not held
 
-    def _take_over(self, mesh: Mesh, view: BusView) -> None:
+    def _take_over(self, spec: NodeSpec, mesh: Mesh, view: BusView) -> None:
         """CLUSTER FAILOVER TAKEOVER, which claims every slot that this engine has last seen with its primary.
 
         While slots are under way, the other ends are asked what they have by now, and everything is said in one breath, so that no client
         comes between. Who does not answer is dead as well; nothing better is known then.
         """
-        said = {end.id: bus_seen_at(end.address, end.port) for end in ends_to_ask(mesh)}
+        said = {end.id: bus_seen_at(peer_reach(spec, end)) for end in ends_to_ask(mesh)}
         before, behind = around_a_takeover(mesh, view.owners, {name: said_in(text) for name, text in said.items() if text})
         with self._talk():
             self._each([*before, ("CLUSTER", "FAILOVER", "TAKEOVER"), *behind])
@@ -197,7 +198,7 @@ class ClusterSession(ValkeySession):
             return False
         if seen.role is Role.REPLICA and seen.follows == f"{leader.address}:{leader.port}":
             return True
-        if answers_ping(leader.address, leader.port):
+        if answers_ping(peer_reach(spec, leader)):
             self._try("CLUSTER", "REPLICATE", me.follows)  # refused until this engine has heard that it is a primary
         return False
 

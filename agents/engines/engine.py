@@ -17,6 +17,10 @@ class EngineUnreachableError(Exception):
     """The engine did not answer, or answered with an error; the text says what."""
 
 
+class AccessRefusedError(EngineUnreachableError):
+    """The engine answers, but does not let us in."""
+
+
 class AddressHeldError(Exception):
     """An endpoint address could not be bound: somebody else holds it. The session is as good as before."""
 
@@ -48,6 +52,14 @@ class Configured:
     """What an engine runs with from now on, and, in a sentence, what it refused to take."""
 
     runs_with: Configuration
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enforced:
+    """The digest of the users that an engine has from now on, "" where it has others, and, in a sentence, what it refused."""
+
+    digest: str = ""
     refused: str | None = None
 
 
@@ -87,7 +99,7 @@ class Session(Protocol):
     def demand(self, acknowledgements: int, lag: int) -> None:
         """Take writes only while so many replicas have acknowledged something within the last ``lag`` seconds; 0 is no such demand."""
 
-    def yield_to(self, heir: Peer) -> bool:
+    def yield_to(self, spec: NodeSpec, heir: Peer) -> bool:
         """Take no writes for a short while; answers whether the heir has every one that was taken. Call again until it has."""
 
     def go_on(self) -> None:
@@ -98,6 +110,9 @@ class Session(Protocol):
 
     def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
         """Have the running engine take what differs from the spec, as far as it can without a start."""
+
+    def enforce(self, spec: NodeSpec) -> Enforced:
+        """Have the running engine know exactly the users of the spec. Who is connected stays so, but for users that are removed."""
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """Have these replicas link anew, where that costs next to nothing, because their stream has not begun."""

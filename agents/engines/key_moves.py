@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from agents.engines.engine import EngineUnreachableError
+from agents.engines.reach import Reach, own_reach
 from agents.engines.talk import CommandRefusedError, Talk, Talks
 from api_schemas.agent.node import NodeSpec
 
@@ -25,7 +26,11 @@ _EMPTYING = """
 local keys = redis.call('CLUSTER', 'GETKEYSINSLOT', ARGV[1], 512)
 if #keys > 0 then redis.call('MIGRATE', ARGV[2], ARGV[3], '', '0', ARGV[4], 'REPLACE', 'KEYS', unpack(keys)) end
 """
-"""Moves the keys of a small slot without their names coming to us, of which there may be millions: that took longer than to move them."""
+"""Moves the keys of a small slot without their names coming to us, of which there may be millions: that took longer than to move them.
+
+It does not say who we are: what a script is given can be read in the slow log and by who monitors. The engine keeps its connection to a
+target for some seconds, so a command of its own that moves one key, whose password is shown to nobody, says so for all that follow.
+"""
 
 
 class _KeyMover:
@@ -35,9 +40,11 @@ class _KeyMover:
     _QUICK, _SLOW = 0.002, 0.006  # seconds below which one gets more keys, and above which fewer
     _AHEAD = 4  # commands under way at a time
 
-    def __init__(self, source: Talk, address: str, port: int, goes_on: Callable[[], bool]) -> None:
+    def __init__(self, source: Talk, to: Reach, goes_on: Callable[[], bool]) -> None:
         self._source = source
-        self.to = (address, str(port))
+        self.to = (to.address, str(to.port))
+        who = to.credentials
+        self._as = ("AUTH2", who.username, who.password) if who is not None else ()
         self._goes_on = goes_on
         self._keys = 64
 
@@ -45,9 +52,14 @@ class _KeyMover:
         """The keys of each slot, a thousand at most."""
         return self._source.obey([("CLUSTER", "GETKEYSINSLOT", str(slot), str(_MOST_KEYS)) for slot in slots])
 
+    @property
+    def is_somebody(self) -> bool:
+        """Whether the target is to be told who we are."""
+        return bool(self._as)
+
     def command(self, keys: list[bytes]) -> Command:
         """Move these keys of one slot, in place of copies that an attempt which ended in the middle may have left."""
-        return ("MIGRATE", *self.to, "", "0", str(_PATIENCE), "REPLACE", "KEYS", *keys)
+        return ("MIGRATE", *self.to, "", "0", str(_PATIENCE), "REPLACE", *self._as, "KEYS", *keys)
 
     def move(self, lots: list[list[bytes]]) -> None:
         """Move the keys of several open slots."""
@@ -90,11 +102,11 @@ class WholeSlotsTransfer:
     _FEWEST_SLOTS, _MOST_SLOTS = 4, 16  # on a busy machine a round trip takes its milliseconds however few go with it
     _BATCH = 64
 
-    def __init__(self, source: Talk, other: Talk, me: str, target: str, address: str, port: int, goes_on: Callable[[], bool]) -> None:
+    def __init__(self, source: Talk, other: Talk, me: str, target: str, to: Reach, goes_on: Callable[[], bool]) -> None:
         self._source, self._other = source, other
         self._me, self._target = me, target
         self._goes_on = goes_on
-        self._mover = _KeyMover(source, address, port, goes_on)
+        self._mover = _KeyMover(source, to, goes_on)
         self._slots = self._FEWEST_SLOTS
 
     def move(self, left: list[int], owned: int) -> None:
@@ -116,7 +128,7 @@ class WholeSlotsTransfer:
     def _give_up(self, few: list[int]) -> int:
         """Move a few slots; answers how many went."""
         began = time.monotonic()
-        transactions = [self._transaction(slot) for slot in few]
+        transactions = [self._transaction(slot, key) for slot, key in zip(few, self._introducing(few), strict=True)]
         self._source.send([command for transaction in transactions for command in transaction])
         owned: list[Command] = []
         try:
@@ -136,12 +148,20 @@ class WholeSlotsTransfer:
     def close(self) -> None:
         """It has no connection of its own."""
 
-    def _transaction(self, slot: int) -> list[Command]:
+    def _introducing(self, few: list[int]) -> list[list[bytes]]:
+        """A key of each slot, where there is any, with which we say who we are: it goes by a command of its own."""
+        if not self._mover.is_somebody:
+            return [[] for _ in few]
+        keys: list[list[bytes]] = self._source.obey([("CLUSTER", "GETKEYSINSLOT", str(slot), "1") for slot in few])
+        return keys
+
+    def _transaction(self, slot: int, introducing: list[bytes]) -> list[Command]:
         """Refused by the engine as far as keys are left in the slot."""
         opened = ("CLUSTER", "SETSLOT", str(slot), "MIGRATING", self._target)
         emptied = ("EVAL", _EMPTYING, "0", str(slot), *self._mover.to, str(_PATIENCE))
         closed = ("CLUSTER", "SETSLOT", str(slot), "NODE", self._target)
-        return [("MULTI",), opened, emptied, closed, ("EXEC",)]
+        introduced = [self._mover.command(introducing)] if introducing else []
+        return [("MULTI",), opened, *introduced, emptied, closed, ("EXEC",)]
 
 
 class OpenSlotsTransfer:
@@ -155,13 +175,13 @@ class OpenSlotsTransfer:
     _FIRST_ALONE = 16
     _MOST_SLOTS = 64
 
-    def __init__(self, spec: NodeSpec, me: str, target: str, address: str, port: int, goes_on: Callable[[], bool]) -> None:
-        self._source = Talks(spec.address, spec.port, _CONNECTIONS)
-        self._other = Talks(address, port, _CONNECTIONS)
-        self._keys = Talk(spec.address, spec.port)
+    def __init__(self, spec: NodeSpec, me: str, target: str, to: Reach, goes_on: Callable[[], bool]) -> None:
+        self._source = Talks(own_reach(spec), _CONNECTIONS)
+        self._other = Talks(to, _CONNECTIONS)
+        self._keys = Talk(own_reach(spec))
         self._me, self._target = me, target
         self._goes_on = goes_on
-        self._mover = _KeyMover(self._keys, address, port, goes_on)
+        self._mover = _KeyMover(self._keys, to, goes_on)
         self._steps = 0
 
     def move(self, left: list[int], owned: int) -> None:

@@ -7,7 +7,7 @@ import re
 import socket
 from pathlib import Path
 
-from agents.engines.engine import Configured, EngineUnreachableError, Observation, Session, last_words, launch_of
+from agents.engines.engine import Configured, Enforced, EngineUnreachableError, Observation, Session, last_words, launch_of
 from agents.engines.memcached_arguments import SOCKET, arguments
 from agents.launch import Launch
 from agents.socket_path import socket_path
@@ -119,7 +119,7 @@ class MemcachedSession:
     def demand(self, acknowledgements: int, lag: int) -> None:
         """It has nobody to wait for."""
 
-    def yield_to(self, heir: Peer) -> bool:
+    def yield_to(self, spec: NodeSpec, heir: Peer) -> bool:
         """It has no heirs."""
         return False
 
@@ -133,6 +133,10 @@ class MemcachedSession:
     def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
         """It takes its flags when it starts, and nothing afterwards."""
         return Configured(runs_with)
+
+    def enforce(self, spec: NodeSpec) -> Enforced:
+        """It knows no users."""
+        return Enforced()
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         """It has no replicas."""

@@ -19,6 +19,7 @@ import anycrc
 from agents.clock import now
 from agents.engines.engine import EngineUnreachableError
 from agents.engines.rdb_check import Checked, RdbCheck, RdbCheckFailedError, available_for
+from agents.engines.reach import own_reach
 from agents.engines.talk import Talk
 from agents.engines.valkey_session import databases_in, fields_of, used_memory_in
 from api_schemas.agent.backup import SavePhase
@@ -120,7 +121,7 @@ class Saving:
         self._folder = folder
         self._dump = folder / "dump.rdb"
         self._goes_on = goes_on
-        self._talk = Talk(spec.address, spec.port, patience=10.0)
+        self._talk = Talk(own_reach(spec), patience=10.0)
 
     def __enter__(self) -> Self:
         return self

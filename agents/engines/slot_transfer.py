@@ -14,6 +14,7 @@ from agents.engines.cluster_bus import view_of
 from agents.engines.cluster_moves import said_in
 from agents.engines.engine import EngineUnreachableError
 from agents.engines.key_moves import OpenSlotsTransfer, WholeSlotsTransfer
+from agents.engines.reach import own_reach, peer_reach
 from agents.engines.slot_jobs import JobTransfer
 from agents.engines.slot_ranges import parsed_ranges, set_of
 from agents.engines.talk import CommandRefusedError, Talk
@@ -48,8 +49,8 @@ class SlotTransfer:
 
     def __init__(self, spec: NodeSpec, order: SlotOrder, goes_on: Callable[[], bool]) -> None:
         self._order = order
-        self._source = Talk(spec.address, spec.port)
-        self._other = Talk(order.address, order.port)
+        self._source = Talk(own_reach(spec))
+        self._other = Talk(peer_reach(spec, order))
         self._way = self._best_way(spec, goes_on)
         self._is_prepared = False
 
@@ -82,8 +83,8 @@ class SlotTransfer:
         if order.atomic:
             return JobTransfer(self._source, order.target, goes_on)
         if spec.binary.engine == "valkey" and version_of(spec.binary) >= (8, 0):
-            return OpenSlotsTransfer(spec, order.source, order.target, order.address, order.port, goes_on)
-        return WholeSlotsTransfer(self._source, self._other, order.source, order.target, order.address, order.port, goes_on)
+            return OpenSlotsTransfer(spec, order.source, order.target, peer_reach(spec, order), goes_on)
+        return WholeSlotsTransfer(self._source, self._other, order.source, order.target, peer_reach(spec, order), goes_on)
 
     def _name_the_owner(self, left: list[int]) -> None:
         """Tell the target whose the slots are that it was importing when their owner crashed.

@@ -7,10 +7,12 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, Connection, UnixDomainSocketConnection
+from redis.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 from agents.engines.engine import EngineUnreachableError
+from agents.engines.engine_connection import engine_connection
+from agents.engines.reach import Reach
 
 
 class CommandRefusedError(Exception):
@@ -20,10 +22,8 @@ class CommandRefusedError(Exception):
 class Talk:
     """Connects when it is first used. Not for two threads at once."""
 
-    def __init__(self, address: str, port: int, patience: float = 60.0) -> None:
-        self._connection: AbstractConnection = Connection(
-            host=address, port=port, socket_timeout=patience, socket_connect_timeout=1.0, protocol=2, retry=Retry(NoBackoff(), 0)
-        )
+    def __init__(self, reach: Reach, patience: float = 60.0) -> None:
+        self._connection: AbstractConnection = engine_connection(reach, patience)
 
     def each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send the commands at once; their answers, refusals among them. Raises EngineUnreachableError."""
@@ -100,8 +100,8 @@ class SocketTalk(Talk):
 class Talks:
     """Several connections to one engine, for commands that each have it wait for its replicas: they then wait together."""
 
-    def __init__(self, address: str, port: int, number: int) -> None:
-        self._talks = [Talk(address, port) for _ in range(number)]
+    def __init__(self, reach: Reach, number: int) -> None:
+        self._talks = [Talk(reach) for _ in range(number)]
 
     def each(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send the commands in no particular order; their answers in order, refusals among them. Raises EngineUnreachableError."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agents.engines.engine import Session, last_words, launch_of
 from agents.engines.ping import answers_ping
+from agents.engines.reach import own_reach
 from agents.engines.valkey_config import at_start, write_config
 from agents.launch import Launch
 from api_schemas.agent.configuration import Configuration
@@ -28,11 +29,11 @@ class ValkeyEngine:
 
     def is_ready(self, spec: NodeSpec) -> bool:
         """Whether it answers PING with PONG; one that loads its data answers otherwise."""
-        return answers_ping(spec.address, spec.port)
+        return answers_ping(own_reach(spec))
 
     def is_loading(self, spec: NodeSpec) -> bool:
         """Whether it answers PING with LOADING."""
-        return answers_ping(spec.address, spec.port, expecting=b"-LOADING")
+        return answers_ping(own_reach(spec), expecting=b"-LOADING")
 
     def open(self, spec: NodeSpec) -> Session:
         """A session over one connection to the node's own address."""

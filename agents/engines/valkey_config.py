@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from agents.engines.cluster_bus import NODES_FILE, nodes_file
+from agents.engines.users import user_directives
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import EngineBinary, NodeSpec, Role
 
@@ -72,6 +73,7 @@ def directives(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, str]]:
         "replica-announce-port": str(spec.port),
         "maxmemory": str(spec.memory),
     }.items()
+    yield from user_directives(spec)
     yield from source_address(spec)
     yield from replication_tuning(spec.binary)
     if spec.binary.engine == "valkey" and version_of(spec.binary) >= (8, 0):

@@ -6,16 +6,15 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.connection import Connection
-from redis.retry import Retry
 
-from agents.engines.engine import AddressHeldError, Configured, EngineUnreachableError, Observation
+from agents.engines.engine import AccessRefusedError, AddressHeldError, Configured, Enforced, EngineUnreachableError, Observation
+from agents.engines.engine_connection import AccessDeniedError, engine_connection
 from agents.engines.ping import answers_ping, replicated_at
+from agents.engines.reach import own_reach, peer_reach
+from agents.engines.users import refusal, told_of_others, told_of_ours
 from agents.engines.valkey_config import changes, reached
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import NodeSpec, Peer, Role
@@ -27,8 +26,7 @@ _CATCH_UP_WITHIN = 0.05  # seconds that an heir is asked for before others have 
 _LONGEST_SILENCE = 2  # seconds without a word from its primary after which a replica is not linked, whatever the engine says
 _BIND_WITHIN = 0.5  # seconds
 _SMALL = 1000  # keys
-# Not to introduce itself saves a round trip; newer releases of the library are asked for that in another way.
-_ANONYMOUS: dict[str, None] = {"driver_info": None} if find_spec("redis.driver_info") else {"lib_name": None, "lib_version": None}
+_PATIENCE = 2.0  # seconds for an answer
 _PROBE = "__cachewright__:probe"
 
 
@@ -38,16 +36,7 @@ class ValkeySession:
     def __init__(self, spec: NodeSpec) -> None:
         self._own = spec.address
         self._demanded = 0
-        self._connection = Connection(
-            host=spec.address,
-            port=spec.port,
-            socket_timeout=2.0,
-            socket_connect_timeout=1.0,
-            decode_responses=True,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            **_ANONYMOUS,
-        )
+        self._connection = engine_connection(own_reach(spec), _PATIENCE, decode_responses=True)
 
     def observe(self) -> Observation:
         """Role, link, offset and replicas from INFO; the bound addresses from the configuration."""
@@ -85,7 +74,7 @@ class ValkeySession:
             return False
         if seen.role is Role.REPLICA and seen.follows == f"{leader.address}:{leader.port}":
             return True
-        if answers_ping(leader.address, leader.port):
+        if answers_ping(peer_reach(spec, leader)):
             self._say("REPLICAOF", leader.address, str(leader.port))
         return False
 
@@ -136,6 +125,19 @@ class ValkeySession:
         sentence = "; ".join(f"it refuses {name} {value}: {why}" for (name, value), why in refused.items())
         return Configured(reached(spec, runs_with, refused), sentence or None)
 
+    def enforce(self, spec: NodeSpec) -> Enforced:
+        """ACL SETUSER for each user, ours first so that we can go on whatever becomes of the others, and ACL DELUSER for who is left."""
+        if spec.access is None:
+            return Enforced()
+        wanted = told_of_others(spec.access)
+        with self._talk():
+            self._all(*told_of_ours(spec.access))
+            *answers, names = self._each([*wanted.values(), ("ACL", "USERS")])
+            if gone := set(names) - wanted.keys() - {spec.access.system.username}:
+                self._all(("ACL", "DELUSER", *sorted(gone)))
+        refused = [refusal(name, said) for name, said in zip(wanted, answers, strict=True) if isinstance(said, redis.ResponseError)]
+        return Enforced("", "; ".join(refused)) if refused else Enforced(spec.access.digest)
+
     def prove(self, spec: NodeSpec, streaming: int, patience: float) -> frozenset[str]:
         """Send a message down the replication stream, wait for acknowledgements, and see who has come that far.
 
@@ -155,7 +157,7 @@ class ValkeySession:
             self._all(*(("CONFIG", "SET", name, str(value)) for name, value in wanted.items()))
         self._demanded = acknowledgements
 
-    def yield_to(self, heir: Peer) -> bool:
+    def yield_to(self, spec: NodeSpec, heir: Peer) -> bool:
         """CLIENT PAUSE for writers, and whether the heir has come as far as the last write before that.
 
         The heir itself is asked: an engine that pauses asks none of its replicas for acknowledgements.
@@ -164,7 +166,7 @@ class ValkeySession:
             _, told = self._all(("CLIENT", "PAUSE", str(_PAUSE), "WRITE"), REPLICATION)
         written = int(fields_of(told)["master_repl_offset"])
         deadline = time.monotonic() + _CATCH_UP_WITHIN
-        while (reached := replicated_at(heir.address, heir.port)) is not None and reached < written:
+        while (reached := replicated_at(peer_reach(spec, heir))) is not None and reached < written:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.0005)
@@ -251,6 +253,8 @@ class ValkeySession:
     def _talk(self) -> Iterator[None]:
         try:
             yield
+        except AccessDeniedError as denied:
+            raise AccessRefusedError(str(denied)) from denied
         except (redis.RedisError, OSError) as failed:
             raise EngineUnreachableError(str(failed)) from failed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.engines.memcached_arguments import SOCKET
+from agents.engines.reach import dialled, own_reach
 from agents.socket_path import socket_path
 from api_schemas.agent.node import NodeSpec
 
@@ -54,11 +54,12 @@ class Line:
 
     def __init__(self, spec: NodeSpec, folder: Path) -> None:
         self._path = folder / SOCKET if spec.front else None
-        self._place = (spec.address, spec.port)
+        self._reach = own_reach(spec)
         self._wording = wording_for(spec)
         self._socket: socket.socket | None = None
         self._came = b""
         self._unsent = b""
+        self._greets = False
         self.was_open = False
         """Whether there was a connection before the question: it may have been closed since, and is then worth another try."""
 
@@ -72,8 +73,11 @@ class Line:
     def ask(self) -> None:
         """Put the question. Raises OSError."""
         self._came, self._unsent, self.was_open = b"", self._wording.said, self._socket is not None
+        self._greets = False
         if self._socket is None:
             self._socket = self._connected()
+            self._greets = bool(self._reach.greeting)
+            self._unsent = self._reach.greeting + self._unsent
         self._send()
 
     def go_on(self) -> str | None:
@@ -85,12 +89,21 @@ class Line:
                 if not more:
                     raise ConnectionResetError("it closed the connection")
                 self._came += more
+                if self._greets and not self._is_greeted():
+                    continue
                 if (answer := self._wording.answer(self._came)) is not None:
                     return answer
                 if len(self._came) > _LARGEST:
                     raise ValueError("its answer has no end")
         except BlockingIOError:
             return None
+
+    def _is_greeted(self) -> bool:
+        """Whether the answer to the greeting has come. Whatever it is: to the question it is answered whether we may ask."""
+        _, found, rest = self._came.partition(b"\r\n")
+        if found:
+            self._came, self._greets = rest, False
+        return bool(found)
 
     def _send(self) -> None:
         """As much of the question as can go out at once."""
@@ -110,16 +123,13 @@ class Line:
             self._socket = None
 
     def _connected(self) -> socket.socket:
-        made = socket.socket(socket.AF_INET if self._path is None else socket.AF_UNIX, socket.SOCK_STREAM)
+        if self._path is None:
+            return dialled(self._reach)
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             made.setblocking(False)
-            if self._path is None:
-                code = made.connect_ex(self._place)
-                if code not in (0, errno.EINPROGRESS):
-                    raise OSError(code, errno.errorcode.get(code, "it cannot be reached"))
-            else:
-                with socket_path(self._path) as path:
-                    made.connect(path)
+            with socket_path(self._path) as path:
+                made.connect(path)
         except BaseException:
             made.close()
             raise

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from agents.engines.reach import own_reach
 from agents.metrics.memory import Memory, Recalled
 from agents.metrics.question import Line
 from agents.metrics.reading import READERS, host_figures
@@ -213,7 +214,7 @@ def _events(line: Line) -> int:
 
 
 def _is_asked_alike(former: NodeSpec, spec: NodeSpec) -> bool:
-    return (former.address, former.port, former.front, former.threads) == (spec.address, spec.port, spec.front, spec.threads)
+    return (own_reach(former), former.front, former.threads) == (own_reach(spec), spec.front, spec.threads)
 
 
 def _told(key: str, told: Recalled | str, wanted: MetricsWanted, now: float) -> NodeMetrics:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from waiting import wait_until
 
-from agents.engines.engine import AddressHeldError, Configured, EngineUnreachableError, Observation
+from agents.engines.engine import AddressHeldError, Configured, Enforced, EngineUnreachableError, Observation
 from agents.journal import Entry, Journal
 from agents.launch import Launch
 from agents.node import LocalNode
@@ -120,7 +120,7 @@ class Toy:
         self.done.append("prove")
         return self.acknowledge
 
-    def yield_to(self, heir: Peer) -> bool:
+    def yield_to(self, spec: NodeSpec, heir: Peer) -> bool:
         self.done.append(f"yield to {heir.key}")
         return self.heir_is_ready
 
@@ -132,6 +132,10 @@ class Toy:
         if self.refuses:
             return Configured(runs_with, self.refuses)
         return Configured(runs_with if self.takes_nothing else spec.configuration)
+
+    def enforce(self, spec: NodeSpec) -> Enforced:
+        self.done.append("enforce")
+        return Enforced("", self.refuses) if self.refuses or spec.access is None else Enforced(spec.access.digest)
 
     def nudge(self, spec: NodeSpec, keys: frozenset[str]) -> None:
         self.done.append(f"nudge {sorted(keys)}")

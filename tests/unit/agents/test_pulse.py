@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
+from agents.engines.reach import Reach
 from agents.pulse import Pulse
 from agents.runtimes.runtime import Progress
 
@@ -89,7 +90,7 @@ class Ward:
     def server(self, how: str = "answers", key: str = "") -> Server:
         made = Server(how)
         self._servers.append(made)
-        self.pulse.watch(key or how, "127.0.0.1", made.port, made.progress)
+        self.pulse.watch(key or how, Reach("127.0.0.1", made.port), made.progress)
         return made
 
     def clear(self) -> None:
@@ -130,7 +131,7 @@ def test_one_that_is_stopped_is_hung_and_said_once(ward: Ward) -> None:
 def test_one_that_was_stopped_before_it_was_watched_is_hung_too(ward: Ward) -> None:
     server = Server()
     server.stop()
-    ward.pulse.watch("late", "127.0.0.1", server.port, server.progress)
+    ward.pulse.watch("late", Reach("127.0.0.1", server.port), server.progress)
     try:
         wait_until(lambda: ward.hung == ["late"])
     finally:

@@ -19,6 +19,7 @@ from waiting import wait_until
 from agents.engines.catalogue import find_binaries
 from agents.engines.engine import Configured
 from agents.engines.ping import answers_ping
+from agents.engines.reach import own_reach
 from agents.engines.valkey import ValkeyEngine
 from agents.engines.valkey_config import at_start, changes, directives, reached, translated, version_of, write_config
 from agents.engines.valkey_session import ValkeySession
@@ -327,7 +328,7 @@ def started(spec: NodeSpec, folder: Path) -> Iterator[redis.Redis]:
     process = subprocess.Popen([spec.binary.path, str(write_config(spec, folder))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     client = redis.Redis(spec.address, spec.port, decode_responses=True)
     try:
-        wait_until(lambda: answers_ping(spec.address, spec.port) or process.poll() is not None)
+        wait_until(lambda: answers_ping(own_reach(spec)) or process.poll() is not None)
         if process.poll() is not None:
             assert process.stdout is not None
             pytest.fail(process.stdout.read().decode())
