@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from agents.engines.reach import own_reach
 from agents.examinations import Examinations
 from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
+from agents.front_seen import FrontSeen
 from agents.journal import Entry, Journal
 from agents.lease import Lease
 from agents.metrics.sampler import Sampler
-from agents.node import FrontSeen, LocalNode
+from agents.node import LocalNode
 from agents.pace import Pace
 from agents.pulse import Pulse
 from agents.relay_keeper import RelayKeeper
@@ -253,6 +254,7 @@ class Supervisor:
     def _take_node(self, spec: NodeSpec) -> None:
         if spec.binary.engine not in self._engines:
             raise ValueError(f"{spec.binary.engine} is not an engine that this agent knows how to run")
+        spec = self._at_home(spec)
         with self._lock:
             node = self._nodes.get(spec.key)
             if node is None:
@@ -274,9 +276,13 @@ class Supervisor:
         self._rounds.wake(key)
 
     def _node_of(self, entry: Entry) -> LocalNode:
-        folder = self.host.folder / "nodes" / entry.spec.key
+        entry = replace(entry, spec=self._at_home(entry.spec))
+        folder = Path(entry.spec.home)
         return LocalNode(entry, folder, self._runtime, self._engines, self._journal, self._pace, self._rounds.wake, self._front_seen,
                          lambda: self.lease.held_for, self._faults.without_power)  # fmt: skip
+
+    def _at_home(self, spec: NodeSpec) -> NodeSpec:
+        return spec.model_copy(update={"home": str(self.host.folder / "nodes" / spec.key)})
 
     def _front_seen(self, key: str) -> FrontSeen:
         report = self._relay.front_report(key)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from api_schemas.agent.transit import TransitMode
 from controlplane.domain.binaries import best_binary
 from controlplane.domain.reported import SeenAgent
 from controlplane.domain.resources import resources_of
@@ -26,7 +25,7 @@ class Demand:
 def demand_of(topology: Topology, make: Make | None = None) -> Demand:
     """What each node of the topology takes, or one of another make."""
     resources, made = resources_of(topology, make), make or topology.make
-    return Demand(made.engine, made.engine_version, resources.memory, resources.threads, made.transit is TransitMode.REQUIRED)
+    return Demand(made.engine, made.engine_version, resources.memory, resources.threads, made.transit is not None)
 
 
 @dataclass(frozen=True, slots=True)

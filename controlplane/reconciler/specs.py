@@ -193,4 +193,5 @@ def _peers(topology: Topology, nodes: Iterable[Node]) -> list[Peer]:
 def _peer(topology: Topology, node: Node) -> Peer | None:
     if node.placement is None:
         return None
-    return Peer(key=topology.key(node), address=node.placement.address, port=topology.port, boot=node.boot, zone=node.zone)
+    tls = topology.make_of(node).transit is not None
+    return Peer(key=topology.key(node), address=node.placement.address, port=topology.port, boot=node.boot, zone=node.zone, tls=tls)
