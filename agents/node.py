@@ -84,6 +84,7 @@ class LocalNode:
         self._out_of_memory = 0
         self._last: NodeReport | None = None
         self.dropped = False
+        self.front_holds: tuple[str, ...] = tuple(entry.spec.holds) if entry.handle is not None else ()
 
     @property
     def spec(self) -> NodeSpec:
@@ -205,6 +206,7 @@ class LocalNode:
         self._clients = LedClients(are_here=False)
         self._seen, self._glances = None, 0  # the next look is a whole one: what was seen of the former process holds no more
         self._yielding_since, self._yielded_to, self._writers_wait, self._fenced = None, None, False, False
+        self.front_holds = ()
         self._demanded = None if spec.role is Role.REPLICA else _own_demand(spec)  # a replica starts without taking writes
         try:
             handle = self._runtime.start(self._launch(spec))
@@ -273,6 +275,7 @@ class LocalNode:
             self._epoch = max(self._epoch, spec.epoch)
             self._yield(session, spec)
             self._fence(session, spec)
+            self.front_holds = tuple(spec.holds)
             if frozenset(spec.holds) != seen.holds:
                 session.hold(spec, seen)
                 seen = self._seen = self._observed(session)

@@ -12,12 +12,12 @@ from importlib import import_module
 from pathlib import Path
 
 from agents.engines.engine import Engine
-from agents.engines.memcached_arguments import SOCKET
 from agents.engines.reach import own_reach
 from agents.examinations import Examinations
 from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
 from agents.front_seen import FrontSeen
+from agents.fronts import front_of, front_seen
 from agents.journal import Entry, Journal
 from agents.lease import Lease
 from agents.metrics.sampler import Sampler
@@ -28,7 +28,6 @@ from agents.relay_keeper import RelayKeeper
 from agents.rounds import Rounds
 from agents.runtimes.runtime import Handle, Runtime
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders
-from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.examination import ExaminationOrder, ExaminationState
 from api_schemas.agent.fault import FaultSpec
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
@@ -116,7 +115,8 @@ class Supervisor:
         for key, entry in entries.items():
             self._nodes[key] = self._node_of(entry)
             if entry.handle is not None:
-                self._relay.front(key, _front(entry.spec))  # it goes on serving; should the node be dead, its visit takes it away
+                # It goes on serving; should the node be dead, its visit takes it away.
+                self._relay.front(key, front_of(self._nodes[key].spec, entry.spec.holds))
             if entry.suspended:
                 self._offer(self._nodes[key].resuming())
             self._rounds.wake(key)
@@ -285,10 +285,9 @@ class Supervisor:
         return spec.model_copy(update={"home": str(self.host.folder / "nodes" / spec.key)})
 
     def _front_seen(self, key: str) -> FrontSeen:
-        report = self._relay.front_report(key)
-        return FrontSeen(report.listening, report.discovery, report.problem) if report else FrontSeen()
+        return front_seen(key, self._relay.front_reports(key))
 
-    def _set_front(self, key: str, front: RouteSpec | None) -> None:
+    def _set_front(self, key: str, front: tuple[RouteSpec, ...]) -> None:
         if self._relay.front(key, front):
             self._rounds.wake(_RELAY)
 
@@ -323,7 +322,7 @@ class Supervisor:
         if node.dropped:
             self._pulse.forget(key)
             self._sampler.forget(key)
-            self._set_front(key, None)
+            self._set_front(key, ())
             if self._relay.still_fronts(key):
                 return self._pace.eager  # nothing of it may be left when it is said to be gone
             gone = node.remove()
@@ -337,7 +336,8 @@ class Supervisor:
             self._pulse.watch(key, own_reach(node.spec), node.progress)
         else:
             self._pulse.forget(key)
-        self._set_front(key, _front(node.spec) if report.phase is Phase.RUNNING or report.address_taken else None)
+        is_there = report.phase is Phase.RUNNING or report.address_taken
+        self._set_front(key, front_of(node.spec, node.front_holds) if is_there else ())
         with self._lock:
             self._newest[key] = report
         taken = self._offer(report)
@@ -416,11 +416,3 @@ def _has_grown(former: int, used: int) -> bool:
 def _end_stray(runtime: Runtime, stray: Handle) -> None:
     log.warning("stray process ended  node=%s pid=%d", stray.key, stray.pid)
     runtime.kill(stray)
-
-
-def _front(spec: NodeSpec) -> RouteSpec | None:
-    """The front that stands before a Memcached node that runs, if it shall have one."""
-    if not spec.front:
-        return None
-    return RouteSpec(key=spec.key, generation=0, address=spec.address, port=spec.port, backends=[f"unix:nodes/{spec.key}/{SOCKET}"],
-                     discovery=spec.discovery or DiscoveryList(version=0, nodes=""))  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from agents.engines.cluster_bus import BUS_OFFSET
 from api_schemas.agent.node import NodeSpec
 from api_schemas.agent.transit import Transit
 
@@ -53,3 +54,12 @@ def encryption(spec: NodeSpec, quoted_files: list[tuple[str, str]]) -> Iterator[
         yield "tls-replication", "yes"
         if spec.mesh is not None:
             yield "tls-cluster", "yes"
+
+
+def bus_ports(spec: NodeSpec) -> Iterator[tuple[str, str]]:
+    """What an engine that listens for no clients itself must be told: where its front does, and where it is met on the cluster bus."""
+    if spec.transit is None or spec.transit.native:
+        return
+    yield "cluster-port", str(spec.port + BUS_OFFSET)
+    yield "cluster-announce-port", str(spec.port)
+    yield "cluster-announce-bus-port", str(spec.port + BUS_OFFSET)

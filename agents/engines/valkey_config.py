@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from agents.engines.cluster_bus import NODES_FILE, nodes_file
-from agents.engines.transit_files import encryption, listening, told_of_files, write_transit
+from agents.engines.transit_files import bus_ports, encryption, listening, told_of_files, write_transit
 from agents.engines.users import user_directives
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import EngineBinary, NodeSpec, Role
@@ -103,6 +103,7 @@ def cluster_mode(spec: NodeSpec) -> Iterator[tuple[str, str]]:
     yield "cluster-enabled", "yes"
     yield "cluster-config-file", NODES_FILE
     yield "cluster-announce-ip", spec.address
+    yield from bus_ports(spec)
     yield "cluster-node-timeout", str(_LONG)
     yield "cluster-replica-no-failover", "yes"
     yield "cluster-allow-replica-migration", "no"

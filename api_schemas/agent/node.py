@@ -123,6 +123,7 @@ class NodeSpec(Shape):
     ``memory`` is the engine's limit in bytes; ``parameters`` are the parameter group's values under the service's names.
     ``mesh`` is set in cluster mode.
     ``saves`` is what a node shall write to an archive, ``seed`` what a primary begins with at each boot while that is said.
+    ``trusted`` are the addresses from which a front takes what is not encrypted although it is to be: of the other nodes, on this host.
     ``home`` is the folder of the node's files, which its agent fills in for itself.
     ``access`` is who may do what, None for engines that know no users, or began before there were any; ``transit`` is set where TLS is
     spoken.
@@ -159,6 +160,7 @@ class NodeSpec(Shape):
     saves: SaveOrder | None = None
     seed: SeedOrder | None = None
     home: str = ""
+    trusted: list[str] = Field(default_factory=list)
 
     @property
     def configuration(self) -> Configuration:

@@ -48,6 +48,11 @@ def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
         return None
     route = RouteSpec(key=topology.route_key, generation=topology.version, address=topology.route_address, port=topology.port,
                       backends=_backends(topology), discovery=discovery_list(topology))  # fmt: skip
+    if topology.is_memcached and topology.transit is not None:
+        if topology.certified is None or topology.route_address not in topology.certified.names:
+            return None
+        transit = Transit(topology.transit, native=False, certified=topology.certified.certified)
+        route = route.model_copy(update={"transit": transit, "source": topology.route_address})
     return topology.reader_agent, route
 
 
@@ -102,6 +107,7 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         mesh=_mesh(topology, node),
         access=topology.access,
         transit=_transit(topology, node),
+        trusted=_trusted(topology, node),
         front=topology.is_memcached and (topology.settings.fronted or topology.transit is not None),
         discovery=discovery_list(topology),
         saves=_saves(topology, group, node),
@@ -115,6 +121,14 @@ def _transit(topology: Topology, node: Node) -> Transit | None:
     if mode is None or node.placement is None or topology.certified is None:
         return None
     return Transit(mode, is_native(mode, node.placement.binary), topology.certified.certified)
+
+
+def _trusted(topology: Topology, node: Node) -> list[str]:
+    """Where the node's front may hear what is not encrypted: from the other nodes and the configuration endpoint, all on one host."""
+    if topology.make_of(node).transit is None or topology.is_named:
+        return []
+    addresses = {other.placement.address for other in topology.nodes if other.placement is not None}
+    return sorted({*addresses, *filter(None, [topology.configuration_address if topology.is_memcached else None])})
 
 
 def _saves(topology: Topology, group: NodeGroup, node: Node) -> SaveOrder | None:
