@@ -133,7 +133,7 @@ class RelayKeeper:
             return Visit([], [], fronts_lost)
         with self._lock:
             changed = [report for report in reports if self._reported.get(report.key) != report]
-            let_go = [node_of(key) for key in self._reported.keys() - {report.key for report in reports} if "@" in key]
+            let_go = [node_of(key) for key in self._reported.keys() - {report.key for report in reports}]
             self._reported = {report.key: report for report in reports}
             self._gone = [key for key in self._gone if key not in gone]
         return Visit([report for report in changed if report.key in routes], gone,

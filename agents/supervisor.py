@@ -16,7 +16,7 @@ from agents.engines.reach import own_reach
 from agents.examinations import Examinations
 from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
-from agents.front_seen import FrontSeen
+from agents.front_seen import FrontSeen, is_fronted
 from agents.fronts import front_of, front_seen
 from agents.journal import Entry, Journal
 from agents.lease import Lease
@@ -331,6 +331,9 @@ class Supervisor:
                 for known in (self._nodes, self._newest, self._reported):
                     known.pop(key, None)
             return self._visit_gone(key)
+        if not is_fronted(node.spec) and self._relay.still_fronts(key):
+            self._set_front(key, ())
+            return self._pace.eager  # the engine is to listen where the front still does
         report, again = node.visit()
         if node.leads:
             self._pulse.watch(key, own_reach(node.spec), node.progress)

@@ -59,9 +59,9 @@ def why_renewed(topology: Topology, names: tuple[str, ...], now: datetime) -> st
     if issued is None:
         return "there is none yet"
     if set(names) - set(issued.names):
-        return "nodes or endpoints are there that it does not name"
+        return "it does not name all nodes and endpoints"
     if set(issued.names) - set(names):
-        return "it names nodes or endpoints that are there no more"
+        return "it names some that are no more"
     return "a third of its time is left" if now >= renewed_at(issued.until) else None
 
 

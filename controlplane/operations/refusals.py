@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from api_schemas.faults import InvalidParameterValue
 from api_schemas.shape import Shape
 
-_TLS = "encryption in transit is not built yet"
 _ACCESS = "access control by users and tokens is not built yet"
 
 NOT_BUILT: Mapping[str, str] = {
@@ -18,8 +17,6 @@ NOT_BUILT: Mapping[str, str] = {
     "user_group_ids_to_add": _ACCESS,
     "user_group_ids_to_remove": _ACCESS,
     "remove_user_groups": _ACCESS,
-    "transit_encryption_enabled": _TLS,
-    "transit_encryption_mode": _TLS,
     "at_rest_encryption_enabled": "encryption at rest is not built yet",
     "kms_key_id": "encryption at rest is not built yet",
     "log_delivery_configurations": "log delivery is not built yet",
