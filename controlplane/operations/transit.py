@@ -106,8 +106,11 @@ def _must_be_alone(asked: ModifyReplicationGroup) -> None:
 
 
 def _must_be_served(ctx: Context, version: EngineVersion, endpoints: Endpoints, mode: TransitMode, zones: Sequence[str]) -> None:
-    """Over several hosts only by engines that speak TLS: before another, a relay would leave what goes between nodes in clear."""
-    if endpoints is not Endpoints.NAMED:
+    """Over several hosts only by engines that speak TLS: before another, a relay would leave what goes between nodes in clear.
+
+    Between nodes of Memcached nothing goes.
+    """
+    if endpoints is not Endpoints.NAMED or version.engine == "memcached":
         return
     if mode is TransitMode.PREFERRED:
         raise InvalidParameterCombination(
