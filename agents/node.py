@@ -8,13 +8,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from agents.address_block import is_taken
 from agents.archiver import Archiver
 from agents.engines.engine import AccessRefusedError, AddressHeldError, Engine, EngineUnreachableError, Observation, Session
+from agents.front_seen import FrontSeen, is_fronted, with_front
 from agents.journal import Entry, Journal
 from agents.launch import Launch
 from agents.led_clients import LedClients
@@ -23,6 +24,7 @@ from agents.proofs import Proofs
 from agents.runtimes.runtime import Ending, Handle, NotYetError, Progress, Runtime, StartRefusedError
 from agents.seeder import Seeder
 from agents.slot_mover import SlotMover, is_moving
+from agents.transit_kept import TransitKept
 from agents.users_kept import UsersKept
 from agents.yielding import Yielding
 from api_schemas.agent.node import NodeReport, NodeSpec, Phase, Role
@@ -31,15 +33,6 @@ log = logging.getLogger("cachewright.agent")
 
 _EVERYBODY = (1000, 1)
 """A demand of acknowledgements that nobody can meet."""
-
-
-@dataclass(frozen=True)
-class FrontSeen:
-    """What a node's front was seen to do: whether it listens, with which version of the list of nodes, and why it cannot."""
-
-    listening: bool = False
-    discovery: int = 0
-    problem: str | None = None
 
 
 class LocalNode:
@@ -86,10 +79,12 @@ class LocalNode:
         self._glances = 0
         self._refused: str | None = None
         self._users = UsersKept()
+        self._transit = TransitKept(folder)
         self._clients = LedClients()
         self._out_of_memory = 0
         self._last: NodeReport | None = None
         self.dropped = False
+        self.front_holds: tuple[str, ...] = tuple(entry.spec.holds) if entry.handle is not None else ()
 
     @property
     def spec(self) -> NodeSpec:
@@ -203,7 +198,7 @@ class LocalNode:
                 return self._report(spec, Phase.FAILED, problem=str(refused))
             self._engine.wipe(self._folder)
             self._seeder.place(spec)
-        if not spec.front and is_taken(spec.address, spec.port):  # a front of ours may listen there: it tells whether it cannot
+        if not is_fronted(spec) and is_taken(spec.address, spec.port):  # a front of ours may listen there: it tells whether it cannot
             self._write(handle=None, boot_done=spec.boot, suspended=False)
             return self._expelled(spec)
         self._epoch, self._silent_since, self._agrees = 0, None, None
@@ -212,6 +207,7 @@ class LocalNode:
         self._seen, self._glances = None, 0  # the next look is a whole one: what was seen of the former process holds no more
         self._yielding = Yielding(self._pace.yield_within, self._pace.lift_after, adopted=False)
         self._fenced = False
+        self.front_holds = ()
         self._demanded = None if spec.role is Role.REPLICA else _own_demand(spec)  # a replica starts without taking writes
         try:
             handle = self._runtime.start(self._launch(spec))
@@ -229,7 +225,7 @@ class LocalNode:
 
     def _is_shut_out(self, spec: NodeSpec) -> bool:
         """Whether the node's front could not listen for some time, because somebody else does at its address."""
-        if not spec.front or self._front(spec.key).problem is None:
+        if not is_fronted(spec) or self._front(spec.key).problem is None:
             self._front_refused_since = None
             return False
         self._front_refused_since = self._front_refused_since or time.monotonic()
@@ -261,16 +257,17 @@ class LocalNode:
         self._silent_since = None
         self._arrived = session.arrived(spec, seen)
         self._users.keep(session, spec)
+        self._transit.keep(session, spec)
         self._configure(session, spec)
         refuses_all = seen.refuses and self._fenced
         if refuses_all:
             spec = spec.model_copy(update={"holds": []})  # who refuses all writes lets go, so that whoever took over can be reached
         if seen.holds - frozenset(spec.holds):
             session.hold(spec, seen)  # let go before anything else: its heir waits for the address, its clients for a reason to go
-            seen = session.observe()
+            seen = self._observed(session)
         settled = self._assume(session, spec, seen)
         if not settled:
-            seen = session.observe()
+            seen = self._observed(session)
             settled = self._assume(session, spec, seen)
         self._seen = seen
         self._refuse_while_deposed(session, spec, seen, settled)
@@ -279,9 +276,10 @@ class LocalNode:
             self._epoch = max(self._epoch, spec.epoch)
             self._yield(session, spec)
             self._fence(session, spec)
+            self.front_holds = tuple(spec.holds)
             if frozenset(spec.holds) != seen.holds:
                 session.hold(spec, seen)
-                seen = self._seen = session.observe()
+                seen = self._seen = self._observed(session)
             self._proofs.keep(session, spec, seen, ask=not self._yielding.writers_wait)
             self._relink(session, spec, seen)
         self._agrees = self._digest_agreed_with(session, spec, seen)
@@ -327,8 +325,11 @@ class LocalNode:
     def _look(self, session: Session) -> Observation:
         """A glance while nothing was amiss the last few times, a whole look now and then and whenever something is."""
         if self._seen is None or self._glances % self._pace.glances == 0:
-            return session.observe()
-        return session.glance(self._seen)
+            return self._observed(session)
+        return with_front(session.glance(self._seen), self.spec, self._front(self.spec.key))
+
+    def _observed(self, session: Session) -> Observation:
+        return with_front(session.observe(), self.spec, self._front(self.spec.key))
 
     def _again(self, spec: NodeSpec, done: bool) -> float:
         """In how many seconds to look again: soon while something is awaited, less so the longer it does not come.
@@ -403,7 +404,7 @@ class LocalNode:
         if spec.role is Role.PRIMARY:
             return {peer.key for peer in spec.replicas} == self._proofs.keys
         if spec.role is Role.NONE:
-            return not spec.front or self._front(spec.key).listening
+            return not is_fronted(spec) or self._front(spec.key).listening
         return seen.link_up
 
     def _dead(self, spec: NodeSpec) -> NodeReport:
@@ -459,7 +460,7 @@ class LocalNode:
     def _report(self, spec: NodeSpec, phase: Phase, seen: Observation | None = None, problem: str | None = None,
                 address_taken: bool = False) -> NodeReport:  # fmt: skip
         handle = self._entry.handle
-        front = self._front(spec.key) if spec.front and phase is Phase.RUNNING else FrontSeen()
+        front = self._front(spec.key) if is_fronted(spec) and phase is Phase.RUNNING else FrontSeen()
         self._last = NodeReport(
             key=spec.key,
             generation=spec.generation,
@@ -482,6 +483,7 @@ class LocalNode:
             yielded_to=self._yielding.to if phase is Phase.RUNNING else None,
             parameters=self._entry.runs_with.digest if self._entry.runs_with else "",
             access=self._users.digest if phase is Phase.RUNNING else "",
+            transit=self._transit.digest if phase is Phase.RUNNING else "",
             fronted=front.listening,
             discovery=min(seen.discovery, front.discovery) if seen and spec.front else seen.discovery if seen else 0,
             out_of_memory=self._out_of_memory,
@@ -519,6 +521,7 @@ class LocalNode:
             self._session.close()
             self._session, self._demanded = None, None
             self._users.forget()
+            self._transit.forget()
 
 
 def _knowing_what_it_runs_with(entry: Entry) -> Entry:

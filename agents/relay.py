@@ -22,6 +22,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,12 +30,14 @@ from pathlib import Path
 from agents.relay_front import Front
 from agents.relay_link import Backend, Link
 from agents.relay_route import Route, control_path, family_of, keep_lively, read_level
+from agents.relay_tls import HANDSHAKE, Terms, context_for, first_byte
 
 log = logging.getLogger("relay")
 
 BIND_AGAIN_AFTER = 0.5  # seconds between attempts to listen on an address that was refused
 BACKLOG = 1024
 LONGEST_READ = 256 * 1024  # bytes
+INSIDE = "unix:"  # no backend of anybody's: a client's own connection, decrypted
 LONGEST_LINE = 16 * 1024 * 1024  # bytes; some 80 000 routes
 
 
@@ -46,6 +49,9 @@ class Endpoint:
         self.backends: dict[str, Backend] = {}
         self.listener: socket.socket | None = None
         self.problem: str | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._shown = ""  # the digest of the certificate that is in it
+        self._inside = Backend(INSIDE)
         # Any start will do, as long as the relays of several agents do not all begin with the same replica.
         self._turn = itertools.count(os.getpid())
         self._serving: set[asyncio.Task[None]] = set()
@@ -58,14 +64,27 @@ class Endpoint:
             leaving = self.backends.pop(name)
             log.info("backend left  route=%s backend=%s connections=%d", route.key, name, leaving.load)
             leaving.leave()
-        self.backends = {name: self.backends.get(name) or Backend(name) for name in route.backends}
+        self.backends = {name: self.backends.get(name) or Backend(name, route.source) for name in route.backends}
+        if route.tls is not None and route.tls.digest != self._shown:
+            self._show(route.tls)
         if not self.backends:
             self.close()
+
+    def _show(self, terms: Terms) -> None:
+        """Have new connections see the certificate that is there now; those that are open keep theirs."""
+        try:
+            self._tls, self._shown = context_for(terms), terms.digest
+        except OSError as unreadable:
+            self._cannot_listen(f"its certificate cannot be used: {unreadable}")
 
     def open(self) -> None:
         """Listen, if there is a backend to lead to. What stands in the way is in ``problem`` afterwards."""
         if self.listener or not self.backends:
             return
+        if self.route.tls is not None and self.route.tls.digest != self._shown:
+            self._show(self.route.tls)
+            if self._tls is None:
+                return
         address = (self.route.address.strip("[]"), self.route.port)
         try:
             self.listener = socket.create_server(address, family=family_of(address[0]), backlog=BACKLOG)
@@ -83,6 +102,8 @@ class Endpoint:
             backend.leave()
         self.backends = {}
         self.problem = None
+        self._inside.leave()
+        self._inside = Backend(INSIDE)
         for client in self._undecided:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)  # who waits for its first word hears the end
@@ -100,6 +121,7 @@ class Endpoint:
             "backends": list(self.backends),
             "problem": self.problem,
             "discovery": self.route.discovery.version if self.route.discovery else 0,
+            "transit": self._shown,
         }
 
     def _cannot_listen(self, problem: str) -> None:
@@ -110,7 +132,7 @@ class Endpoint:
 
     def _accept(self, listener: socket.socket) -> None:
         try:
-            client, _ = listener.accept()
+            client, peer = listener.accept()
             client.setblocking(False)
         except (BlockingIOError, InterruptedError, ConnectionError):
             return
@@ -122,13 +144,44 @@ class Endpoint:
             loop.call_later(BIND_AGAIN_AFTER, self._accept_again, listener)
             return
         front = Front(self._listed) if self.route.discovery else None
-        serving = asyncio.get_running_loop().create_task(self._serve_behind(front, client) if front else self._serve(client))
+        if self.route.tls is not None:
+            job = self._serve_encrypted(front, client, peer[0])
+        else:
+            job = self._serve_behind(front, client) if front else self._serve(client)
+        serving = asyncio.get_running_loop().create_task(job)
         self._serving.add(serving)  # the loop itself holds tasks only weakly
         serving.add_done_callback(self._serving.discard)
 
     def _accept_again(self, listener: socket.socket) -> None:
         if listener is self.listener:
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    async def _serve_encrypted(self, front: Front | None, client: socket.socket, address: str) -> None:
+        """Serve a client that speaks TLS, and in clear one that may come so."""
+        self._undecided.add(client)
+        try:
+            began = await first_byte(client)
+        except OSError:
+            began = b""
+        finally:
+            self._undecided.discard(client)
+        terms = self.route.tls
+        if began == HANDSHAKE and front is None:
+            await self._serve(client, tls=self._tls)
+        elif began == HANDSHAKE and front is not None:
+            await self._serve_behind(front, await self._decrypted(client))
+        elif began and (terms is None or terms.lets_in(address)):
+            await (self._serve_behind(front, client) if front else self._serve(client))
+        else:
+            client.close()
+
+    async def _decrypted(self, client: socket.socket) -> socket.socket:
+        """What the client says in clear, where a front can read and answer it."""
+        inner, outer = socket.socketpair()
+        inner.setblocking(False)
+        outer.setblocking(False)
+        await Link(self._inside).join(client, outer, tls=self._tls)
+        return inner
 
     async def _serve_behind(self, front: Front, client: socket.socket) -> None:
         """Answer a client that only wants the list of nodes, whether or not there is a node that lives; serve any other."""
@@ -155,11 +208,12 @@ class Endpoint:
             if onward or not data:
                 return onward
 
-    async def _serve(self, client: socket.socket, front: Front | None = None, sent: bytes = b"") -> None:
+    async def _serve(self, client: socket.socket, front: Front | None = None, sent: bytes = b"",
+                     tls: ssl.SSLContext | None = None) -> None:  # fmt: skip
         """Join a client to the first backend that takes the connection; close it when none does."""
         for backend in self._in_order():
             if server := await backend.dial():
-                await Link(backend, front).join(client, server, sent)
+                await Link(backend, front).join(client, server, sent, tls)
                 return
         client.close()
 

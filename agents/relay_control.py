@@ -7,9 +7,11 @@ import socket
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from agents.relay_route import control_path
 from api_schemas.agent.route import RouteReport, RouteSpec
+from api_schemas.agent.transit import TransitMode
 
 PATIENCE = 2.0  # seconds for the relay to take a level, and again for its answer
 
@@ -20,6 +22,20 @@ class RelayUnreachableError(Exception):
 
 class RelayRefusedError(Exception):
     """The relay answered that the routes make no sense, and goes on with those it had."""
+
+
+def files_of(key: str) -> str:
+    """Where the certificate of a route that is no node's lies, as seen from the relay's folder."""
+    return f"transit/{key}"
+
+
+def _told(route: RouteSpec) -> dict[str, Any]:
+    """A route as the relay is told of it, which reads certificate and key from files: what it is told it writes down."""
+    told = route.model_dump(exclude={"transit", "trusted"})
+    if (transit := route.transit) is not None:
+        told["tls"] = {"folder": route.files or files_of(route.key), "digest": transit.digest,
+                       "required": transit.mode is TransitMode.REQUIRED, "trusted": route.trusted}  # fmt: skip
+    return told
 
 
 class RelayControl:
@@ -38,7 +54,7 @@ class RelayControl:
         Raises RelayUnreachableError when there is no answer (whether the routes arrived is not known then),
         and RelayRefusedError when the relay keeps to the routes it had.
         """
-        asked = json.dumps({"routes": [route.model_dump() for route in routes]})
+        asked = json.dumps({"routes": [_told(route) for route in routes]})
         try:
             answer = json.loads(self._ask(asked.encode() + b"\n"))
         except (OSError, ValueError) as silence:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from agents.engines.transit_files import write_transit
 from agents.journal import Journal
 from agents.launch import Launch
-from agents.relay_control import RelayControl, RelayRefusedError, RelayUnreachableError
+from agents.relay_control import RelayControl, RelayRefusedError, RelayUnreachableError, files_of
 from agents.runtimes.runtime import Handle, Runtime
 from api_schemas.agent.route import RouteReport, RouteSpec
 
 log = logging.getLogger("cachewright.agent")
 
 _KEY = "relay"
+
+
+def part_key(key: str, address: str) -> str:
+    """The key of the part of a node's front that holds an endpoint."""
+    return f"{key}@{address}"
+
+
+def node_of(key: str) -> str:
+    """The key of the node that a part of a front stands before."""
+    return key.partition("@")[0]
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class RelayKeeper:
         self._control = RelayControl(folder)
         self._lock = threading.Lock()
         self._routes = journal.routes()
-        self._fronts: dict[str, RouteSpec] = {}
+        self._fronts: dict[str, tuple[RouteSpec, ...]] = {}
         self._gone: list[str] = []
         self._reported: dict[str, RouteReport] = {}
         self._wanted = bool(self._routes)
@@ -70,34 +82,38 @@ class RelayKeeper:
                 known = self._routes.get(route.key)
                 if known is None or route.generation >= known.generation:
                     self._journal.write_route(route)
+                    self._write_files(route)
                     self._routes[route.key] = route
             for key in dropped:
                 self._routes.pop(key, None)
+                shutil.rmtree(self._folder / files_of(key), ignore_errors=True)
                 self._journal.forget_route(key)
                 self._gone.append(key)
             self._wanted = self._wanted or bool(self._routes)
 
-    def front(self, key: str, front: RouteSpec | None) -> bool:
-        """Have this front, or none, before the node of that key from the next visit on; answers whether that is news."""
+    def front(self, key: str, front: tuple[RouteSpec, ...]) -> bool:
+        """Have this front, or none, before the node of that key from the next visit on; answers whether that is news.
+
+        The first part of it is at the node's own address, under its key; another at each endpoint that it holds.
+        """
         with self._lock:
-            if self._fronts.get(key) == front:
+            if self._fronts.get(key, ()) == front:
                 return False
-            if front is None:
-                del self._fronts[key]
-            else:
+            self._fronts.pop(key, None)
+            if front:
                 self._fronts[key] = front
-            self._wanted = self._wanted or front is not None
+            self._wanted = self._wanted or bool(front)
             return True
 
     def still_fronts(self, key: str) -> bool:
         """Whether the relay was last seen to listen for the node of that key: its address is not free before."""
         with self._lock:
-            return key in self._reported
+            return any(node_of(route) == key for route in self._reported)
 
-    def front_report(self, key: str) -> RouteReport | None:
-        """What the relay was last seen to do for the node of that key."""
+    def front_reports(self, key: str) -> list[RouteReport]:
+        """What the relay was last seen to do for the node of that key, by parts of its front."""
         with self._lock:
-            return self._reported.get(key) if key in self._fronts else None
+            return [self._reported[part.key] for part in self._fronts.get(key, ()) if part.key in self._reported]
 
     def report_again(self, gone: list[str] | None = None) -> None:
         """Tell everything anew at the next visit, and again that these routes are gone."""
@@ -109,18 +125,19 @@ class RelayKeeper:
         """See that the relay runs and serves routes and fronts; answers what changed."""
         fronts_lost = self._see_that_it_runs(ended) if self._wanted else []
         with self._lock:
-            routes, fronts, gone = dict(self._routes), dict(self._fronts), list(self._gone)
+            routes, fronts, gone = dict(self._routes), self._parts(), list(self._gone)
         try:
-            reports = self._control.push([*routes.values(), *fronts.values()]) if self._wanted else []
+            reports = self._control.push([*routes.values(), *fronts]) if self._wanted else []
         except (RelayUnreachableError, RelayRefusedError) as failed:
             log.debug("relay does not answer yet  because=%s", failed)
             return Visit([], [], fronts_lost)
         with self._lock:
             changed = [report for report in reports if self._reported.get(report.key) != report]
+            let_go = [node_of(key) for key in self._reported.keys() - {report.key for report in reports}]
             self._reported = {report.key: report for report in reports}
             self._gone = [key for key in self._gone if key not in gone]
         return Visit([report for report in changed if report.key in routes], gone,
-                     [*fronts_lost, *(report.key for report in changed if report.key in fronts)])  # fmt: skip
+                     [*fronts_lost, *let_go, *(node_of(report.key) for report in changed if report.key not in routes)])  # fmt: skip
 
     def reports(self) -> list[RouteReport]:
         """The newest report of every route."""
@@ -130,17 +147,27 @@ class RelayKeeper:
     def settled(self) -> bool:
         """Whether the relay serves every route and every front as it shall."""
         with self._lock:
-            return all(self._serves(route) for route in (*self._routes.values(), *self._fronts.values()))
+            return all(self._serves(route) for route in (*self._routes.values(), *self._parts()))
 
     def stop(self) -> None:
         """End the relay; the routes stay written down."""
         if self._handle is not None:
             self._runtime.stop(self._handle, timedelta(seconds=5))
 
+    def _parts(self) -> list[RouteSpec]:
+        return [part for front in self._fronts.values() for part in front]
+
+    def _write_files(self, route: RouteSpec) -> None:
+        if route.transit is not None:
+            folder = self._folder / files_of(route.key)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_transit(route.transit, folder)
+
     def _serves(self, route: RouteSpec) -> bool:
         report = self._reported.get(route.key)
         listed = route.discovery.version if route.discovery else 0
         served = report is not None and report.listening and report.generation >= route.generation
+        served = served and report is not None and report.transit == (route.transit.digest if route.transit else "")
         return served and report is not None and report.discovery == listed
 
     def _see_that_it_runs(self, ended: Callable[[], None]) -> list[str]:
@@ -148,7 +175,7 @@ class RelayKeeper:
         handle, lost = self._handle, []
         if handle is None or not self._runtime.alive(handle):
             with self._lock:
-                lost = [key for key in self._fronts if self._reported.pop(key, None) is not None]
+                lost = [node_of(part.key) for part in self._parts() if self._reported.pop(part.key, None) is not None]
             boot = (handle.boot if handle else 0) + 1
             launch = Launch(_KEY, boot, self._control.launch_argv(), self._folder, self._folder / "relay.log")
             handle = self._runtime.start(launch)

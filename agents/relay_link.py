@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from typing import cast
 
 from agents.relay_front import Front
 from agents.relay_route import family_of, keep_lively, where_is
+from agents.relay_tls import HANDSHAKE_WITHIN
 
 log = logging.getLogger("relay")
 
@@ -20,8 +22,9 @@ AVOID_AFTER_FAILURE = 1.0  # seconds for which a backend that took none is asked
 class Backend:
     """A node behind one endpoint, and the connections that lead to it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, source: str | None = None) -> None:
         self.name = name
+        self.source = source
         self.address = where_is(name)
         self.links: set[Link] = set()
         self.dialing = 0
@@ -41,6 +44,8 @@ class Backend:
         self.dialing += 1
         try:
             connection.setblocking(False)
+            if self.source is not None and family == socket.AF_INET:
+                connection.bind((self.source, 0))
             await asyncio.wait_for(asyncio.get_running_loop().sock_connect(connection, self.address), DIAL_DEADLINE)
         except OSError as refused:  # TimeoutError is one too
             self._avoid(refused)
@@ -81,12 +86,16 @@ class Link:
         self.aborted = False
         self.open_sides = 0
 
-    async def join(self, client: socket.socket, server: socket.socket, sent: bytes = b"") -> None:
-        """Take over both sockets and pass bytes both ways from now on, beginning with what the client has sent already."""
+    async def join(self, client: socket.socket, server: socket.socket, sent: bytes = b"",
+                   tls: ssl.SSLContext | None = None) -> None:  # fmt: skip
+        """Take over both sockets and pass bytes both ways from now on, beginning with what the client has sent already.
+
+        With ``tls`` the client is spoken to in it; one that cannot is closed.
+        """
         self.backend.links.add(self)
         self.early = [sent] if sent else []
         try:
-            await self.client.take(client)
+            await self.client.take(client, tls)
             await self.server.take(server)
         except OSError as broken:
             log.info("connection broke while it was joined  backend=%s because=%r", self.backend.name, broken)
@@ -129,10 +138,16 @@ class Side(asyncio.Protocol):
         self._through = through
         self.transport: asyncio.Transport | None = None
         self._write: Callable[[bytes], None] | None = None
+        self._may_half_close = True  # TLS knows no half of a connection
 
-    async def take(self, connection: socket.socket) -> None:
+    async def take(self, connection: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         keep_lively(connection)
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: self, connection)
+        loop = asyncio.get_running_loop()
+        if tls is None:
+            await loop.connect_accepted_socket(lambda: self, connection)
+        else:
+            self._may_half_close = False
+            await loop.connect_accepted_socket(lambda: self, connection, ssl=tls, ssl_handshake_timeout=HANDSHAKE_WITHIN)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = made = cast(asyncio.Transport, transport)  # uvloop's are no subclass, so this cannot be asserted
@@ -170,7 +185,7 @@ class Side(asyncio.Protocol):
             self.link.client_ended = True
         elif not server.is_closing():
             server.write_eof()
-        return True
+        return self._may_half_close
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._write = None

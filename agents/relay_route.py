@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.relay_tls import Terms
 from agents.socket_path import socket_path
 
 
@@ -47,7 +48,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What is asked for one endpoint; ``backends`` are ``address:port`` or a Unix socket. With ``discovery`` it is Memcached's."""
+    """What is asked for one endpoint; ``backends`` are ``address:port`` or a Unix socket. With ``discovery`` it is Memcached's.
+
+    With ``tls`` it speaks TLS. Backends are dialled from the address ``source``, where there is one.
+    """
 
     key: str
     generation: int
@@ -55,13 +59,16 @@ class Route:
     port: int
     backends: tuple[str, ...]
     discovery: Listing | None = None
+    tls: Terms | None = None
+    source: str | None = None
 
     @classmethod
     def read(cls, given: Any) -> Route:
         """Raise ValueError when ``given`` is not a route."""
         try:
             route = cls(given["key"], given["generation"], given["address"], given["port"], tuple(given["backends"]),
-                        None if given.get("discovery") is None else Listing.read(given["discovery"]))  # fmt: skip
+                        None if given.get("discovery") is None else Listing.read(given["discovery"]),
+                        None if given.get("tls") is None else Terms.read(given["tls"]), given.get("source"))  # fmt: skip
         except (AttributeError, KeyError, TypeError) as missing:
             raise ValueError(f"not a route: {missing!r}") from None
         if [type(part) for part in (route.key, route.generation, route.address, route.port)] != [str, int, str, int]:

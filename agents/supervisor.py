@@ -7,21 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
 from agents.engines.engine import Engine
-from agents.engines.memcached_arguments import SOCKET
 from agents.engines.reach import own_reach
 from agents.engines.users import users_of
 from agents.examinations import Examinations
 from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
+from agents.front_seen import FrontSeen, is_fronted
+from agents.fronts import front_of, front_seen
 from agents.journal import Entry, Journal
 from agents.lease import Lease
 from agents.metrics.sampler import Sampler
-from agents.node import FrontSeen, LocalNode
+from agents.node import LocalNode
 from agents.node_logs import LogReaders
 from agents.pace import Pace
 from agents.pulse import Pulse
@@ -30,7 +31,6 @@ from agents.relay_keeper import RelayKeeper
 from agents.rounds import Rounds
 from agents.runtimes.runtime import Handle, Runtime
 from api_schemas.agent.agent import AgentHello, AgentReport, Orders
-from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.examination import ExaminationOrder, ExaminationState
 from api_schemas.agent.fault import FaultSpec
 from api_schemas.agent.logs import AgentLogs, LogsWanted
@@ -121,7 +121,8 @@ class Supervisor:
         for key, entry in entries.items():
             self._nodes[key] = self._node_of(entry)
             if entry.handle is not None:
-                self._relay.front(key, _front(entry.spec))  # it goes on serving; should the node be dead, its visit takes it away
+                # It goes on serving; should the node be dead, its visit takes it away.
+                self._relay.front(key, front_of(self._nodes[key].spec, entry.spec.holds))
             if entry.suspended:
                 self._offer(self._nodes[key].resuming())
             self._rounds.wake(key)
@@ -272,6 +273,7 @@ class Supervisor:
             raise ValueError(f"{spec.binary.engine} is not an engine that this agent knows how to run")
         if spec.access is not None:
             users_of(spec.access)
+        spec = self._at_home(spec)
         with self._lock:
             node = self._nodes.get(spec.key)
             if node is None:
@@ -293,7 +295,8 @@ class Supervisor:
         self._rounds.wake(key)
 
     def _node_of(self, entry: Entry) -> LocalNode:
-        folder = self.host.folder / "nodes" / entry.spec.key
+        entry = replace(entry, spec=self._at_home(entry.spec))
+        folder = Path(entry.spec.home)
         return LocalNode(entry, folder, self._runtime, self._engines, self._journal, self._pace, self._rounds.wake, self._front_seen,
                          lambda: self.lease.held_for, self._faults.without_power)  # fmt: skip
 
@@ -301,11 +304,13 @@ class Supervisor:
         node = self._nodes.get(key)
         return node.spec if node is not None and not node.dropped else None
 
-    def _front_seen(self, key: str) -> FrontSeen:
-        report = self._relay.front_report(key)
-        return FrontSeen(report.listening, report.discovery, report.problem) if report else FrontSeen()
+    def _at_home(self, spec: NodeSpec) -> NodeSpec:
+        return spec.model_copy(update={"home": str(self.host.folder / "nodes" / spec.key)})
 
-    def _set_front(self, key: str, front: RouteSpec | None) -> None:
+    def _front_seen(self, key: str) -> FrontSeen:
+        return front_seen(key, self._relay.front_reports(key))
+
+    def _set_front(self, key: str, front: tuple[RouteSpec, ...]) -> None:
         if self._relay.front(key, front):
             self._rounds.wake(_RELAY)
 
@@ -341,7 +346,7 @@ class Supervisor:
             self._pulse.forget(key)
             self._refused_writers.forget(key)
             self._sampler.forget(key)
-            self._set_front(key, None)
+            self._set_front(key, ())
             if self._relay.still_fronts(key):
                 return self._pace.eager  # nothing of it may be left when it is said to be gone
             gone = node.remove()
@@ -350,16 +355,13 @@ class Supervisor:
                 for known in (self._nodes, self._newest, self._reported):
                     known.pop(key, None)
             return self._visit_gone(key)
+        if not is_fronted(node.spec) and self._relay.still_fronts(key):
+            self._set_front(key, ())
+            return self._pace.eager  # the engine is to listen where the front still does
         report, again = node.visit()
-        if node.leads:
-            self._pulse.watch(key, own_reach(node.spec), node.progress)
-        else:
-            self._pulse.forget(key)
-        if closes_on_write(node.spec, follows=report.phase is Phase.RUNNING and report.role is Role.REPLICA):
-            self._refused_writers.watch(node.spec)
-        else:
-            self._refused_writers.forget(key)
-        self._set_front(key, _front(node.spec) if report.phase is Phase.RUNNING or report.address_taken else None)
+        self._watch_clients(node, report)
+        is_there = report.phase is Phase.RUNNING or report.address_taken
+        self._set_front(key, front_of(node.spec, node.front_holds) if is_there else ())
         with self._lock:
             self._newest[key] = report
         taken = self._offer(report)
@@ -368,6 +370,17 @@ class Supervisor:
         else:
             self._sampler.forget(key)
         return again if taken else min(again, self._pace.steady)
+
+    def _watch_clients(self, node: LocalNode, report: NodeReport) -> None:
+        """Listen to the pulse of a primary, for its clients wait, and for those who write to a replica."""
+        if node.leads:
+            self._pulse.watch(report.key, own_reach(node.spec), node.progress)
+        else:
+            self._pulse.forget(report.key)
+        if closes_on_write(node.spec, follows=report.phase is Phase.RUNNING and report.role is Role.REPLICA):
+            self._refused_writers.watch(node.spec)
+        else:
+            self._refused_writers.forget(report.key)
 
     def _report(self, said: AgentReport) -> bool:
         """Deliver a report; one that was taken renews the lease from when it was sent. While a fault has us silent, nothing is said."""
@@ -438,11 +451,3 @@ def _has_grown(former: int, used: int) -> bool:
 def _end_stray(runtime: Runtime, stray: Handle) -> None:
     log.warning("stray process ended  node=%s pid=%d", stray.key, stray.pid)
     runtime.kill(stray)
-
-
-def _front(spec: NodeSpec) -> RouteSpec | None:
-    """The front that stands before a Memcached node that runs, if it shall have one."""
-    if not spec.front:
-        return None
-    return RouteSpec(key=spec.key, generation=0, address=spec.address, port=spec.port, backends=[f"unix:nodes/{spec.key}/{SOCKET}"],
-                     discovery=spec.discovery or DiscoveryList(version=0, nodes=""))  # fmt: skip

@@ -174,6 +174,7 @@ class CacheCluster(Shape):
     auth_token_enabled: bool
     auth_token_last_modified_date: datetime | None = None
     transit_encryption_enabled: bool
+    transit_encryption_mode: str | None = None
     at_rest_encryption_enabled: bool
     arn: Annotated[str, Aws("ARN")]
     replication_group_log_delivery_enabled: bool

@@ -252,6 +252,8 @@ class ReplicationGroupPendingModifiedValues(Shape):
     cluster_mode: str | None = None
     resharding: ReshardingStatus | None = None
     log_delivery_configurations: list[PendingLogDeliveryConfiguration] | None = None
+    transit_encryption_enabled: bool | None = None
+    transit_encryption_mode: str | None = None
 
 
 class ReplicationGroup(Shape):
@@ -275,6 +277,7 @@ class ReplicationGroup(Shape):
     auth_token_last_modified_date: datetime | None = None
     user_group_ids: list[str] = Field(default_factory=list)
     transit_encryption_enabled: bool
+    transit_encryption_mode: str | None = None
     at_rest_encryption_enabled: bool
     arn: Annotated[str, Aws("ARN")]
     log_delivery_configurations: list[LogDeliveryConfiguration] = Field(default_factory=list)

@@ -24,6 +24,7 @@ from api_schemas.agent.agent import AgentHello, Welcome
 from archives.identity import identity
 from archives.opening import open_archive, open_buckets
 from controlplane.api.audit import ANYBODY, NOBODY, Audited, AuditLog
+from controlplane.api.authority import AuthorityDoor
 from controlplane.api.caller import Callers
 from controlplane.api.gate import Gate
 from controlplane.api.guarded import STREAMED, Guarded
@@ -259,6 +260,7 @@ def build(settings: Settings, fleet: Fleet, clock: Clock | None = None, agents_u
         Route("/", query.answer, methods=["GET", "POST"]),
         Route("/healthz", _health, methods=["GET"]),
         Route("/metrics", scrape, methods=["GET"]),
+        Route("/v1/ca.pem", AuthorityDoor(store, clock).show, methods=["GET"]),
         Mount("/", app=late_rest),
     ]
     audit = _audit(settings, clock)

@@ -196,6 +196,7 @@ class Settings(BaseSettings):
             lost_after=timedelta(seconds=self.lost_host_after),
             most_failover_tests=self.most_failover_tests,
             most_manual_snapshots=self.most_manual_snapshots,
+            style=self.style(),
         )
 
     def archive_url(self) -> str:

@@ -61,4 +61,17 @@ def _identify(path: Path) -> EngineBinary | None:
     if version is None:
         return None
     engine = "memcached" if "memcached" in said else "valkey" if "alkey" in said else "redis"
-    return EngineBinary(engine=engine, version=version.group(1), path=str(path))
+    return EngineBinary(engine=engine, version=version.group(1), path=str(path), tls=engine != "memcached" and _speaks_tls(path))
+
+
+def _speaks_tls(path: Path) -> bool:
+    """Whether a program of the Valkey and Redis family was built with TLS. Told to use it, without a certificate, either kind ends at once.
+
+    One that was built without says that it has none; one with it asks for the certificate.
+    """
+    argv = [str(path), "--port", "0", "--tls-port", "1", "--save", "", "--daemonize", "no", "--logfile", ""]
+    try:
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=5, check=False, cwd="/").stdout  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return "Failed to configure TLS" in said

@@ -199,6 +199,7 @@ class ClusterSession(ValkeySession):
         if seen.role is Role.REPLICA and seen.follows == f"{leader.address}:{leader.port}":
             return True
         if answers_ping(peer_reach(spec, leader)):
+            self._speak_to(spec, leader)
             self._try("CLUSTER", "REPLICATE", me.follows)  # refused until this engine has heard that it is a primary
         return False
 

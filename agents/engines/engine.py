@@ -108,6 +108,9 @@ class Session(Protocol):
     def glance(self, former: Observation) -> Observation:
         """What of the former observation may change unasked, looked at anew; cheaper than to observe."""
 
+    def certify(self, spec: NodeSpec) -> None:
+        """Serve from now on the certificate that lies in the node's folder; connections that are open keep theirs."""
+
     def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
         """Have the running engine take what differs from the spec, as far as it can without a start."""
 

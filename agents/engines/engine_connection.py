@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, Connection
+from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 from agents.engines.reach import Reach
+from agents.socket_path import socket_path
 from api_schemas.agent.access import Credentials
 
 # Not to introduce itself saves a round trip; newer releases of the library are asked for that in another way.
@@ -26,19 +28,34 @@ def engine_connection(reach: Reach, patience: float, decode_responses: bool = Fa
 
     It raises AccessDeniedError where an engine refuses our credentials and is not open to everybody either.
     """
-    made: AbstractConnection = Connection(
-        host=reach.address,
-        port=reach.port,
-        socket_timeout=patience,
-        socket_connect_timeout=1.0,
-        decode_responses=decode_responses,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        **_ANONYMOUS,
-    )
+    options: dict[str, Any] = {
+        "socket_timeout": patience, "decode_responses": decode_responses, "protocol": 2, "retry": Retry(NoBackoff(), 0), **_ANONYMOUS,
+    }  # fmt: skip
+    made = _kind_of(reach, options)
     if reach.credentials is not None:
         made.redis_connect_func = _Greeter(reach.credentials)  # type: ignore[assignment]  # it is called with the connection
     return made
+
+
+def _kind_of(reach: Reach, options: dict[str, Any]) -> AbstractConnection:
+    if reach.socket is not None:
+        return _AtHome(reach.socket, options)  # type: ignore[abstract]  # the library's own class, whose host is there
+    place: dict[str, Any] = {"host": reach.address, "port": reach.port, "socket_connect_timeout": 1.0}
+    if reach.authority is not None:
+        return SSLConnection(ssl_ca_data=reach.authority, ssl_check_hostname=True, **place, **options)
+    return Connection(**place, **options)
+
+
+class _AtHome(UnixDomainSocketConnection):  # type: ignore[misc, abstract, unused-ignore]
+    """Through a Unix socket in a folder that may lie deeper than a Unix address is long."""
+
+    def __init__(self, where: Path, options: dict[str, Any]) -> None:
+        super().__init__(path=str(where), **options)
+        self._where = where
+
+    def _connect(self) -> Any:
+        with socket_path(self._where) as self.path:
+            return super()._connect()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 class _Greeter:

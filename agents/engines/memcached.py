@@ -130,6 +130,9 @@ class MemcachedSession:
         """All that can be seen is quickly seen."""
         return self.observe()
 
+    def certify(self, spec: NodeSpec) -> None:
+        """It speaks no TLS: its front does."""
+
     def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
         """It takes its flags when it starts, and nothing afterwards."""
         return Configured(runs_with)

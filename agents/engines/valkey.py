@@ -8,6 +8,7 @@ from pathlib import Path
 from agents.engines.engine import Session, last_words, launch_of
 from agents.engines.ping import answers_ping
 from agents.engines.reach import own_reach
+from agents.engines.transit_files import SOCKET
 from agents.engines.valkey_config import at_start, write_config
 from agents.launch import Launch
 from api_schemas.agent.configuration import Configuration
@@ -57,3 +58,4 @@ class ValkeyEngine:
         for path in folder.glob("*"):
             if path.suffix in (".rdb", ".log", ".aof"):
                 path.unlink(missing_ok=True)
+        (folder / SOCKET).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from agents.engines.cluster_bus import NODES_FILE, nodes_file
+from agents.engines.transit_files import bus_ports, encryption, listening, told_of_files, write_transit
 from agents.engines.users import user_directives
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import EngineBinary, NodeSpec, Role
@@ -60,7 +61,8 @@ def directives(spec: NodeSpec, folder: Path) -> Iterator[tuple[str, str]]:
     The endpoint addresses are not among them: a second holder's start would fail, so they are only ever bound at run time.
     """
     yield "bind", spec.address
-    yield "port", str(spec.port)
+    yield from listening(spec)
+    yield from encryption(spec, [(name, _quoted(Path(file))) for name, file in told_of_files(folder)])
     yield from {
         "dir": _quoted(folder),
         "dbfilename": "dump.rdb",
@@ -101,6 +103,7 @@ def cluster_mode(spec: NodeSpec) -> Iterator[tuple[str, str]]:
     yield "cluster-enabled", "yes"
     yield "cluster-config-file", NODES_FILE
     yield "cluster-announce-ip", spec.address
+    yield from bus_ports(spec)
     yield "cluster-node-timeout", str(_LONG)
     yield "cluster-replica-no-failover", "yes"
     yield "cluster-allow-replica-migration", "no"
@@ -203,6 +206,8 @@ def write_config(spec: NodeSpec, folder: Path) -> Path:
 
     Anew each time: in a container the folder belongs to an engine that has fewer rights than we do, and could have laid a link.
     """
+    if spec.transit is not None:
+        write_transit(spec.transit, folder)
     if spec.mesh is not None:
         _write_anew(folder / NODES_FILE, nodes_file(spec))
     path = folder / "engine.conf"

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -14,6 +15,7 @@ from agents.engines.engine import AccessRefusedError, AddressHeldError, Configur
 from agents.engines.engine_connection import AccessDeniedError, engine_connection
 from agents.engines.ping import answers_ping, replicated_at
 from agents.engines.reach import own_reach, peer_reach
+from agents.engines.transit_files import told_of_files
 from agents.engines.users import refusal, told_of_others, told_of_ours
 from agents.engines.valkey_config import changes, reached
 from api_schemas.agent.configuration import Configuration
@@ -77,14 +79,15 @@ class ValkeySession:
         if seen.role is Role.REPLICA and seen.follows == f"{leader.address}:{leader.port}":
             return True
         if answers_ping(peer_reach(spec, leader)):
+            self._speak_to(spec, leader)
             self._say("REPLICAOF", leader.address, str(leader.port))
         return False
 
     def hold(self, spec: NodeSpec, seen: Observation) -> None:
         """Bind the wanted addresses. One that is let go keeps no client: they would go on writing to the wrong node."""
         wanted = frozenset(spec.holds)
-        if wanted == seen.holds:
-            return
+        if wanted == seen.holds or (spec.transit is not None and not spec.transit.native):
+            return  # nothing to do, or its front's to do
         self._bind([self._own, *sorted(wanted)])
         for address in seen.holds - wanted:
             self._say("CLIENT", "KILL", "LADDR", f"{address}:{spec.port}")
@@ -117,6 +120,16 @@ class ValkeySession:
         """CLIENT KILL of those who give commands, and of those who listen to channels."""
         with self._talk():
             self._all(*(("CLIENT", "KILL", "TYPE", kind) for kind in ("NORMAL", "PUBSUB")))
+
+    def certify(self, spec: NodeSpec) -> None:
+        """CONFIG SET of all three files in one, if it can speak TLS: it loads them anew, whether or not they are called the same."""
+        if spec.binary.tls:
+            self._say("CONFIG", "SET", *(word for told in told_of_files(Path(spec.home)) for word in told))
+
+    def _speak_to(self, spec: NodeSpec, leader: Peer) -> None:
+        """Whether it replicates over TLS, before it is told from whom: while a group is switched, that differs from primary to primary."""
+        if spec.transit is not None and spec.binary.tls:
+            self._say("CONFIG", "SET", "tls-replication", "yes" if leader.tls else "no")
 
     def configure(self, spec: NodeSpec, runs_with: Configuration) -> Configured:
         """CONFIG SET for whatever differs, each by itself: what is refused keeps nothing else from being taken."""

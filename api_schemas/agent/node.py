@@ -33,13 +33,17 @@ class Phase(StrEnum):
 
 
 class Peer(Shape):
-    """Another node of the same node group: where it serves, in which zone, and which boot is meant (a proof ends with the boot)."""
+    """Another node of the same node group: where it serves, in which zone, and which boot is meant (a proof ends with the boot).
+
+    ``tls`` says that it speaks TLS there, whether or not to everybody.
+    """
 
     key: str
     address: str
     port: int
     boot: int
     zone: str = ""
+    tls: bool = False
 
 
 class MeshMember(Shape):
@@ -119,6 +123,8 @@ class NodeSpec(Shape):
     ``memory`` is the engine's limit in bytes; ``parameters`` are the parameter group's values under the service's names.
     ``mesh`` is set in cluster mode.
     ``saves`` is what a node shall write to an archive, ``seed`` what a primary begins with at each boot while that is said.
+    ``trusted`` are the addresses from which a front takes what is not encrypted although it is to be: of the other nodes, on this host.
+    ``home`` is the folder of the node's files, which its agent fills in for itself.
     ``access`` is who may do what, None for engines that know no users, or began before there were any; ``transit`` is set where TLS is
     spoken.
     ``discovery`` is what clients of a Memcached cluster are told of its nodes; with ``front``, the agent's relay listens at the node's
@@ -153,6 +159,8 @@ class NodeSpec(Shape):
     discovery: DiscoveryList | None = None
     saves: SaveOrder | None = None
     seed: SeedOrder | None = None
+    home: str = ""
+    trusted: list[str] = Field(default_factory=list)
 
     @property
     def configuration(self) -> Configuration:

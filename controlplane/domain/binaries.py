@@ -20,16 +20,16 @@ _RELEASED_AS = {("redis", "7.1"): "7.0", ("valkey", "8.2"): "8.1"}
 """Versions that the service alone has: there is no release, and so no image, of that name. What they are compatible with."""
 
 
-def best_binary(engine: str, version: str, offered: Iterable[Binary]) -> Binary | None:
+def best_binary(engine: str, version: str, offered: Iterable[Binary], *, tls: bool = False) -> Binary | None:
     """The best fit, or None when nothing fits.
 
     In this order: the asked engine before a compatible one, the asked major.minor, then the closest newer version, then (within
-    the same major) the closest older one; ties end in the path. An agent that can have any version of an engine has the asked one, but
-    what is there already comes before what must be fetched.
+    the same major) the closest older one, then, with ``tls``, one that speaks TLS itself; ties end in the path. An agent that can have any
+    version of an engine has the asked one, but what is there already comes before what must be fetched.
     """
     wanted = _numbers(version)
     fitting = [
-        (binary.engine != engine, *_distance(wanted, binary), must_be_fetched, binary.path, binary)
+        (binary.engine != engine, *_distance(wanted, binary), tls and not binary.tls, must_be_fetched, binary.path, binary)
         for binary, must_be_fetched in _concrete(engine, version, offered)
         if _fits(engine, wanted, binary)
     ]

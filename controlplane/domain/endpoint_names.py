@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from controlplane.domain.topology import ClusterMode, Endpoints, Node, Topology, World
+from controlplane.domain.topology import ClusterMode, Endpoints, Kind, Node, Topology, World
 
 DEFAULT_SUFFIX = "cache.cachewright.internal"
 LONGEST_SUFFIX = 150  # a name has 253 characters at most, and the longest id, hash and region go before the suffix
@@ -141,6 +141,18 @@ class EndpointStyle:
         if topology.is_memcached:
             return _named(topology, Purpose.NODE, topology.name, node.id).under(self.suffix)
         return _named(topology, Purpose.NODE, node.id).under(self.suffix)
+
+    def names(self, topology: Topology, purpose: Purpose) -> tuple[str, ...]:
+        """The name of an endpoint in every form in which it is known, with TLS and without."""
+        named = _named(topology, purpose, topology.name)
+        return tuple(dict.fromkeys((named.under(self.suffix), replace(named, tls=True).under(self.suffix))))
+
+    def node_names(self, topology: Topology, node: Node) -> tuple[str, ...]:
+        """The name of a node in every form in which it is known, with TLS and without."""
+        plain = self.node_name(topology, node)
+        if topology.is_memcached or topology.kind is not Kind.REPLICATION_GROUP:
+            return (plain,)
+        return plain, replace(_named(topology, Purpose.NODE, node.id), tls=True, group=topology.name).under(self.suffix)
 
 
 def _named(topology: Topology, purpose: Purpose, owner: str, number: str = "0001") -> EndpointName:

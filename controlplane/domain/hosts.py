@@ -13,18 +13,19 @@ from controlplane.domain.topology import Binary, Make, Topology
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one node takes: which program, how many bytes, how many threads."""
+    """What one node takes: which program, best one that speaks TLS, how many bytes, how many threads."""
 
     engine: str
     version: str
     memory: int
     threads: int
+    tls: bool = False
 
 
 def demand_of(topology: Topology, make: Make | None = None) -> Demand:
     """What each node of the topology takes, or one of another make."""
     resources, made = resources_of(topology, make), make or topology.make
-    return Demand(made.engine, made.engine_version, resources.memory, resources.threads)
+    return Demand(made.engine, made.engine_version, resources.memory, resources.threads, made.transit is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def _place(agent: SeenAgent, zone: str, demand: Demand) -> Place | None:
         return None
     if not _has_room(agent, demand):
         return None
-    binary = best_binary(demand.engine, demand.version, agent.binaries)
+    binary = best_binary(demand.engine, demand.version, agent.binaries, tls=demand.tls)
     return Place(agent, binary) if binary is not None else None
 
 

@@ -117,11 +117,12 @@ def _move(topology: Topology, move: SlotMove) -> MeshMove:
         slots=shown_slots(move.slots),
         landed=shown_slots(move.landed),
         open=may_move and all(node.joined_at is not None for group in ends for node in group.staying),
-        atomic=all(_is_atomic(group.primary_node) for group in ends),
+        atomic=all(moves_atomically(group.primary_node) for group in ends),
     )
 
 
-def _is_atomic(primary: Node | None) -> bool:
+def moves_atomically(primary: Node | None) -> bool:
+    """Whether the primary's engine moves many slots at once by itself, as a replica would be filled."""
     if primary is None or primary.placement is None or primary.placement.binary.engine != "valkey":
         return False
     return version_numbers(primary.placement.binary.version) >= _FIRST_ATOMIC

@@ -87,7 +87,7 @@ def _turned_into(topology: Topology, wanted: Remake) -> Topology:
         groups = tuple(_with_slots(group, has_bus=wanted.make.clustered) for group in turned.node_groups)
         turned = replace(turned, cluster_mode=wanted.cluster_mode, node_groups=groups)
     made = wanted.make
-    return replace(turned, engine=made.engine, engine_version=made.engine_version, node_type=made.node_type)
+    return replace(turned, engine=made.engine, engine_version=made.engine_version, node_type=made.node_type, transit=made.transit)
 
 
 def _with_slots(group: NodeGroup, *, has_bus: bool) -> NodeGroup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from api_schemas.agent.transit import TransitMode
 from controlplane.domain.backup import SavedFile
 from controlplane.domain.mesh import mesh_of
 from controlplane.domain.topology import Binary, Node, NodeGroup, Topology
@@ -147,12 +148,20 @@ def does_its_part(topology: Topology, group: NodeGroup, node: Node, reported: Re
     if seen is None or not is_up(node, seen):
         return False
     if topology.is_memcached:
-        return seen.fronted or not topology.settings.fronted
+        return seen.fronted or not (topology.settings.fronted or topology.transit is not None)
+    if _has_front(topology, node) and not seen.fronted:
+        return False
     if seen.epoch != group.epoch:
         return False
     if node.id == group.primary:
         return seen.role == "primary"
     return seen.role == "replica" and replicates(topology, group, node, reported)
+
+
+def _has_front(topology: Topology, node: Node) -> bool:
+    """Whether a relay speaks TLS for the node: clients are led to it once it does."""
+    mode = topology.make_of(node).transit
+    return mode is not None and node.placement is not None and not (mode is TransitMode.REQUIRED and node.placement.binary.tls)
 
 
 def sees_the_mesh(topology: Topology, seen: SeenNode) -> bool:

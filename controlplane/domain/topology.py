@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Self
 
 from api_schemas.agent.access import Access
-from api_schemas.agent.transit import Certified, TransitMode
+from api_schemas.agent.transit import TransitMode
 from controlplane.domain.backup import Backup, Cause, ManualBackup, Seed
+from controlplane.domain.certificate import Issued
 from controlplane.domain.elections import Election
 from controlplane.domain.guard import Guard
 from controlplane.domain.resharding import Resharding, SlotMove
@@ -94,7 +95,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Make:
-    """What a node is made of: which engine in which version, on which node type, in cluster mode or not.
+    """What a node is made of: which engine in which version, on which node type, in cluster mode or not, encrypted how.
 
     ``parameters`` are the values that differ from its family's defaults where they are not the topology's: a parameter group of another
     family says nothing about it.
@@ -105,6 +106,7 @@ class Make:
     node_type: str
     clustered: bool = False
     parameters: tuple[tuple[str, str], ...] | None = None
+    transit: TransitMode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +273,8 @@ class Topology:
     and cleared once the engines were seen to match. ``retained`` is the node that outlives the group's deletion.
     ``configuration_holder`` is the node of a group in cluster mode which the configuration endpoint was published to. ``elections`` are
     the newest, oldest first.
-    ``parameters`` are the values of its parameter group that differ from the family's defaults, by name.
-    ``resharding`` is set while slots move from one of its node groups to another.
-    ``leftovers`` are what nodes that moved may have left with agents that were not heard of since.
+    ``parameters`` are the values of its parameter group that differ from the family's defaults, by name. ``resharding`` is set while slots
+    move from one of its node groups to another. ``leftovers`` are what nodes that moved may have left with agents not heard of since.
     ``discovery`` is a Memcached cluster's; ``pending`` waits for its maintenance window, and ``grown_from`` is the number of nodes it
     had before those that are being added. ``replicas_from`` is the number of replicas that a group had before it is being changed.
     ``backup`` is the snapshot that is being taken of it, ``automated_at`` when the last automatic one began, ``manual_backups`` those of
@@ -325,7 +326,7 @@ class Topology:
     access: Access | None = None
     guard: Guard = field(default_factory=Guard)
     transit: TransitMode | None = None
-    certified: Certified | None = None
+    certified: Issued | None = None
     version: int = 0
 
     @property
@@ -341,7 +342,12 @@ class Topology:
     @property
     def make(self) -> Make:
         """What its nodes shall be made of."""
-        return Make(self.engine, self.engine_version, self.node_type, self.has_bus)
+        return Make(self.engine, self.engine_version, self.node_type, self.has_bus, transit=self.transit)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether any of its nodes does, or will: also while they are being made anew without."""
+        return self.transit is not None or any(node.make is not None and node.make.transit is not None for node in self.nodes)
 
     @property
     def shown(self) -> Make:

@@ -56,8 +56,13 @@ from controlplane.operations.settings import (
 )
 from controlplane.operations.snapshot_sources import ended_by
 from controlplane.operations.tagging import checked_tags, copy_to_members, tag_new
+from controlplane.operations.transit import new_transit
 
 _VALKEY = "This API doesn't support Valkey engine. Please use CreateReplicationGroup API for Valkey cluster creation."
+
+_NO_TLS = (
+    "TransitEncryptionEnabled is not possible for a stand-alone redis cache cluster. Use CreateReplicationGroup with NumCacheClusters 1."
+)
 
 
 @performs(CREATE_CACHE_CLUSTER, beforehand=files_to_find)
@@ -197,6 +202,8 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster, snapshot: S
     size = node_type(asked.cache_node_type or "cache.t4g.small")
     must_support(size, version)
     must_not_tier_data(size)
+    if asked.transit_encryption_enabled and not is_memcached:
+        raise InvalidParameterCombination(_NO_TLS)
     layout.must_be_servable(ctx, version, zones)
     layout.must_have_room(ctx, number)
     parameters = without_cluster_mode(parameter_group_for(ctx, asked.cache_parameter_group_name, version))
@@ -222,6 +229,7 @@ def _new_cluster(ctx: Context, name: str, asked: CreateCacheCluster, snapshot: S
         requested_at=ctx.now,
         endpoints=ctx.style.new,
         settings=settings,
+        transit=new_transit(ctx, asked, version, zones),
     )
     created = seeded(ctx, guarded(ctx, created, asked), asked, snapshot)
     layout.must_fit(ctx, created)
@@ -279,6 +287,7 @@ def _must_come_from_the_group(group: Topology, asked: CreateCacheCluster) -> Non
         "SnapshotRetentionLimit": (asked.snapshot_retention_limit, settings.snapshot_retention_limit),
         "SecurityGroupIds": (asked.security_group_ids or None, list(settings.security_group_ids)),
         "NotificationTopicArn": (asked.notification_topic_arn, settings.notification_topic),
+        "TransitEncryptionEnabled": (asked.transit_encryption_enabled, group.transit is not None),
     }
     for name, (value, of_group) in given.items():
         if value is not None and value != "" and value != of_group:

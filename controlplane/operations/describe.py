@@ -58,7 +58,8 @@ def replication_group(ctx: Context, group: Topology) -> ReplicationGroup:
         auth_token_enabled=bool(group.guard.tokens),
         auth_token_last_modified_date=group.guard.tokens_changed_at if group.guard.tokens else None,
         user_group_ids=_user_groups(group, is_told),
-        transit_encryption_enabled=False,
+        transit_encryption_enabled=group.shown.transit is not None,
+        transit_encryption_mode=group.shown.transit.value if group.shown.transit else None,
         at_rest_encryption_enabled=False,
         arn=arn(group.world, "replicationgroup", group.name),
         log_delivery_configurations=log_delivery.shown(settings),
@@ -92,6 +93,7 @@ def _token_change(topology: Topology, is_told: bool) -> str | None:
 
 def _pending_of_group(group: Topology, is_told: bool) -> ReplicationGroupPendingModifiedValues:
     mode = group.remake.cluster_mode if group.remake else None
+    is_switched = group.shown.transit != group.transit
     migration = SlotMigration(progress_percentage=round(group.resharding.progress, 2)) if group.resharding else None
     return ReplicationGroupPendingModifiedValues(
         auth_token_status=_token_change(group, is_told),
@@ -99,6 +101,8 @@ def _pending_of_group(group: Topology, is_told: bool) -> ReplicationGroupPending
         cluster_mode=mode.value if mode else None,
         log_delivery_configurations=log_delivery.pending(group.settings) or None,
         resharding=ReshardingStatus(slot_migration=migration) if migration else None,
+        transit_encryption_enabled=group.transit is not None if is_switched else None,
+        transit_encryption_mode=group.transit.value if is_switched and group.transit else None,
     )
 
 
@@ -143,7 +147,8 @@ def cache_cluster(ctx: Context, topology: Topology, member: Node | None, *, with
         snapshot_window=None if topology.is_memcached else settings.snapshot_window,
         auth_token_enabled=bool(topology.guard.tokens),
         auth_token_last_modified_date=topology.guard.tokens_changed_at if topology.guard.tokens else None,
-        transit_encryption_enabled=False,
+        transit_encryption_enabled=topology.shown.transit is not None,
+        transit_encryption_mode=topology.shown.transit.value if topology.shown.transit else None,
         at_rest_encryption_enabled=False,
         arn=arn(topology.world, "cluster", name),
         replication_group_log_delivery_enabled=member is not None and bool(settings.log_deliveries),

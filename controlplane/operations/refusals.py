@@ -7,12 +7,8 @@ from collections.abc import Mapping
 from api_schemas.faults import InvalidParameterValue
 from api_schemas.shape import Shape
 
-_TLS = "encryption in transit is not built yet"
-
 NOT_BUILT: Mapping[str, str] = {
     "serverless_cache_snapshot_name": "serverless caches are not built yet",
-    "transit_encryption_enabled": _TLS,
-    "transit_encryption_mode": _TLS,
     "at_rest_encryption_enabled": "encryption at rest is not built yet",
     "kms_key_id": "encryption at rest is not built yet",
     "data_tiering_enabled": "data tiering is not built yet",

@@ -47,7 +47,7 @@ def with_make(ctx: Context, topology: Topology, asked: AskedMake) -> Topology:
     must_change = (version.engine, version.version) != (topology.engine, topology.engine_version)
     size = _node_type(topology, version, asked) if asked.cache_node_type else pending.node_type
     _must_not_wait_for_an_upgrade(topology, asked, size)
-    wanted = Make(version.engine, version.version, size, topology.has_bus)
+    wanted = Make(version.engine, version.version, size, topology.has_bus, transit=pending.transit)
     family = engine_version(topology.engine, topology.engine_version).family
     if version.family == family:
         changed, remake = switched(ctx, topology, asked.cache_parameter_group_name), Remake(wanted)
@@ -59,7 +59,7 @@ def with_make(ctx: Context, topology: Topology, asked: AskedMake) -> Topology:
     _must_be_possible(ctx, changed, version, remake, is_upgrade=must_change)
     if not asked.apply_immediately:
         return replace(changed, remake=remake)
-    _must_have_room(ctx, changed, remake)
+    must_have_room(ctx, changed, remake)
     return remade(changed, remake)
 
 
@@ -178,7 +178,7 @@ def _resources_memory(topology: Topology, remake: Remake) -> int:
     return resources_of(topology, replace(remake.make, parameters=parameters)).memory
 
 
-def _must_have_room(ctx: Context, topology: Topology, remake: Remake) -> None:
+def must_have_room(ctx: Context, topology: Topology, remake: Remake) -> None:
     """Raises InsufficientCacheClusterCapacity when a host of no zone has room for a node as it shall be, where it is or elsewhere."""
     room = Room(seen_agents(ctx.unit))
     for group in topology.node_groups:

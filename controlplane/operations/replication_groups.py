@@ -52,6 +52,7 @@ from controlplane.operations.settings import (
 from controlplane.operations.shards import Shard, shards_asked
 from controlplane.operations.snapshot_sources import ended_by
 from controlplane.operations.tagging import checked_tags, tag_new
+from controlplane.operations.transit import new_transit, with_transit
 
 DEFAULT_NODE_TYPE = "cache.t4g.small"
 LONGEST_DESCRIPTION = 1000
@@ -76,6 +77,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
     must_not_tier_data(size)
     layout.must_be_servable(ctx, version, [zone for shard in shards for zone in shard.zones])
     layout.must_have_room(ctx, sum(len(shard.zones) for shard in shards))
+    transit = new_transit(ctx, asked, version, [zone for shard in shards for zone in shard.zones])
     settings = _flags(ctx, asked, mode, shards)
     settings = with_log_deliveries(settings, asked.log_delivery_configurations, version.engine, version.version, ctx.now)
     checked_tags(asked.tags)
@@ -96,6 +98,7 @@ def create_replication_group(ctx: Context, asked: CreateReplicationGroup) -> Rep
         cluster_mode=mode,
         endpoints=ctx.style.new,
         settings=settings,
+        transit=transit,
     )
     group = seeded(ctx, guarded(ctx, group, asked), asked, snapshot)
     layout.must_fit(ctx, group)
@@ -141,7 +144,7 @@ def modify_replication_group(ctx: Context, asked: ModifyReplicationGroup) -> Rep
         settings = replace(settings, multi_az=asked.multi_az_enabled)
     _must_be_possible(settings, group.cluster_mode, [[node.zone for node in part.nodes] for part in group.node_groups])
     made = with_cluster_mode(ctx, group, asked) if asked.cluster_mode else with_make(ctx, group, asked)
-    wanted = with_guard_asked(ctx, replace(made, settings=settings), asked)
+    wanted = with_guard_asked(ctx, replace(with_transit(ctx, made, asked), settings=settings), asked)
     if asked.primary_cluster_id:
         wanted = with_promotion_of(ctx, wanted, asked.primary_cluster_id)
     if wanted == group:

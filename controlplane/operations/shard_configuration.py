@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from api_schemas.agent.transit import TransitMode
 from api_schemas.faults import (
     InvalidParameterCombination,
     InvalidParameterValue,
@@ -20,6 +21,7 @@ from api_schemas.replication_group import (
 )
 from controlplane.domain import status as s
 from controlplane.domain.engine_versions import engine_version
+from controlplane.domain.mesh import moves_atomically
 from controlplane.domain.naming import node_group_id, shard_member_id
 from controlplane.domain.resharding import Resharding, SlotMove
 from controlplane.domain.slots import even_transfers, number_of_slots
@@ -76,6 +78,16 @@ def _must_be_reshardable(topology: Topology, asked: ModifyReplicationGroupShardC
         raise InvalidParameterValue(f"Invalid value {asked.node_group_count} for NodeGroupCount. Must be at least 1")
     if asked.node_group_count > MOST_SHARDS:
         raise NodeGroupsPerReplicationGroupQuotaExceeded(MOST_SHARDS)
+    if topology.transit is TransitMode.REQUIRED and any(_moves_in_clear(group.primary_node) for group in topology.node_groups):
+        raise InvalidParameterCombination(
+            "Slots cannot be moved with TransitEncryptionMode required: these engines speak no TLS themselves, and move keys in clear. "
+            "Upgrade the group to Valkey 9.0 or later, which moves slots as a replica would, or create one with mode preferred."
+        )
+
+
+def _moves_in_clear(primary: Node | None) -> bool:
+    """Whether a primary would knock in clear, from another address than its own, at others' fronts, which refuse that."""
+    return primary is not None and primary.placement is not None and not primary.placement.binary.tls and not moves_atomically(primary)
 
 
 def _must_name_nothing(asked: ModifyReplicationGroupShardConfiguration, why: str) -> None:

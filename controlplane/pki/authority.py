@@ -72,10 +72,10 @@ class Authority:
         return Pair(self.certify(subject, key.public_key(), now, lasts), _key_pem(key))
 
 
-def new_authority(now: datetime) -> Pair:
-    """The certificate and key of an authority that has never been before."""
+def new_authority(now: datetime, called: str = "Cachewright") -> Pair:
+    """The certificate and key of an authority that has never been before, under that name."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("authority", "Cachewright")
+    name = _name("authority", called)
     made = (
         _started(name, name, key.public_key(), now, _LASTS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -99,6 +99,14 @@ class GiveUpRenewal:
 
 
 @dataclass(frozen=True, slots=True)
+class IssueCertificate:
+    """Have the engines prove with another certificate, for these names and addresses, who they are."""
+
+    names: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class GiveEndpoints:
     """Give the topology the stable addresses it lacks, and the agent whose relay serves the one that is spread, if any is."""
 
@@ -388,6 +396,7 @@ Decision = (
     | NoteFit
     | NoteProof
     | GiveUpRenewal
+    | IssueCertificate
     | GiveEndpoints
     | GiveBackAddresses
     | BootNode

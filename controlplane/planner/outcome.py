@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import assert_never
 
 from controlplane.domain.backup import ArchivePlace, Cause
+from controlplane.domain.certificate import Issued
 from controlplane.domain.elections import Election
 from controlplane.domain.renewal import gone_back, on_trial, remade, renewed, with_spare
 from controlplane.domain.resizing import Discovery
@@ -21,7 +22,7 @@ MOST_ELECTIONS = 50
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """What was drawn for a decision that needs it: a node's own address, those of endpoints, or a snapshot's uid and archive."""
+    """What was drawn for a decision that needs it: addresses of a node or of endpoints, a snapshot's uid and archive, a certificate."""
 
     node: str = ""
     primary: str = ""
@@ -29,6 +30,7 @@ class Addresses:
     configuration: str = ""
     snapshot: str = ""
     archive: ArchivePlace = field(default_factory=lambda: ArchivePlace(""))
+    issued: Issued | None = None
 
 
 def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addresses) -> Topology | None:
@@ -56,6 +58,8 @@ def after(topology: Topology, decision: d.Decision, now: datetime, drawn: Addres
             return replace(topology, renewal=replace(topology.renewal, proven=True) if topology.renewal else None)
         case d.GiveUpRenewal():
             return gone_back(topology)
+        case d.IssueCertificate():
+            return replace(topology, certified=drawn.issued)
         case d.GiveEndpoints():
             return _addressed(topology, decision, drawn)
         case d.GiveBackAddresses():

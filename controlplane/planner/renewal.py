@@ -205,7 +205,7 @@ def _place(now: Situation, group: NodeGroup, node: Node) -> Place | None:
     place = Room(now.agents).stay(former.agent, node.zone, wanted, instead_of=had)
     if place is None:
         return elsewhere(now, group, replace(node, make=None))
-    same = (wanted.engine, wanted.version) == (had.engine, had.version)
+    same = (wanted.engine, wanted.version, wanted.tls) == (had.engine, had.version, had.tls)
     return replace(place, binary=former.binary) if same else place
 
 

@@ -16,6 +16,7 @@ from controlplane.planner.primaries import call_roll, elect_primaries, hand_back
 from controlplane.planner.renewal import boot_unled_nodes, renew_nodes
 from controlplane.planner.sharding import begin_resharding, dismiss_empty_groups, land_slots
 from controlplane.planner.situation import Situation
+from controlplane.planner.transit import issue_certificates
 
 Rule = Callable[[Situation], Iterator[Decision]]
 
@@ -26,6 +27,7 @@ RULES: tuple[Rule, ...] = (
     drain_hosts,            # nodes leave a host that is being emptied
     give_endpoints,         # every topology has its stable addresses
     give_back_addresses,    # and none of an endpoint that it shall have no more
+    issue_certificates,     # what is encrypted proves who it is, by every name it has
     begin_resharding,       # slots move where what they hold has room
     land_slots,             # slots that have moved belong to the shard they went to
     call_roll,              # whoever may replace a lost primary has told how far it came

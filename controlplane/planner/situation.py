@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from controlplane.domain.endpoint_names import EndpointStyle
 from controlplane.domain.reported import Reported, SeenAgent
 from controlplane.domain.topology import Node, Topology
 
@@ -39,6 +40,7 @@ class Policy:
     most_saves: int = 4
     replica_awaited: timedelta = timedelta(seconds=5)
     saved_within: timedelta = timedelta(minutes=5)
+    style: EndpointStyle = field(default_factory=EndpointStyle)
     retry: timedelta = timedelta(seconds=0.5)
     longest_retry: timedelta = timedelta(seconds=30)
 

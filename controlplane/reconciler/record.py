@@ -12,6 +12,7 @@ from controlplane.domain.topology import Kind, Topology
 from controlplane.planner import decisions as d
 from controlplane.planner.outcome import Addresses, after
 from controlplane.reconciler.backups import note_snapshots
+from controlplane.reconciler.certifying import issued
 from controlplane.reconciler.sentences import sentences
 from controlplane.store.store import Unit
 
@@ -34,7 +35,7 @@ class Recorder:
             if changed is None:
                 return
             before = changed
-            drawn = self._draw(unit, before, decision)
+            drawn = self._draw(unit, before, decision, now)
             changed = after(before, decision, now, drawn)
             for source_type, source, message in sentences(before, decision):
                 unit.events.say(Event(topology.world, source_type, source, message, now, decision.because))
@@ -47,7 +48,7 @@ class Recorder:
         elif changed != topology:
             unit.topologies.save(changed)
 
-    def _draw(self, unit: Unit, topology: Topology, decision: d.Decision) -> Addresses:
+    def _draw(self, unit: Unit, topology: Topology, decision: d.Decision, now: datetime) -> Addresses:
         if isinstance(decision, d.PlaceNode):
             key = topology.key(decision.node)
             node = topology.node(decision.node)
@@ -60,6 +61,8 @@ class Recorder:
             return Addresses(snapshot=f"{topology.uid}-{topology.version}", archive=self._archive)
         if isinstance(decision, d.GiveEndpoints):
             return self._draw_endpoints(unit, topology)
+        if isinstance(decision, d.IssueCertificate):
+            return Addresses(issued=issued(unit, topology.name, decision.names, now))
         return Addresses()
 
     def _draw_node(self, unit: Unit, agent: str, key: str) -> Addresses:

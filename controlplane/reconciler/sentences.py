@@ -32,6 +32,9 @@ def sentences(topology: Topology, decision: d.Decision) -> Iterator[Sentence]:
             said = stands_in(topology.engine, topology.engine_version, binary)
             if said and (topology.engine, topology.engine_version) != (topology.shown.engine, topology.shown.engine_version):
                 yield _of_node(topology, node, f"{said}, a wire compatible program, on this host")
+        case d.IssueCertificate(because=because):
+            if topology.certified is not None:
+                yield topology.kind.value, topology.name, f"The certificate of {topology.name} is renewed: {because}"
         case d.GiveUpRenewal():
             yield from _renewal("Failed", topology, topology.make)
         case d.WelcomeNode(node=node):

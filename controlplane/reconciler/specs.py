@@ -10,19 +10,28 @@ from api_schemas.agent.backup import SaveOrder, SeedOrder
 from api_schemas.agent.discovery import DiscoveryList
 from api_schemas.agent.node import EngineBinary, Mesh, MeshMember, MeshMove, NodeSpec, Peer, Role
 from api_schemas.agent.route import RouteSpec
+from api_schemas.agent.transit import Transit
 from controlplane.domain import mesh as bus
 from controlplane.domain.access_control import access_for
 from controlplane.domain.backup import key_of
 from controlplane.domain.resources import Resources, resources_of
 from controlplane.domain.topology import Node, NodeGroup, Topology
+from controlplane.domain.transit import covers, is_native
 
 
 def node_specs(topology: Topology) -> Iterator[tuple[str, NodeSpec]]:
     """Agent and spec of every node that has a place and shall run. The generation is the topology's version."""
     for group in topology.node_groups:
         for node in group.nodes:
-            if node.placement is not None and not topology.shall_end(node):
+            if node.placement is not None and not topology.shall_end(node) and _is_certified(topology, node):
                 yield node.placement.agent, _spec(topology, group, node, resources_of(topology, node.make))
+
+
+def _is_certified(topology: Topology, node: Node) -> bool:
+    """Whether a node that speaks TLS, or did so a boot ago, can prove who it is: it is not told of before."""
+    if topology.make_of(node).transit is None or node.placement is None:
+        return True
+    return topology.certified is not None and covers(topology.certified.names, topology, node.placement.address)
 
 
 def dropped_nodes(topology: Topology) -> Iterator[tuple[str, str]]:
@@ -40,6 +49,11 @@ def reader_route(topology: Topology) -> tuple[str, RouteSpec] | None:
         return None
     route = RouteSpec(key=topology.route_key, generation=topology.version, address=topology.route_address, port=topology.port,
                       backends=_backends(topology), discovery=discovery_list(topology))  # fmt: skip
+    if topology.is_memcached and topology.transit is not None:
+        if topology.certified is None or topology.route_address not in topology.certified.names:
+            return None
+        transit = Transit(topology.transit, native=False, certified=topology.certified.certified)
+        route = route.model_copy(update={"transit": transit, "source": topology.route_address})
     return topology.reader_agent, route
 
 
@@ -93,11 +107,29 @@ def _spec(topology: Topology, group: NodeGroup, node: Node, resources: Resources
         parameters=resources.parameters,
         mesh=_mesh(topology, node),
         access=access_for(topology, node),
-        front=topology.settings.fronted and topology.is_memcached,
+        transit=_transit(topology, node),
+        trusted=_trusted(topology, node),
+        front=topology.is_memcached and (topology.settings.fronted or topology.transit is not None),
         discovery=discovery_list(topology),
         saves=_saves(topology, group, node),
         seed=_seed(topology, group, node),
     )
+
+
+def _transit(topology: Topology, node: Node) -> Transit | None:
+    """How the node is encrypted, with the certificate of its topology."""
+    mode = topology.make_of(node).transit
+    if mode is None or node.placement is None or topology.certified is None:
+        return None
+    return Transit(mode, is_native(mode, node.placement.binary), topology.certified.certified)
+
+
+def _trusted(topology: Topology, node: Node) -> list[str]:
+    """Where the node's front may hear what is not encrypted: from the other nodes and the configuration endpoint, all on one host."""
+    if topology.make_of(node).transit is None or topology.is_named:
+        return []
+    addresses = {other.placement.address for other in topology.nodes if other.placement is not None}
+    return sorted({*addresses, *filter(None, [topology.configuration_address if topology.is_memcached else None])})
 
 
 def _saves(topology: Topology, group: NodeGroup, node: Node) -> SaveOrder | None:
@@ -176,4 +208,5 @@ def _peers(topology: Topology, nodes: Iterable[Node]) -> list[Peer]:
 def _peer(topology: Topology, node: Node) -> Peer | None:
     if node.placement is None:
         return None
-    return Peer(key=topology.key(node), address=node.placement.address, port=topology.port, boot=node.boot, zone=node.zone)
+    tls = topology.make_of(node).transit is not None
+    return Peer(key=topology.key(node), address=node.placement.address, port=topology.port, boot=node.boot, zone=node.zone, tls=tls)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 from deployment import PORT, Deployment
@@ -191,3 +194,25 @@ def test_a_deleted_group_leaves_no_name_and_a_new_control_plane_knows_the_others
     with pytest.raises(OSError, match="the name of nothing"):
         named.resolver.resolve(primary)
     assert named.leads_to(other) == {"others-001"}
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server, the one program here that is built with TLS")
+def test_a_group_with_tls_proves_its_names_and_engines_without_it_are_refused(deployment: Named) -> None:
+    client = deployment.client()
+    asked = {"ReplicationGroupDescription": "t", "TransitEncryptionEnabled": True, "NumCacheClusters": 2}
+    with pytest.raises(client.exceptions.InvalidParameterCombinationException, match="BUILD_TLS"):
+        client.create_replication_group(ReplicationGroupId="plain", Engine="valkey", EngineVersion="9.1", **asked)
+    client.create_replication_group(ReplicationGroupId="safe", Engine="redis", EngineVersion="7.1", AutomaticFailoverEnabled=True, **asked)
+    try:
+        client.get_waiter("replication_group_available").wait(ReplicationGroupId="safe")
+        (group,) = client.describe_replication_groups(ReplicationGroupId="safe")["ReplicationGroups"]
+        trusted = ssl.create_default_context(cadata=httpx.get(f"{client.meta.endpoint_url}/v1/ca.pem").text)
+        for name in ("PrimaryEndpoint", "ReaderEndpoint"):
+            at = group["NodeGroups"][0][name]
+            (address, *_) = deployment.resolver.resolve(at["Address"])
+            reached = socket.create_connection((address, at["Port"]), timeout=5)
+            with trusted.wrap_socket(reached, server_hostname=at["Address"]) as engine:
+                engine.sendall(b"PING\r\n")
+                assert engine.recv(16) == b"+PONG\r\n"
+    finally:
+        deployment.delete_everything()

@@ -10,7 +10,9 @@ import pytest
 from factories import NOW
 from situations import FIRST, PRIMARY_ADDRESS, SECOND, THIRD, VALKEY, at_work, memcached_at_work, sharded_at_work
 
+from api_schemas.agent.transit import Certified
 from controlplane.domain.backup import ArchivePlace, Backup, BackupPart, Cause, SavedFile, Seed
+from controlplane.domain.certificate import Issued
 from controlplane.domain.elections import Candidate, Election
 from controlplane.domain.renewal import remade
 from controlplane.domain.resharding import Resharding, SlotMove
@@ -35,9 +37,10 @@ from controlplane.planner.outcome import MOST_ELECTIONS, Addresses, after
 BEFORE = at_work().topology
 GROUP = BEFORE.node_groups[0]
 THEN = NOW + timedelta(minutes=1)
+ISSUED = Issued(Certified("certificate", "key", "authority"), ("127.102.0.1",), NOW + timedelta(days=90))
 ARCHIVE = ArchivePlace("file:///archive", "one")
 DRAWN = Addresses(node="127.102.0.77", primary="127.100.0.77", reader="127.100.0.78", configuration="127.100.0.79", snapshot="snap",
-                  archive=ARCHIVE)  # fmt: skip
+                  archive=ARCHIVE, issued=ISSUED)  # fmt: skip
 SHARDED = replace(BEFORE, cluster_mode=ClusterMode.ENABLED, primary_address=None, reader_address=None, reader_agent=None)
 COMPATIBLE = replace(SHARDED, cluster_mode=ClusterMode.COMPATIBLE)
 ALL_ADDRESSES = {"primary_address": "127.100.0.77", "reader_address": "127.100.0.78", "reader_agent": "agent-b"}
@@ -149,6 +152,7 @@ OUTCOMES: list[tuple[d.Decision, Topology, Topology | None]] = [
         replace(BEFORE, primary_address=None, reader_address=None, reader_agent=None),
         replace(BEFORE, primary_address="127.100.0.77", reader_address="127.100.0.78", reader_agent="agent-b"),
     ),
+    (d.IssueCertificate(("127.102.0.1",), "none yet"), BEFORE, replace(BEFORE, certified=ISSUED)),
     (d.GiveEndpoints(None, "one"), SHARDED, replace(SHARDED, configuration_address="127.100.0.79")),
     (
         d.GiveEndpoints("agent-b", "first"),
