@@ -19,6 +19,9 @@ class Clock(Protocol):
     def pick(self, among: int) -> int:
         """A number from 0 up to but not including ``among``, evenly."""
 
+    def secret(self) -> str:
+        """A password that nobody guesses: 256 random bits as text."""
+
 
 class SystemClock:
     """The machine's own."""
@@ -35,3 +38,7 @@ class SystemClock:
     def pick(self, among: int) -> int:
         """A random number."""
         return secrets.randbelow(among)
+
+    def secret(self) -> str:
+        """43 random characters."""
+        return secrets.token_urlsafe(32)

@@ -41,6 +41,10 @@ class FixedClock:
     def pick(self, among: int) -> int:
         return 0
 
+    def secret(self) -> str:
+        self.drawn += 1
+        return f"secret{self.drawn:037d}"
+
     def advance(self, **by: float) -> None:
         """Let time pass: ``advance(minutes=5)``."""
         self.moment += timedelta(**by)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
+from redis.retry import Retry
 from waiting import wait_until
 
 from cachewright import LocalServer, local_server
@@ -20,10 +22,11 @@ WITHOUT_TLS = "CACHEWRIGHT_ACCESS_WITHOUT_TLS"
 @contextmanager
 def guarding_server() -> Iterator[LocalServer]:
     """A server that lets users guard what is not encrypted."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(WITHOUT_TLS, "true")
-        with local_server() as running:
-            yield running
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:  # for this server alone
+            environment.setenv(WITHOUT_TLS, "true")
+            running = stack.enter_context(local_server())
+        yield running
 
 
 def have_users(cloud: Any, **access: str) -> None:
@@ -65,7 +68,8 @@ def nodes(cloud: Any, name: str) -> list[tuple[str, int]]:
 
 @contextmanager
 def come_in(place: tuple[str, int], user: str | None, password: str | None) -> Iterator[redis.Redis]:
-    with redis.Redis(*place, username=user, password=password, decode_responses=True, protocol=2) as engine:
+    never = Retry(NoBackoff(), 0)  # to be kept out is no reason to try again
+    with redis.Redis(*place, username=user, password=password, decode_responses=True, protocol=2, retry=never) as engine:
         yield engine
 
 

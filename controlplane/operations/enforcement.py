@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from api_schemas.agent.access import Access, Credentials
+from controlplane.clock import Clock
 from controlplane.domain.access_control import SYSTEM_USER, access_of, all_enforce
 from controlplane.domain.status import ACTIVE, DELETING, MODIFYING
 from controlplane.domain.topology import Topology, World
 from controlplane.domain.user import DEFAULT, User, UserGroup, builtin_user
-from controlplane.pki.secret import new_password
 from controlplane.store.store import Unit
 
 
-def fresh_access() -> Access:
+def fresh_access(clock: Clock) -> Access:
     """The access of a new topology: everybody may come in, and we have a password that nobody knows."""
-    return Access(Credentials(SYSTEM_USER, new_password()))
+    return Access(Credentials(SYSTEM_USER, clock.secret()))
 
 
 def still_awaited(unit: Unit, one: User | UserGroup) -> frozenset[str]:
@@ -62,11 +62,13 @@ def guarded_by(unit: Unit, group: UserGroup) -> Sequence[Topology]:
 
 
 def with_effect(unit: Unit, topology: Topology) -> Topology:
-    """The topology with the access that its guard and the users of its user group come to."""
+    """The topology with the access that its guard and the users of its user group come to. Raises ValueError where it has none yet."""
     guard = topology.guard
+    if topology.access is None:
+        raise ValueError(f"{topology.name} has no password for us yet")
     group = unit.user_groups.get(topology.world, guard.user_group) if guard.user_group else None
     users = users_in(unit, topology.world, group.users) if group else []
-    return replace(topology, access=access_of(guard, users, (topology.access or fresh_access()).system))
+    return replace(topology, access=access_of(guard, users, topology.access.system))
 
 
 def tell(unit: Unit, group: UserGroup) -> frozenset[str]:

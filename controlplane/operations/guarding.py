@@ -34,7 +34,7 @@ def must_be_encrypted(ctx: Context, topology: Topology) -> None:
 
 def guarded(ctx: Context, topology: Topology, asked: CreateReplicationGroup | CreateCacheCluster) -> Topology:
     """A new topology with the guard that is asked for. Raises what the service does where that is not possible."""
-    topology = topology if topology.is_memcached else replace(topology, access=fresh_access())
+    topology = topology if topology.is_memcached else replace(topology, access=fresh_access(ctx.clock))
     group_ids = asked.user_group_ids if isinstance(asked, CreateReplicationGroup) else []
     if not asked.auth_token and not group_ids:
         return topology
@@ -67,7 +67,7 @@ def with_guard_asked(ctx: Context, topology: Topology, asked: ModifyReplicationG
     guard = _with_token(ctx, topology, guard, asked.auth_token, strategy, becomes_group=bool(added))
     if guard.settled == topology.guard.settled:
         return topology
-    return with_effect(ctx.unit, replace(topology, guard=guard))
+    return with_effect(ctx.unit, replace(topology, guard=guard, access=topology.access or fresh_access(ctx.clock)))
 
 
 def _groups_asked(asked: ModifyReplicationGroup | ModifyCacheCluster) -> tuple[list[str], list[str], bool]:

@@ -1,4 +1,4 @@
-"""Secrets of tokens, access keys and our user of engines: made up here, compared blindly. Of those of tokens only a hash is kept."""
+"""Secrets of join tokens and access keys: made up here, compared in a time that tells nothing. Of those of tokens only a hash is kept."""
 
 from __future__ import annotations
 
@@ -32,11 +32,6 @@ def new_access_key_id() -> str:
 def new_access_key_secret() -> str:
     """240 random bits in 40 characters."""
     return secrets.token_urlsafe(30)
-
-
-def new_password() -> str:
-    """256 random bits, for the user of an engine that is ours."""
-    return secrets.token_urlsafe(32)
 
 
 def are_equal(given: str, known: str) -> bool:

@@ -81,10 +81,10 @@ class UserGroupAssociation(Resource):
         return f"{config['user_group_id']},{config['user_id']}"
 
     def read(self, config: Config) -> State:
-        """There is one as long as the user is listed."""
+        """There is one as long as the user is listed. It has no ARN of its own."""
         group, user = self.id.split(",")
         found = find_one(self.client, "describe_user_groups", "UserGroups", MISSING, UserGroupId=group)
-        return {"user_group_id": group, "user_id": user if user in found["UserIds"] else None}
+        return {"arn": found["ARN"], "user_group_id": group, "user_id": user if user in found["UserIds"] else None}
 
     def update(self, config: Config, plan: Plan) -> None:
         """There is nothing that could change."""
