@@ -13,6 +13,7 @@ from pathlib import Path
 
 from agents.engines.engine import Engine
 from agents.engines.reach import own_reach
+from agents.engines.users import users_of
 from agents.examinations import Examinations
 from agents.faulting.packet_filter import PacketFilter
 from agents.faults import FaultKeeper
@@ -254,6 +255,8 @@ class Supervisor:
     def _take_node(self, spec: NodeSpec) -> None:
         if spec.binary.engine not in self._engines:
             raise ValueError(f"{spec.binary.engine} is not an engine that this agent knows how to run")
+        if spec.access is not None:
+            users_of(spec.access)
         spec = self._at_home(spec)
         with self._lock:
             node = self._nodes.get(spec.key)

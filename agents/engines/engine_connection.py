@@ -83,4 +83,4 @@ class _Greeter:
 
 def _said(connection: Any, *command: str) -> Any:
     connection.send_command(*command, check_health=False)
-    return connection.read_response()
+    return connection.read_response(disconnect_on_error=False)  # a refusal is an answer, and the connection is needed

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from waiting import wait_until
 
-from agents.engines.engine import AddressHeldError, Configured, Enforced, EngineUnreachableError, Observation
+from agents.engines.engine import AccessRefusedError, AddressHeldError, Configured, Enforced, EngineUnreachableError, Observation
 from agents.journal import Entry, Journal
 from agents.launch import Launch
 from agents.node import LocalNode
 from agents.pace import Pace
 from agents.runtimes.fake import FakeRuntime
 from agents.runtimes.runtime import Ending
+from api_schemas.agent.access import Access, AclUser, Credentials
 from api_schemas.agent.configuration import Configuration
 from api_schemas.agent.node import EngineBinary, Mesh, NodeReport, NodeSpec, Peer, Phase, Role
 
@@ -42,6 +43,8 @@ class Toy:
     ready: bool = True
     silent: bool = False
     """It does not answer."""
+    shut: bool = False
+    """It does not let us in."""
     says: str | None = None
     seen: Observation = field(default_factory=lambda: Observation(Role.PRIMARY))
     acknowledge: frozenset[str] = frozenset()
@@ -91,6 +94,8 @@ class Toy:
     def observe(self) -> Observation:
         if self.silent:
             raise EngineUnreachableError("no answer within 2 s")
+        if self.shut:
+            raise AccessRefusedError("it lets nobody in as ours")
         return replace(self.seen, refuses=self.seen.role is Role.PRIMARY and self.acknowledging < self.demanded[0])
 
     def is_deposed(self, spec: NodeSpec, seen: Observation) -> bool:
@@ -804,6 +809,50 @@ def test_a_replica_that_never_linked_is_told_anew(host: Host, seen: Observation,
 
 
 # ---- one that does not answer
+
+
+ACCESS = Access(Credentials("ours", "secret"))
+
+
+def test_users_are_told_once_over_each_connection_and_when_they_change(host: Host) -> None:
+    assert host.visit().access == ""
+    assert "enforce" not in host.toy.done
+    host.order(access=ACCESS)
+    assert host.visit().access == host.visit().access == ACCESS.digest
+    assert host.toy.done.count("enforce") == 1
+    other = replace(ACCESS, users=(AclUser("default", ("off",)),))
+    host.order(access=other)
+    assert host.visit().access == other.digest
+    host.toy.silent = True
+    host.visit()
+    host.toy.silent = False
+    assert host.visit().access == other.digest
+    assert host.toy.done.count("enforce") == 3
+    host.crash()
+    assert host.visit().access == ""
+
+
+def test_users_that_are_refused_are_a_problem_until_they_are_taken(host: Host) -> None:
+    host.order(access=ACCESS)
+    host.toy.refuses = "it refuses the rules of user bob"
+    for _ in range(2):
+        report = host.visit()
+        assert (report.phase, report.access, report.problem) == (Phase.RUNNING, "", "it refuses the rules of user bob")
+    host.toy.refuses = None
+    report = host.visit()
+    assert (report.access, report.problem) == (ACCESS.digest, None)
+
+
+def test_one_that_does_not_let_us_in_says_so_and_is_never_taken_for_hung(host: Host) -> None:
+    host.take(Entry(SPEC.model_copy(update={"access": ACCESS})), replace(QUICK, hung_after=0.0))
+    assert host.visit().access == ACCESS.digest
+    host.toy.shut = True
+    for _ in range(3):
+        report = host.visit()
+        assert (report.phase, report.access, report.problem) == (Phase.RUNNING, "", "it lets nobody in as ours")
+    assert host.running() == 1
+    host.toy.shut = False
+    assert (host.visit().access, host.visit().problem) == (ACCESS.digest, None)
 
 
 def test_one_that_stops_answering_says_so_and_is_given_time(host: Host) -> None:

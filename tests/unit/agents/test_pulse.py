@@ -18,6 +18,7 @@ from waiting import wait_until
 from agents.engines.reach import Reach
 from agents.pulse import Pulse
 from agents.runtimes.runtime import Progress
+from api_schemas.agent.access import Credentials
 
 SERVER = """
 import socket, sys
@@ -32,7 +33,9 @@ with socket.create_server(("127.0.0.1", 0)) as server:
                 break
             while how == "computes":
                 pass
-            connection.sendall(b"-LOADING it is\\r\\n" if how == "loads" else b"+PONG\\r\\n")
+            answers = {"loads": [b"-LOADING it is"], "shuts": [b"-WRONGPASS no", b"-NOAUTH who"]}.get(how, [b"+PONG"])
+            for answer in answers:
+                connection.sendall(answer + b"\\r\\n")
         connection.close()
 """
 PATIENCE, INTERVAL = 0.3, 0.02
@@ -149,6 +152,18 @@ def test_whatever_it_says_it_lives(ward: Ward) -> None:
     ward.server("loads")
     let_pass(ward)
     assert ward.hung == []
+
+
+def test_one_that_lets_nobody_in_lives_until_it_says_so_no_more(ward: Ward) -> None:
+    server = Server("shuts")
+    ward.pulse.watch("shut", Reach("127.0.0.1", server.port, Credentials("ours", "p")), server.progress)
+    try:
+        let_pass(ward)
+        assert ward.hung == [] and server.asked > 2
+        server.stop()  # what it had said before, in answers of its own, is none to what it is asked now
+        wait_until(lambda: ward.hung == ["shut"], within=5)
+    finally:
+        server.end()
 
 
 def test_one_that_computes_is_busy_and_not_hung(ward: Ward) -> None:
