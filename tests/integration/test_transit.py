@@ -354,3 +354,16 @@ def _says_yes(client: Any) -> bool:
     with contextlib.suppress(redis.RedisError):
         return bool(client.get("kept") == "yes")
     return False
+
+
+@pytest.mark.parametrize("kind", [NATIVE, FRONTED_8], ids="-".join)
+def test_a_node_that_is_rebooted_serves_tls_again_at_its_address(groups: Any, authority: str, kind: tuple[str, str]) -> None:
+    group = groups(kind)
+    replica = next(node for node in group.nodes() if node.get("role") == "replica")
+    with speaking_tls(primary_of(group), authority) as client:
+        client.set("kept", "yes")
+    group.client.reboot_cache_cluster(CacheClusterId=replica["node"], CacheNodeIdsToReboot=["0001"])
+    wait_until(lambda: group.node(replica["node"]).get("process_id") not in (None, replica["process_id"]))
+    group.settled()
+    with speaking_tls({"Address": replica["address"], "Port": 6379}, authority) as client:
+        assert client.get("kept") == "yes"
