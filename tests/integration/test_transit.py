@@ -189,8 +189,11 @@ def test_a_group_in_cluster_mode_is_encrypted_at_every_node(groups: Any, authori
             assert "tls-cluster yes" in Path(f"/proc/{node['process_id']}/cwd/engine.conf").read_text().splitlines()
 
 
-def test_a_replica_that_is_added_gets_a_certificate_that_names_it_and_open_connections_live_on(groups: Any, authority: str) -> None:
-    group = groups(NATIVE)
+@pytest.mark.parametrize("kind", [NATIVE, FRONTED_9], ids="-".join)
+def test_a_replica_that_is_added_is_named_by_a_new_certificate_and_open_connections_live_on(
+    groups: Any, authority: str, kind: tuple[str, str]
+) -> None:
+    group = groups(kind)
     first = certificate_at(group.primary()["address"], 6379).serial_number
     with speaking_tls(primary_of(group), authority) as client:
         client.set("before", "1")

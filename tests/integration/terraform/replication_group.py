@@ -44,6 +44,7 @@ REQUEST = {
     "snapshot_window": "SnapshotWindow",
     "subnet_group_name": "CacheSubnetGroupName",
     "transit_encryption_enabled": "TransitEncryptionEnabled",
+    "transit_encryption_mode": "TransitEncryptionMode",
 }
 EMPTY_IS_A_VALUE = (
     "replicas_per_node_group", "auto_minor_version_upgrade", "at_rest_encryption_enabled", "automatic_failover_enabled",
@@ -103,6 +104,7 @@ class ReplicationGroup(Resource):
         "apply_immediately": Attribute(read_back=False),
         "at_rest_encryption_enabled": Attribute(computed=True, forces_new=True),
         "transit_encryption_enabled": Attribute(computed=True),
+        "transit_encryption_mode": Attribute(computed=True),
         "data_tiering_enabled": Attribute(computed=True, forces_new=True),
         "ip_discovery": Attribute(computed=True),
         "network_type": Attribute(computed=True, forces_new=True),
@@ -232,6 +234,7 @@ class ReplicationGroup(Resource):
             **read_settings(found[0], config),
             "at_rest_encryption_enabled": found[0].get("AtRestEncryptionEnabled", False),
             "transit_encryption_enabled": found[0].get("TransitEncryptionEnabled"),
+            "transit_encryption_mode": group.get("TransitEncryptionMode"),
         }
 
 
