@@ -51,6 +51,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         **QUICK, "num_cache_clusters": 2, "cluster_mode": "disabled", "transit_encryption_enabled": False,
         "at_rest_encryption_enabled": False, "data_tiering_enabled": False, "auto_minor_version_upgrade": True,
     },
+    "encrypted": {**QUICK, "num_cache_clusters": 2, "transit_encryption_enabled": True, "transit_encryption_mode": "preferred"},
     "tags": {**QUICK, "num_cache_clusters": 2, "tags": {"team": "web", "Empty": ""}},
     "redis": {**QUICK, "engine": "redis", "engine_version": "7.1", "num_cache_clusters": 2, "parameter_group_name": "default.redis7"},
     "redis-6.x": {**QUICK, "engine": "redis", "engine_version": "6.x", "num_cache_clusters": 1},

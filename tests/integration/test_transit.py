@@ -189,8 +189,11 @@ def test_a_group_in_cluster_mode_is_encrypted_at_every_node(groups: Any, authori
             assert "tls-cluster yes" in Path(f"/proc/{node['process_id']}/cwd/engine.conf").read_text().splitlines()
 
 
-def test_a_replica_that_is_added_gets_a_certificate_that_names_it_and_open_connections_live_on(groups: Any, authority: str) -> None:
-    group = groups(NATIVE)
+@pytest.mark.parametrize("kind", [NATIVE, FRONTED_9], ids="-".join)
+def test_a_replica_that_is_added_is_named_by_a_new_certificate_and_open_connections_live_on(
+    groups: Any, authority: str, kind: tuple[str, str]
+) -> None:
+    group = groups(kind)
     first = certificate_at(group.primary()["address"], 6379).serial_number
     with speaking_tls(primary_of(group), authority) as client:
         client.set("before", "1")
@@ -354,3 +357,16 @@ def _says_yes(client: Any) -> bool:
     with contextlib.suppress(redis.RedisError):
         return bool(client.get("kept") == "yes")
     return False
+
+
+@pytest.mark.parametrize("kind", [NATIVE, FRONTED_8], ids="-".join)
+def test_a_node_that_is_rebooted_serves_tls_again_at_its_address(groups: Any, authority: str, kind: tuple[str, str]) -> None:
+    group = groups(kind)
+    replica = next(node for node in group.nodes() if node.get("role") == "replica")
+    with speaking_tls(primary_of(group), authority) as client:
+        client.set("kept", "yes")
+    group.client.reboot_cache_cluster(CacheClusterId=replica["node"], CacheNodeIdsToReboot=["0001"])
+    wait_until(lambda: group.node(replica["node"]).get("process_id") not in (None, replica["process_id"]))
+    group.settled()
+    with speaking_tls({"Address": replica["address"], "Port": 6379}, authority) as client:
+        assert client.get("kept") == "yes"

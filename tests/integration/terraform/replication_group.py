@@ -47,6 +47,7 @@ REQUEST = {
     "subnet_group_name": "CacheSubnetGroupName",
     "transit_encryption_enabled": "TransitEncryptionEnabled",
     "user_group_ids": "UserGroupIds",
+    "transit_encryption_mode": "TransitEncryptionMode",
 }
 EMPTY_IS_A_VALUE = (
     "replicas_per_node_group", "auto_minor_version_upgrade", "at_rest_encryption_enabled", "automatic_failover_enabled",
@@ -107,6 +108,7 @@ class ReplicationGroup(Resource):
         "apply_immediately": Attribute(read_back=False),
         "at_rest_encryption_enabled": Attribute(computed=True, forces_new=True),
         "transit_encryption_enabled": Attribute(computed=True),
+        "transit_encryption_mode": Attribute(computed=True),
         "data_tiering_enabled": Attribute(computed=True, forces_new=True),
         "ip_discovery": Attribute(computed=True),
         "network_type": Attribute(computed=True, forces_new=True),
@@ -263,6 +265,7 @@ class ReplicationGroup(Resource):
             "at_rest_encryption_enabled": found[0].get("AtRestEncryptionEnabled", False),
             "transit_encryption_enabled": found[0].get("TransitEncryptionEnabled"),
             **({} if found[0].get("AuthTokenEnabled") else {"auth_token": None}),
+            "transit_encryption_mode": group.get("TransitEncryptionMode"),
         }
 
 
