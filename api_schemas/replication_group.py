@@ -320,8 +320,8 @@ MODIFY_REPLICATION_GROUP = Operation(
     "ModifyReplicationGroup", "PATCH /replication-groups/{replication_group_id}", ModifyReplicationGroup, ReplicationGroupResult,
     "Change a replication group's description, windows, flags, user group, AUTH token, node type, engine version or cluster mode.",
     Subject(GROUP, "replication_group_id"),
-    in_engines="Node type, engine, version, cluster mode, encryption: each program is started anew in its turn, after a handover for a primary. "
-               "User group, AUTH token: `ACL SETUSER` and `ACL DELUSER` on every node. "
+    in_engines="Node type, engine, version, cluster mode, encryption: each program is started anew in its turn, after a handover for a "
+               "primary. User group, AUTH token: `ACL SETUSER` and `ACL DELUSER` on every node. "
                "PrimaryClusterId: the handover of TestFailover. Parameter group: `CONFIG SET` on every node. Description, windows and "
                "flags: nothing.",
 )  # fmt: skip
