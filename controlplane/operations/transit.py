@@ -62,6 +62,11 @@ def with_transit(ctx: Context, group: Topology, asked: ModifyReplicationGroup) -
             f"TransitEncryptionMode cannot go from {group.transit or 'off'} to {wanted or 'off'} in one step: clients "
             "would be cut off. Change it to preferred first, then have every client follow."
         )
+    if wanted is None and not group.guard.is_open and not ctx.access_without_tls:
+        raise InvalidParameterCombination(
+            f"TransitEncryptionEnabled cannot be false: {group.name} has a user group or an AuthToken, whose passwords would go in clear. "
+            "Remove the user group first; an AuthToken by way of a user group."
+        )
     version = engine_version_of(group)
     if (because := why_not_switched(version)) is not None:
         raise InvalidParameterCombination(f"TransitEncryptionEnabled cannot be changed: {because}.")
