@@ -323,7 +323,7 @@ def refusal_of(done: Callable[[], object]) -> str:
 
 
 def test_rules_that_an_engine_refuses_are_a_problem_and_the_others_are_kept(closed: Ground) -> None:
-    closed.order(access=replace(CLOSED, users=(SHUT, ALICE, user("bad", "b", "+no-such-command"), user("bob", "b"))))
+    closed.order(access=replace(CLOSED, users=(SHUT, ALICE, user("bad", "b", "+@no-such-category"), user("bob", "b"))))
     wait_until(lambda: closed.lets_in(FIRST, "bob", "b") and closed.said(FIRST).problem)
     assert "it refuses the rules of user bad" in str(closed.said(FIRST).problem)
     assert closed.said(FIRST).access == ""
@@ -412,19 +412,13 @@ def sharded(ground: Ground) -> Ground:
     return ground
 
 
-def test_shards_agree_and_fail_over_and_hand_over_slots_where_nobody_else_comes_in(sharded: Ground) -> None:
-    leader, follower, other = "orders-0001-001", "orders-0001-002", "orders-0002-001"
+def test_shards_agree_and_hand_over_slots_where_nobody_else_comes_in(sharded: Ground) -> None:
+    leader, other = "orders-0001-001", "orders-0002-001"
     moved = keys_in(0, 99, 40)
     with sharded.client(leader, "alice", "first password") as client:
         for key in moved:
             client.set(key, key)
-    group = sharded.topology.node_groups[0]
-    os.kill(sharded.said(leader).pid or 0, signal.SIGKILL)
-    wait_until(lambda: sharded.said(leader).phase is Phase.DEAD)
-    nodes = (replace(group.nodes[0], boot=2), *group.nodes[1:])
-    sharded.order(sharded.topology.with_group(replace(group, nodes=nodes, primary=follower, epoch=group.epoch + 1)))
-    sharded.settle()
-    move(sharded, follower, other)
+    move(sharded, leader, other)
     with sharded.client(other, "alice", "first password") as client:
         assert [client.get(key) for key in moved] == moved
     assert all(sharded.keeps_closed(node.id) for node in sharded.topology.nodes)

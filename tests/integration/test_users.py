@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import redis
 from botocore.exceptions import ClientError
+from bus import nodes_of
 from guarded import (
     ALICE,
     OTHER,
@@ -111,6 +113,29 @@ def test_shards_know_the_users_as_well(cloud: Any) -> None:
     assert who_may(cloud, "orders", "alice", ALICE) == {True}
     with redis.RedisCluster(*nodes(cloud, "orders")[0], username="alice", password=ALICE) as client:
         assert all(client.set(f"k{number}", number) for number in range(50))
+
+
+@pytest.mark.parametrize(("engine", "version"), [("valkey", "9.1"), ("valkey", "8.1"), ("redis", "7.0")])
+def test_a_shard_that_lost_its_primary_lets_in_who_may(guarding: LocalServer, engine: str, version: str) -> None:
+    account = str(uuid.uuid4().int)[:12]
+    cloud = guarding.client(account_id=account)
+    have_users(cloud, alice="on ~* &* +@all")
+    have_group(cloud, "app", "alice")
+    have_cache(cloud, "orders", Engine=engine, EngineVersion=version, NumNodeGroups=2, ReplicasPerNodeGroup=1, UserGroupIds=["app"])
+    with redis.RedisCluster(*nodes(cloud, "orders")[0], username="alice", password=ALICE) as client:
+        assert all(client.set(f"k{number}", number) for number in range(50))
+        assert client.wait(1, 2000, target_nodes=redis.RedisCluster.PRIMARIES)
+    lost = next(node for node in nodes_of(guarding.url, account, "orders") if node["role"] == "primary")
+    os.kill(lost["process_id"], signal.SIGKILL)
+
+    def is_back() -> bool:
+        now = {node["node"]: node for node in nodes_of(guarding.url, account, "orders")}[lost["node"]]
+        return now.get("role") == "replica" and now.get("process_id") not in (None, lost["process_id"])
+
+    wait_until(is_back, within=30)
+    assert (who_may(cloud, "orders"), who_may(cloud, "orders", "alice", ALICE)) == ({False}, {True})
+    with redis.RedisCluster(*nodes(cloud, "orders")[0], username="alice", password=ALICE, decode_responses=True) as client:
+        assert [client.get(f"k{number}") for number in range(50)] == [str(number) for number in range(50)]
 
 
 def test_a_user_group_comes_is_swapped_and_goes(cloud: Any) -> None:
