@@ -138,6 +138,22 @@ def test_a_shard_that_lost_its_primary_lets_in_who_may(guarding: LocalServer, en
         assert [client.get(f"k{number}") for number in range(50)] == [str(number) for number in range(50)]
 
 
+def test_what_is_restored_lets_in_whom_it_is_told(cloud: Any) -> None:
+    have_users(cloud, alice="on ~* &* +@all", bob="on ~* &* +@all")
+    have_group(cloud, "first", "alice")
+    have_group(cloud, "second", "bob")
+    have_cache(cloud, "orders", UserGroupIds=["first"])
+    with come_in(nodes(cloud, "orders")[0], "alice", ALICE) as engine:
+        engine.set("k", "v")
+    cloud.create_snapshot(SnapshotName="kept", ReplicationGroupId="orders")
+    wait_until(lambda: cloud.describe_snapshots(SnapshotName="kept")["Snapshots"][0]["SnapshotStatus"] == "available", within=30)
+    have_cache(cloud, "again", SnapshotName="kept", UserGroupIds=["second"])
+    assert (who_may(cloud, "again"), who_may(cloud, "again", "alice", ALICE)) == ({False}, {False})
+    for place in nodes(cloud, "again"):
+        with come_in(place, "bob", ALICE) as engine:
+            assert engine.get("k") == "v"
+
+
 def test_a_user_group_comes_is_swapped_and_goes(cloud: Any) -> None:
     have_users(cloud, alice="on ~* &* +@all", bob="on ~* &* +@all")
     have_group(cloud, "first", "alice")
