@@ -53,9 +53,9 @@ def test_a_memcached_cluster_over_zones(aws: AwsCli) -> None:
 def test_a_replication_group(aws: AwsCli) -> None:
     one = ("--replication-group-id", "orders")
     asked = ("--engine", "valkey", "--engine-version", "8.1", "--num-cache-clusters", "2", "--automatic-failover-enabled", "--multi-az")
-    refusal = aws.refused("create-replication-group", *one, "--replication-group-description", "d", *asked, "--auth-token", "secret")
-    assert "(InvalidParameterValue)" in refusal
-    assert "AuthToken" in refusal
+    refusal = aws.refused("create-replication-group", *one, "--replication-group-description", "d", *asked, "--auth-token", "a-secret-of-many-letters")
+    assert "(InvalidParameterCombination)" in refusal
+    assert "TransitEncryptionEnabled" in refusal and "a-secret" not in refusal
     aws("create-replication-group", *one, "--replication-group-description", "of <the> day", *asked)
     assert aws("wait", "replication-group-available", *one) is None
     query = "ReplicationGroups[0].[Description, MultiAZ, NodeGroups[0].PrimaryEndpoint, MemberClusters]"
@@ -71,7 +71,7 @@ def test_a_replication_group(aws: AwsCli) -> None:
     aws("wait", "replication-group-available", *one)
     query = "ReplicationGroups[0].MemberClusters"
     assert aws("describe-replication-groups", *one, "--query", query) == ["orders-001", "orders-002", "orders-003"]
-    assert "(UnsupportedOperation)" in aws.refused("create-user-group", "--user-group-id", "g", "--engine", "valkey")
+    assert "(UnsupportedOperation)" in aws.refused("complete-migration", *one)
     assert aws.text("delete-replication-group", *one, "--query", "ReplicationGroup.Status") == "deleting"
     assert aws("wait", "replication-group-deleted", *one) is None
     assert "(ReplicationGroupNotFoundFault)" in aws.refused("describe-replication-groups", *one)

@@ -411,8 +411,8 @@ COMBINATION, VALUE = "InvalidParameterCombination", "InvalidParameterValue"
         ({"TransitEncryptionMode": "required"}, COMBINATION, "TransitEncryptionMode needs TransitEncryptionEnabled"),
         ({"TransitEncryptionEnabled": True, "TransitEncryptionMode": "maybe"}, VALUE, "TransitEncryptionMode"),
         ({"AtRestEncryptionEnabled": True}, VALUE, "AtRestEncryptionEnabled"),
-        ({"AuthToken": "sixteen-or-more-characters"}, VALUE, "AuthToken"),
-        ({"UserGroupIds": ["admins"]}, VALUE, "UserGroupIds"),
+        ({"AuthToken": "sixteen-or-more-characters"}, COMBINATION, "need encryption in transit"),
+        ({"UserGroupIds": ["admins"]}, COMBINATION, "need encryption in transit"),
         ({"GlobalReplicationGroupId": "ldgnf-world"}, VALUE, "GlobalReplicationGroupId"),
         ({"PrimaryClusterId": "old"}, VALUE, "PrimaryClusterId"),
         ({"SnapshotName": "monday"}, "SnapshotNotFoundFault", "Snapshot monday not found"),
@@ -433,7 +433,7 @@ def test_what_cannot_be_created_is_refused_and_nothing_is_left(server: LocalServ
 
 def test_a_secret_that_is_refused_is_not_repeated(elasticache: Any) -> None:
     fields = {"ReplicationGroupId": "g", "ReplicationGroupDescription": "d", "AuthToken": "hunter2-hunter2-hunter2"}
-    error = refused(lambda: elasticache.create_replication_group(**fields), VALUE)
+    error = refused(lambda: elasticache.create_replication_group(**fields), COMBINATION)
     assert "hunter2" not in str(error)
 
 
@@ -565,9 +565,9 @@ def test_a_modify_that_changes_nothing_is_refused_in_the_services_words(elastica
         ({"NotificationTopicStatus": "active"}, COMBINATION, "needs a topic"),
         ({"SnapshotRetentionLimit": 36}, VALUE, "Must be between 0 and 35"),
         ({"SnapshottingClusterId": "x-002"}, "CacheClusterNotFound", "Specified snapshotting cluster does not exist"),
-        ({"AuthToken": "sixteen-or-more-characters"}, VALUE, "not built"),
-        ({"UserGroupIdsToAdd": ["admins"]}, VALUE, "not built"),
-        ({"RemoveUserGroups": True}, VALUE, "not built"),
+        ({"AuthToken": "sixteen-or-more-characters"}, COMBINATION, "ApplyImmediately to be true"),
+        ({"UserGroupIdsToAdd": ["admins"]}, COMBINATION, "need encryption in transit"),
+        ({"RemoveUserGroups": True}, COMBINATION, "need encryption in transit"),
         ({"TransitEncryptionEnabled": True}, COMBINATION, "preferred as well"),
         ({"NodeGroupId": "0001"}, VALUE, "deprecated"),
         ({"MultiAZEnabled": True}, COMBINATION, "AutomaticFailoverEnabled"),
