@@ -24,8 +24,8 @@ def until_settled(session: Session, begun: Found, doing: str) -> Found | None:
     ``doing`` says what is waited for: creating, deleting.
     """
     start = monotonic()
-    held = _Held(session.server, begun.kind, begun.name)
     try:
+        held = _Held(session.server, begun.kind, begun.name)
         _watch(session, begun, doing, held, start)
     except KeyboardInterrupt:
         session.paper.aside(f"Stopped waiting. The server goes on {doing} {begun.name}; {_see(begun)}")
