@@ -90,6 +90,10 @@ def test_after_active_no_node_accepts_what_was(cloud: Any) -> None:
     assert who_may(cloud, "orders", "alice", OTHER) == {False}
 
 
+def is_told(cloud: Any, message: str) -> bool:
+    return any(message in event["Message"] for event in cloud.describe_events(Duration=60)["Events"])
+
+
 def test_new_nodes_and_new_primaries_know_the_users(cloud: Any) -> None:
     have_users(cloud, alice="on ~* &* +@all")
     have_group(cloud, "app", "alice")
@@ -97,7 +101,7 @@ def test_new_nodes_and_new_primaries_know_the_users(cloud: Any) -> None:
     cloud.increase_replica_count(ReplicationGroupId="orders", NewReplicaCount=2, ApplyImmediately=True)
     assert len(available(cloud, "orders")["MemberClusters"]) == 3
     cloud.test_failover(ReplicationGroupId="orders", NodeGroupId="0001")
-    available(cloud, "orders")
+    wait_until(lambda: is_told(cloud, "Finished recovery for cache nodes"), within=30)  # the former primary was started anew
     assert who_may(cloud, "orders") == {False}
     assert who_may(cloud, "orders", "alice", ALICE) == {True}
 
