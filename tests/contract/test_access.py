@@ -78,6 +78,7 @@ class Ground:
         pace = Pace(steady=0.2, hung_after=HUNG_AFTER, grace=timedelta(seconds=5))
         made = Supervisor(host, ProcessRuntime(self.folder), engines_in(self.folder), self._take, pace)
         made.start()
+        made.lease.keep(made.beat)  # who is out of touch moves no slots
         return made
 
     def _take(self, report: AgentReport) -> bool:
