@@ -78,10 +78,10 @@ def reader_of(group: Group) -> Any:
 
 
 @contextlib.contextmanager
-def speaking_tls(endpoint: Any, authority: str) -> Iterator[Any]:
+def speaking_tls(endpoint: Any, authority: str, token: str | None = None) -> Iterator[Any]:
     """A client that verifies the certificate, and that it is for this very address."""
     with redis.Redis(endpoint["Address"], endpoint["Port"], decode_responses=True, socket_timeout=5, retry=Retry(NoBackoff(), 0),
-                     ssl=True, ssl_ca_data=authority, ssl_check_hostname=True) as client:  # fmt: skip
+                     ssl=True, ssl_ca_data=authority, ssl_check_hostname=True, password=token) as client:  # fmt: skip
         yield client
 
 
@@ -370,3 +370,27 @@ def test_a_node_that_is_rebooted_serves_tls_again_at_its_address(groups: Any, au
     group.settled()
     with speaking_tls({"Address": replica["address"], "Port": 6379}, authority) as client:
         assert client.get("kept") == "yes"
+
+
+@pytest.mark.parametrize("kind", [NATIVE, FRONTED_8, FRONTED_9], ids="-".join)
+def test_a_token_lets_in_over_tls_and_still_does_after_a_failover(groups: Any, authority: str, elasticache: Any, kind: tuple[str, str]) -> None:
+    token = "a-token-of-some-length"
+    group = groups(kind, AuthToken=token)
+    place = primary_of(group)
+    with speaking_tls(place, authority, token) as client:
+        assert client.set("greeting", "hello")
+        assert client.wait(1, 1000) == 1
+    for wrong in (None, "another-token-of-some-length"):
+        with speaking_tls(place, authority, wrong) as client, pytest.raises(redis.AuthenticationError):
+            client.get("greeting")
+    leader = group.primary()["process_id"]
+    elasticache.test_failover(ReplicationGroupId=group.name, NodeGroupId="0001")
+
+    def writes() -> bool:
+        with contextlib.suppress(redis.ConnectionError, redis.TimeoutError), speaking_tls(place, authority, token) as client:
+            return bool(client.info("replication")["role"] == "master" and client.info("server")["process_id"] != leader)
+        return False
+
+    wait_until(writes, within=20)
+    with speaking_tls(place, authority, token) as client:
+        assert (client.get("greeting"), client.set("greeting", "again")) == ("hello", True)
