@@ -216,14 +216,7 @@ class Supervisor:
 
     def suspend(self) -> None:
         """An orderly stop: every engine saves and ends; a later start of this agent brings all back with their data."""
-        self._faults.close()
-        self.lease.close()
-        self._pulse.close()
-        self._refused_writers.close()
-        self._sampler.close()
-        self._logs.close()
-        self._examinations.close()
-        self._rounds.close()
+        self._stop_looking()
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.suspend, list(self._nodes.values())))
         self._relay.stop()
@@ -231,32 +224,24 @@ class Supervisor:
 
     def leave(self) -> None:
         """Stop looking after the engines, which go on."""
-        self._faults.close()
-        self.lease.close()
-        self._pulse.close()
-        self._refused_writers.close()
-        self._sampler.close()
-        self._logs.close()
-        self._examinations.close()
-        self._rounds.close()
+        self._stop_looking()
         for node in list(self._nodes.values()):
             node.release()
         self._close_runtimes()
 
     def remove_all(self) -> None:
         """End every node and leave nothing behind."""
-        self._faults.close()
-        self.lease.close()
-        self._pulse.close()
-        self._refused_writers.close()
-        self._sampler.close()
-        self._logs.close()
-        self._examinations.close()
-        self._rounds.close()
+        self._stop_looking()
         with ThreadPoolExecutor(max_workers=8) as together:
             list(together.map(LocalNode.remove, list(self._nodes.values())))
         self._relay.stop()
         self._close_runtimes()
+
+    def _stop_looking(self) -> None:
+        """End every thread that looks after engines; the rounds last, for others wake them."""
+        for each in (self._faults, self.lease, self._pulse, self._refused_writers, self._sampler, self._logs, self._examinations,
+                     self._rounds):  # fmt: skip
+            each.close()
 
     def _take_faults(self, faults: list[FaultSpec]) -> None:
         """Have these faults, and say which could not be had: even one that is silent says that."""

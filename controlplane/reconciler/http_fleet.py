@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -18,6 +19,8 @@ from api_schemas.agent.logs import AgentLogs, LogsWanted
 from api_schemas.agent.metrics import AgentMetrics, MetricsWanted
 from api_schemas.shape import Shape
 from controlplane.reconciler.fleet import AgentUnreachableError, ExaminationRefusedError
+
+S = TypeVar("S", bound=Shape)
 
 _TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 _SHORT = httpx.Timeout(2.0, connect=1.0)  # somebody waits for the answer, who would rather have those of all others
@@ -51,34 +54,19 @@ class HttpFleet:
     def measure(self, agent: str, wanted: MetricsWanted) -> AgentMetrics:
         """What the agent measures now. Raises AgentUnreachableError."""
         answer = self._asked(agent, "POST", "metrics", wanted, _SHORT)
-        if answer.status_code != 200:  # such as 404, from one of a former version
-            raise AgentUnreachableError(f"agent {agent} does not say what it measures: {_refusal(answer)}")
-        try:
-            return AgentMetrics.model_validate_json(answer.content)
-        except ValidationError as wrong:
-            raise AgentUnreachableError(f"what agent {agent} says of its nodes makes no sense: {wrong.error_count()} problems") from wrong
+        return _told(answer, AgentMetrics, agent, "does not say what it measures")
 
     def logs(self, agent: str, wanted: LogsWanted) -> AgentLogs:
         """What has come to the logs of the agent's nodes. Raises AgentUnreachableError."""
         answer = self._asked(agent, "POST", "logs", wanted, _TIMEOUT)
-        if answer.status_code != 200:  # such as 404, from one of a former version
-            raise AgentUnreachableError(f"agent {agent} does not tell logs: {_refusal(answer)}")
-        try:
-            return AgentLogs.model_validate_json(answer.content)
-        except ValidationError as wrong:
-            raise AgentUnreachableError(f"the logs that agent {agent} tells make no sense: {wrong.error_count()} problems") from wrong
+        return _told(answer, AgentLogs, agent, "does not tell logs")
 
     def examine(self, agent: str, order: ExaminationOrder) -> ExaminationState:
         """Begin an examination, or ask how far it is. Raises AgentUnreachableError, ExaminationRefusedError."""
         answer = self._asked(agent, "POST", "examinations", order, _TIMEOUT)
         if answer.status_code == 400:
             raise ExaminationRefusedError(f"agent {agent} refuses the examination with {_refusal(answer)}")
-        if answer.status_code != 200:
-            raise AgentUnreachableError(f"agent {agent} does not examine: {_refusal(answer)}")
-        try:
-            return ExaminationState.model_validate_json(answer.content)
-        except ValidationError as wrong:
-            raise AgentUnreachableError(f"what agent {agent} says of it makes no sense: {wrong.error_count()} problems") from wrong
+        return _told(answer, ExaminationState, agent, "does not examine")
 
     def cancel_examination(self, agent: str, name: str) -> None:
         """End an examination and forget it. Raises AgentUnreachableError."""
@@ -134,6 +122,16 @@ class HttpFleet:
                 if url is not None and url.startswith("https://"):
                     with suppress(httpx.HTTPError, httpx.InvalidURL):
                         self._opened().get(f"{url.rstrip('/')}/healthz", extensions={"sni_hostname": agent_host(agent)})
+
+
+def _told(answer: httpx.Response, shape: type[S], agent: str, refusal: str) -> S:
+    """What the agent answered. Raises AgentUnreachableError for a refusal, such as 404 from one of a former version, and for nonsense."""
+    if answer.status_code != 200:
+        raise AgentUnreachableError(f"agent {agent} {refusal}: {_refusal(answer)}")
+    try:
+        return shape.model_validate_json(answer.content)
+    except ValidationError as wrong:
+        raise AgentUnreachableError(f"what agent {agent} answers makes no sense: {wrong.error_count()} problems") from wrong
 
 
 def _refusal(answer: httpx.Response) -> str:
